@@ -1,0 +1,41 @@
+#pragma once
+// Sockets configured for the reactor: non-blocking, close-on-exec, kernel receive stamps, error queue, drop counter.
+
+#include <string>
+
+#include "engine/io/reactor.h"
+
+namespace todd::io {
+
+struct SocketRequest {
+  enum Kind { icmp, udp, tcp } kind;
+  int family;              // AF_INET or AF_INET6
+  bool raw = false;        // icmp only: SOCK_RAW instead of the unprivileged ping socket
+  Address bind_to{};       // family 0 = unbound
+  uint32_t buffer_bytes = 4u << 20;  // asked for with *FORCE when allowed; see granted_receive_buffer
+  bool listen = false;     // tcp: SO_REUSEADDR + listen(1024)
+};
+// Errors name the socket and the remedy: EPERM/EACCES for ICMP name CAP_NET_RAW and net.ipv4.ping_group_range.
+Result<UniqueFd> open_socket(const SocketRequest& request);
+// The ICMP socket this process may have: ping socket first, then raw. is_raw tells which.
+struct IcmpSocket {
+  UniqueFd fd;
+  bool is_raw = false;
+};
+Result<IcmpSocket> open_icmp(int family);
+uint32_t granted_receive_buffer(int fd);
+Result<Address> local_address(int fd);
+
+// "192.0.2.1", "2001:db8::1", "fe80::1%eth0" -> address with that port. Errc::invalid otherwise.
+Result<Address> parse_address(const std::string& text, uint16_t port);
+std::string format_address(const Address& address);            // without port
+std::string format_endpoint(const Address& address);           // with port, brackets around v6
+uint16_t port_of(const Address& address);
+void set_port(Address& address, uint16_t port);
+bool same_host(const Address& a, const Address& b);             // ignoring ports
+
+// Passing descriptors over a unix socket (SCM_RIGHTS).
+Status send_fd(int socket, int fd);
+Result<UniqueFd> receive_fd(int socket);
+
+}  // namespace todd::io

@@ -1,0 +1,298 @@
+/* todd/testlet.h - the ToDD testlet ABI, 0.1. C99, C11, C17, C++11 and later. Depends on libc headers only.
+ *
+ * While the major is 0 a testlet runs only on a host of exactly the same minor; each break raises the minor.
+ *
+ * RULES
+ * 1. A struct that begins with `size` is growable: its producer stores sizeof, fields are only appended, and a reader
+ *    uses field f only if TODD_HAS(p, f). Arrays of growable structs are arrays of pointers.
+ * 2. A struct marked FROZEN never changes.
+ * 3. No allocation crosses: whoever allocates frees. Descriptor strings are static, NUL-terminated UTF-8.
+ * 4. Nothing unwinds across: every entry returns a status.
+ * 5. Thread class of each call: [control] one at a time, may block; [lane] on the instance's own lane, never blocks,
+ *    never concurrent with itself; [any] thread-safe.
+ * 6. All times are nanoseconds of the host's CLOCK_MONOTONIC; all metric values are integers in the declared unit.
+ */
+#ifndef TODD_TESTLET_H
+#define TODD_TESTLET_H
+#include <stddef.h>
+#include <stdint.h>
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define TODD_ABI_MAJOR 0
+#define TODD_ABI_MINOR 1
+#define TODD_MAGIC 0x44446f54u /* "ToDD" */
+#define TODD_EXPORT __attribute__((visibility("default")))
+#define TODD_HAS(p, f) ((size_t)((const char *)(&(p)->f + 1) - (const char *)(p)) <= (p)->size)
+#define TODD_NONE 0xffffffffu /* no slot, no flow, no target */
+
+typedef int32_t todd_status; /* 0 = ok, 1 = finished (step only), negative = -errno or a TODD_E_* code */
+enum { TODD_E_PARAM = -10001, TODD_E_UNSUPPORTED = -10002, TODD_E_DENIED = -10003, TODD_E_PLUGIN = -10004 };
+typedef struct { /* caller-owned, callee fills; text is NUL-terminated */
+  uint32_t size;
+  int32_t code;
+  char text[248];
+} todd_error;
+
+/* ---- declared up front: parameters and metrics --------------------------------------------------------------- */
+
+enum {
+  TODD_P_BOOL = 1, TODD_P_INT, TODD_P_REAL, TODD_P_TEXT, TODD_P_DURATION /* ns */, TODD_P_SIZE /* bytes */,
+  TODD_P_RATE /* per second, real */, TODD_P_BITRATE /* bit/s */, TODD_P_RATIO /* 0..1, real */,
+  TODD_P_CHOICE /* index into choices, as int */
+};
+enum { TODD_PF_REQUIRED = 1, TODD_PF_SECRET = 2 };
+/* count, interval, rate, duration, timeout, samples and period are the host's parameters: a testlet gives only their
+ * defaults (todd_schedule) and must not declare these names. */
+typedef struct {
+  uint32_t size;
+  uint16_t type, flags;
+  const char *name, *dflt, *min, *max; /* text in spec syntax ("1s", "64", "1.5k"); the host parses. NULL = none */
+  const char *choices;                 /* "a|b|c" for TODD_P_CHOICE, else NULL */
+  const char *doc;                     /* one sentence */
+} todd_param;
+typedef struct { /* FROZEN 16 */
+  uint16_t type, given; /* given: 1 if the user set it */
+  uint32_t len;         /* of text */
+  union {
+    int64_t i;
+    double r;
+    const char *s; /* text; lives as long as the instance; NUL-terminated */
+  } v;
+} todd_value;
+
+enum { TODD_M_COUNTER = 1, TODD_M_GAUGE, TODD_M_HISTOGRAM, TODD_M_BREAKDOWN, TODD_M_RATIO, TODD_M_INFO };
+enum { TODD_MERGE_SUM = 0, TODD_MERGE_MIN, TODD_MERGE_MAX, TODD_MERGE_LAST };
+typedef struct {
+  uint32_t size;
+  uint16_t kind, merge;      /* merge: for gauges */
+  const char *name, *unit;   /* unit in UCUM: "ns", "By", "bit/s", "1", "{probe}" */
+  const char *doc;
+  const char *numerator, *denominator; /* TODD_M_RATIO: names of two counters, else NULL */
+} todd_metric;
+
+/* ---- hot path: frozen records, payload in host-owned slots, one step() per batch ------------------------------ */
+
+enum {
+  TODD_OP_SEND = 1, /* a datagram, or bytes of a stream (key = stream) */
+  TODD_OP_EXCHANGE, /* a datagram and its matched reply: exactly one completion (reply, -ETIMEDOUT, ICMP error, local error) */
+  TODD_OP_TIMER,    /* completes at at_ns */
+  TODD_OP_RESOLVE,  /* the target's name to addresses; completes 0 or -ENOENT/-ETIMEDOUT. A literal completes at once */
+  TODD_OP_CONNECT,  /* flow (stream) to target; completes with the stream id in arg, or -errno */
+  TODD_OP_LISTEN,   /* flow (stream); completes with port in `port`; then one completion of code TODD_OP_ACCEPT per peer */
+  TODD_OP_ACCEPT,   /* completion only: a new stream, id in arg; receiving is already on */
+  TODD_OP_RECV,     /* stream: from now on one RECV completion per piece until the end (result 0 = peer's end, <0 = -errno).
+                       datagram flows: completion only, one per datagram that matched no exchange of the host */
+  TODD_OP_SHUTDOWN, /* stream: no more bytes from us, after queued sends */
+  TODD_OP_CLOSE     /* stream: closed and forgotten; its pending operations complete -ECANCELED */
+};
+enum {
+  TODD_OF_REPLY = 1, /* SEND: to the sender of the datagram whose token is in `key`, from the same local address. A token stays valid until
+                        1,024 other addresses have sent to the flow */
+  TODD_OF_OWN_KEY = 2 /* reserved */
+};
+typedef struct { /* FROZEN 64 */
+  uint64_t user; /* returned in the completion */
+  uint16_t code, flags;
+  uint32_t flow, target, slot; /* slot: taken from the flow's todd_slots, TODD_NONE if no payload */
+  uint32_t len;                /* payload bytes in the slot */
+  uint8_t ttl, tos;            /* 0 = the flow's */
+  uint16_t port;               /* 0 = the flow's, or the target's */
+  uint64_t key;                /* stream id, or reply token */
+  int64_t at_ns;               /* EXCHANGE, SEND: intended departure (0 = now), kept for lateness; TIMER: when */
+  int64_t timeout_ns;          /* EXCHANGE, CONNECT, RESOLVE: 0 = the run's timeout */
+  uint64_t arg;
+} todd_op;
+
+enum { TODD_TS_NONE, TODD_TS_USER, TODD_TS_KERNEL, TODD_TS_NIC };
+enum {
+  TODD_DF_TRUNCATED = 1,
+  TODD_DF_ICMP_ERROR = 2, /* EXCHANGE: result = -errno, the slot holds a todd_icmp_error */
+  TODD_DF_LOCAL = 4       /* result is this host's doing (no route, full buffer): the probe did not leave */
+};
+typedef struct { /* FROZEN 64. The slot is valid until step() returns */
+  uint64_t user;
+  int32_t result; /* bytes, 0, or -errno */
+  uint16_t code, flags;
+  uint32_t flow, target, slot, len;
+  int64_t tx_ns, rx_ns; /* EXCHANGE: departure and arrival. Others: rx_ns = when it completed */
+  uint8_t tx_src, rx_src, ttl, tos;
+  uint16_t port, reserved;
+  uint64_t arg; /* stream id; reply token on a datagram RECV */
+} todd_done;
+typedef struct { /* FROZEN 32: what an ICMP error said */
+  uint8_t type, code;
+  uint16_t family; /* 4 or 6 */
+  uint32_t mtu;
+  uint8_t sender[16]; /* network order; v4 in the first four */
+  uint64_t reserved;
+} todd_icmp_error;
+typedef struct { /* FROZEN 16: the host's schedule says: one probe to this target, due then */
+  int64_t due_ns;
+  uint32_t target, round;
+} todd_ticket;
+/* Payload memory of one flow. Take slots from the front of `free`: slot = free[taken++]; memory base + slot * stride,
+ * cap bytes. A slot belongs to the host from the return of step() until the operation's payload has left; then it is
+ * offered again. A slot taken but named in no operation is offered again at the next step. */
+typedef struct { /* FROZEN 40 */
+  uint8_t *base;
+  const uint32_t *free;
+  const uint8_t *received; /* payload of completions, see todd_payload() */
+  uint32_t stride, cap, n_free, taken;
+} todd_slots;
+
+enum { TODD_RUNNING = 1, TODD_DRAINING = 2, TODD_CANCELLED = 3, TODD_PREPARED = 4 };
+typedef struct {
+  uint32_t size, state;
+  int64_t now_ns, start_ns, deadline_ns, wall_minus_host_ns;
+  const todd_done *done;
+  const todd_ticket *ticket; /* answer each with operations now, or leave it: it counts as dropped_by_generator */
+  todd_op *op;
+  todd_slots *const *slots;  /* by flow */
+  uint32_t n_done, n_ticket, cap_op, n_op; /* n_op: out */
+  uint32_t n_flow, served;   /* served: out, how many of the tickets were taken, from the front */
+  int64_t wake_ns;           /* out: call again by then; 0 = only on a completion or ticket */
+} todd_batch;
+/* The bytes a completion brought (d->len of them; d->slot is an offset in units of 64 bytes). Read only, until step() returns. */
+static inline const uint8_t *todd_payload(const todd_batch *b, const todd_done *d) {
+  return d->slot == TODD_NONE ? 0 : b->slots[d->flow]->received + (size_t)d->slot * 64u;
+}
+
+/* ---- host ---------------------------------------------------------------------------------------------------- */
+
+typedef struct todd_host {
+  uint32_t size, abi_minor;
+  void *ctx;
+  const char *name, *version;
+  const void *(*query)(const struct todd_host *, const char *interface_id); /* [any] NULL = absent */
+  void (*log)(const struct todd_host *, int32_t level, const char *text, size_t len); /* [any] level 0 debug .. 3 error */
+} todd_host;
+
+enum { TODD_SOURCE = 1, TODD_RESPONDER = 2 };
+typedef struct {
+  uint32_t size, role, n_target, n_value;
+  const char *run_id;
+  const todd_value *value; /* in the order of the declared params, all valid */
+  int64_t timeout_ns, duration_ns; /* duration 0 = by count */
+  uint64_t count;                  /* per target; 0 = by duration */
+  double rate;                     /* 0 = by interval */
+  uint32_t n_peer, family;         /* responder: edges that will come; family 0, 4 or 6 */
+} todd_run;
+
+typedef struct { /* growable, caller sets size, host fills */
+  uint32_t size;
+  uint16_t port, family;    /* family 4 or 6; 0 = not resolved yet */
+  uint8_t address[16];
+  uint32_t scope, reserved;
+  uint64_t peer_token;      /* a responder's instance knows this edge by it; 0 = none */
+  const char *name, *host, *url; /* as given; "" if none. Live as long as the instance */
+  const char *address_text;
+} todd_target;
+
+struct todd_lane;
+typedef struct todd_lane { /* given to start(), valid until destroy() returns */
+  uint32_t size, index;
+  const todd_host *host;
+  const todd_run *run;
+  void *ctx;
+} todd_lane;
+
+/* "todd.record/1": recording. Fetch the table once in start(). Targets are the run's targets in role source, its peers in role
+ * responder. An unknown metric or target is ignored and counted. [lane] */
+#define TODD_RECORD_1 "todd.record/1"
+typedef struct {
+  uint32_t size, reserved;
+  void (*count)(const todd_lane *, uint32_t metric, uint32_t target, uint64_t n);
+  void (*set)(const todd_lane *, uint32_t metric, uint32_t target, double value);
+  void (*observe)(const todd_lane *, uint32_t metric, uint32_t target, uint64_t value);
+  void (*tally)(const todd_lane *, uint32_t metric, uint32_t target, const char *key, size_t len, uint64_t n); /* BREAKDOWN */
+  void (*info)(const todd_lane *, uint32_t metric, uint32_t target, const char *text, size_t len);
+  void (*note)(const todd_lane *, uint32_t target, const char *outcome, const char *text, size_t len); /* first five examples per outcome are kept */
+} todd_record;
+
+/* "todd.samples/1": one row per probe, for testlets whose probes are not EXCHANGEs (those the host records). [lane] */
+#define TODD_SAMPLES_1 "todd.samples/1"
+typedef struct { /* FROZEN 48 */
+  int64_t at_ns, rtt_ns; /* rtt -1: none */
+  uint64_t seq;
+  uint32_t target;
+  uint8_t ttl, tx_src, rx_src, reserved;
+  char outcome[16]; /* "ok", "timeout", "refused", ... NUL-padded */
+} todd_sample;
+typedef struct {
+  uint32_t size, reserved;
+  void (*sample)(const todd_lane *, const todd_sample *);
+} todd_samples;
+
+/* "todd.net/1": flows. [lane] in start() and step(). */
+#define TODD_NET_1 "todd.net/1"
+enum { TODD_UDP = 1, TODD_TCP, TODD_ICMP };
+enum {
+  TODD_FF_RECV = 1,     /* deliver datagrams that match no exchange (responders) */
+  TODD_FF_LISTEN = 2    /* bind inside the agent's listen range; datagrams: port in local_port after open */
+};
+typedef struct {
+  uint32_t size;
+  uint16_t proto, local_port; /* local_port: 0 = any; with TODD_FF_LISTEN 0 = a free one of the agent's range; out: the bound one */
+  uint16_t stamp_off, flags;  /* EXCHANGE over UDP: the host writes an 8-byte key at stamp_off of the request and expects it there in the reply.
+                                 ICMP: ignored; payload begins with the ICMP type byte, ident, sequence and checksum and 8 bytes of cookie after the 8-byte header are the host's */
+  uint32_t slot_cap;          /* bytes of payload per slot, largest message either way */
+  uint32_t slots;             /* how many sends may be in flight; 0 = the host decides */
+} todd_flow;
+typedef struct {
+  uint32_t size, mss, rtt_us, rttvar_us, cwnd, retransmits, pmtu, reserved;
+  uint64_t bytes_acked, bytes_received;
+} todd_stream_info; /* growable, from TCP_INFO */
+typedef struct {
+  uint32_t size, reserved;
+  todd_status (*open)(const todd_lane *, todd_flow *, uint32_t *flow, todd_error *);
+  todd_status (*target)(const todd_lane *, uint32_t index, todd_target *out);
+  /* Responder: which peer has this token; TODD_NONE = none. */
+  uint32_t (*peer)(const todd_lane *, uint64_t token);
+  /* Responder: where sources shall aim (a bound port of a flow or of a LISTEN completion). Sources see it as their target's port. */
+  void (*publish)(const todd_lane *, uint16_t port);
+  /* The instance is ready for its START. Without publish/ready pending, returning from start() with no LISTEN outstanding is not enough: call it. */
+  void (*ready)(const todd_lane *);
+  todd_status (*stream_info)(const todd_lane *, uint64_t stream, todd_stream_info *out);
+} todd_net;
+
+/* ---- plugin -------------------------------------------------------------------------------------------------- */
+
+enum { TODD_NEED_RAW = 1 };
+enum {
+  TODD_TF_PROBES = 1, /* the host counts planned, unsent, sent, received, lost, late, duplicate, undetermined, loss for EXCHANGEs */
+  TODD_TF_TICKETS = 2, /* the host's schedule hands out tickets; else the instance only knows start and duration */
+  TODD_TF_HEAVY = 4    /* one edge at a time per agent */
+};
+enum { TODD_TARGET_HOST = 1, TODD_TARGET_ENDPOINT /* host and port; a peer that runs the responder */, TODD_TARGET_URL };
+typedef struct { /* defaults of the host's parameters, in spec syntax; NULL = none */
+  uint32_t size, reserved;
+  const char *count, *interval, *rate, *duration, *timeout;
+} todd_schedule;
+typedef struct {
+  uint32_t size, roles, needs, flags, target_kind, default_port;
+  const char *id, *version, *summary, *doc;                            /* id: "ping", "com.example.probe" */
+  const todd_param *const *params;                                     /* NULL-terminated */
+  const todd_metric *const *metrics;                                   /* NULL-terminated; metric index = position */
+  const char *const *default_expect;                                   /* NULL-terminated */
+  const todd_schedule *schedule;
+  /* May be NULL: refuse values that fit one by one but not together, before anything is created. */
+  todd_status (*check)(const todd_host *, const todd_run *, todd_error *);                 /* [control] */
+  todd_status (*create)(const todd_host *, const todd_run *, void **self, todd_error *);   /* [control] one per lane */
+  todd_status (*start)(void *self, const todd_lane *, todd_error *);                       /* [lane] opens flows; call ready() then or later */
+  todd_status (*step)(void *self, todd_batch *);                                           /* [lane] <0 fails the edges, 1 = finished */
+  void (*destroy)(void *self);                                                             /* [control] every operation has completed */
+} todd_testlet;
+typedef struct {
+  uint32_t size, magic;
+  uint16_t abi_major, abi_minor, reserved[2];
+  const char *sdk;
+  const todd_testlet *const *testlets; /* NULL-terminated */
+} todd_entry;
+extern TODD_EXPORT const todd_entry todd_entry_v0; /* the one exported symbol */
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,60 @@
+#pragma once
+// From the text a user gave to checked values.
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/manifest/manifest.h"
+
+namespace todd::manifest {
+
+struct TypedValue {
+  ParamType type = ParamType::text;
+  int64_t i = 0;  // boolean, integer, ns, bytes, bit/s, index of the choice
+  double r = 0;   // real, rate (per second), ratio
+  std::string s;  // text, the choice's text
+  std::vector<TypedValue> list;  // of a param with `repeat`: its items, the fields above unused
+  std::map<std::string, std::string> map;
+  bool given = false;  // by the user, not the default
+
+  bool operator==(const TypedValue&) const = default;
+};
+
+// Between the items of a repeated param and the entries ("key=value") of a map, in their text form.
+// Items of a repeated param of another type than text may be separated by commas too.
+inline constexpr char kItemSeparator = '\n';
+
+// Reads a value and checks its range. Errors: invalid, naming param, value and what is allowed
+// ("size: 70000 is out of range, allowed 0 to 65507"). The value of a secret is not quoted.
+Result<TypedValue> parse_value(const Param& param, const std::string& text);
+
+// One value per declared param, in their order, defaults filled in (a param without default and value keeps its
+// type's zero and given = false). Names of host_params() in `given` are passed over unless declared, so that the
+// whole map of a test may be handed in. Errors: invalid, for an unknown name (with the nearest), a missing
+// required param, a bad value.
+Result<std::vector<TypedValue>> resolve_params(const std::vector<Param>& params,
+                                               const std::map<std::string, std::string>& given);
+
+// The host's params of one test, resolved. 0 = none where not said otherwise.
+struct HostParams {
+  uint64_t count = 0;       // per edge
+  int64_t interval_ns = 0;  // per edge; 0 if `rate` rules
+  double rate = 0;          // per task; HUGE_VAL = max
+  int64_t duration_ns = 0;
+  int64_t timeout_ns = 0;
+  int64_t period_ns = 0;  // results also every so often
+  int64_t samples = 0;    // 0 none, -1 all, N
+
+  bool operator==(const HostParams&) const = default;
+};
+
+// Resolves the host's params with the testlet's defaults; other names are passed over. `rate` excludes
+// `interval` and either given one replaces the other's default; likewise a given count or duration replaces the
+// defaults of both. Errors: invalid, for both interval and rate, zero or negative amounts, a ticket-driven
+// testlet without an end, and count, interval or rate for a testlet that is not driven by tickets.
+Result<HostParams> resolve_host_params(const Testlet& testlet, const std::map<std::string, std::string>& given);
+
+}  // namespace todd::manifest

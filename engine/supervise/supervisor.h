@@ -1,0 +1,66 @@
+#pragma once
+// Runs tasks in a todd-worker process and outlives it. Loads no testlet and parses no packet: it reads manifests, spawns the
+// worker, opens privileged sockets for it, copies closed periods out of shared memory, and says why a worker died.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/io/loop.h"
+#include "engine/io/reactor.h"
+#include "engine/manifest/scan.h"
+
+namespace todd::v1 {
+class Task;
+class Ready;
+class Failed;
+class Record;
+}  // namespace todd::v1
+
+namespace todd::supervise {
+
+struct SupervisorOptions {
+  std::string worker_binary;                 // default: todd-worker beside this program
+  std::vector<std::string> testlet_folders;  // scanned for *.so; default: ../lib/todd/testlets beside this program
+  io::Backend backend = io::Backend::automatic;
+};
+// Defaults from the place of the running program.
+SupervisorOptions default_options();
+
+// All on the loop's thread. Callbacks may call back into the supervisor.
+class Supervisor {
+ public:
+  struct Events {
+    std::function<void(const v1::Ready&)> ready;
+    std::function<void(const v1::Failed&)> failed;  // could not be prepared; nothing follows for the task
+    std::function<void(v1::Record&&)> record;       // seq 1.. per task; the one with last ends the task
+    std::function<void()> engine_known;             // engine() and engine_why() are set, after each worker start; may be empty
+  };
+  Supervisor(io::Loop& loop, SupervisorOptions options, Events events);
+  ~Supervisor();  // kills the worker
+
+  // Scans the folders and spawns the worker. Errors: no worker binary, no socketpair.
+  Status start();
+  // What lies in the folders: manifests, or why a file is refused.
+  const std::vector<manifest::Found>& testlets() const;
+  const std::string& engine() const;  // "uring" | "event", "" until the worker said hello
+  const std::string& engine_why() const;
+  int worker_pid() const;  // 0 while there is none
+
+  // Every prepare is answered by ready or failed; every start by records, the last with last=true and state. A worker's death
+  // ends its tasks with what shared memory held: partial, last, state "error", reason "testlet_crashed", the signal in detail.
+  // Reasons of failed: name_resolution, permission, unsupported, bad_param, no_testlet, local_resource, testlet_crashed.
+  void prepare(const v1::Task& task);
+  void start_task(const std::string& task, int64_t at_wall_ns);
+  void stop_task(const std::string& task, bool cancel);
+  size_t open_tasks() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace todd::supervise

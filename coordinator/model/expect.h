@@ -1,0 +1,92 @@
+#pragma once
+// Expectations: `p99(rtt) < 20ms`, `total: loss < 0.5%`, `90% of edges: p50(rtt) < 5ms`.
+//
+//   expectation = [ "total:" | N "% of edges:" ] value ( < | <= | > | >= | == | != ) literal
+//   value       = metric | metric[key] | (min|max|mean|stddev|pN|pN.N)(histogram) | rate(counter)
+//
+// What an edge says is one of pass, fail and unknown. It is unknown
+// - without data, or with data of suspect quality;
+// - for pN, with fewer than 1/(1-N/100) answers (p99: 100; below the median 1/(N/100)); for stddev, fewer
+//   than 2; for the other
+//   functions, none;
+// - for a ratio over nothing, and for one that passes only because one event would already be more than the
+//   limit: `loss < 0.5%` with
+//   nothing lost of 100 sent (200 are needed). Limits of exactly 0 % and 100 % are statements about these
+//   probes and need one;
+// - where `undetermined` probes, counted as lost or as answered, would turn the answer round;
+// - for a gauge nobody set, and for rate() over no time.
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordinator/model/report.h"
+#include "coordinator/model/verdict.h"
+#include "engine/base/result.h"
+#include "engine/manifest/manifest.h"
+#include "engine/stats/metric.h"
+
+namespace todd::model {
+
+struct Expectation {
+  enum class Scope { edges, total, percent };
+  enum class Function { none, min, max, mean, stddev, percentile, rate };
+  enum class Op { lt, le, gt, ge, eq, ne };
+
+  std::string text;  // as written
+  Scope scope = Scope::edges;
+  double percent = 100;  // of Scope::percent
+  Function function = Function::none;
+  double percentile = 0;
+  manifest::Metric metric;
+  std::string key;  // of a breakdown
+  Op op = Op::lt;
+  double literal = 0;  // in the metric's own base unit (ns for durations); per second for rate()
+  Severity severity = Severity::fail;
+};
+
+// Errc::invalid names what is wrong, with the nearest metric for an unknown one.
+Result<Expectation> parse_expectation(std::string_view text, const manifest::Testlet& testlet);
+
+// The samples an edge must have before the expectation can be told; 1 if any amount does.
+uint64_t samples_needed(const Expectation& expectation);
+
+// What is known of one edge when a test has ended, or of a test's total.
+struct EdgeData {
+  std::string name;  // "from → to"
+  bool has_data = false;
+  bool suspect = false;
+  double seconds = 0;  // that the metrics cover
+  std::map<std::string, stats::Value> metrics;
+};
+
+struct Outcome {
+  Verdict verdict = Verdict::unknown;
+  std::string observed;    // of the worst edge, with its unit; "-" if nothing could be told
+  std::string worst_edge;  // empty for a total
+  std::string reason;      // why unknown, or how many edges hold
+};
+
+// Scope edges: every edge by itself. total: once on the merged data; unknown if any edge has no data or is
+// suspect. percent: so many
+// edges must pass, where one without data does not; unknown if the edges that are unknown could make the
+// difference.
+// No edges at all: unknown.
+Outcome evaluate(const Expectation& expectation, const std::vector<EdgeData>& edges, const EdgeData& total);
+
+// What one edge alone says: for EdgeReport::verdict, where every expectation but those on the total counts.
+Verdict evaluate_edge(const Expectation& expectation, const EdgeData& edge);
+
+// A warning never fails, nor does it make anything unknown.
+Verdict counted(const Expectation& expectation, Verdict verdict);
+
+// The value of a ratio metric from its counters; NaN over nothing.
+double ratio_of(const manifest::Metric& metric, const std::map<std::string, stats::Value>& metrics);
+
+// For the report: base units, ratios computed; declared metrics only, of kind info none. Metrics nobody
+// recorded are left out, except ratios
+// and counters.
+MetricReports to_report(const manifest::Testlet& testlet, const std::map<std::string, stats::Value>& metrics);
+
+}  // namespace todd::model

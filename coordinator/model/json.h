@@ -1,0 +1,81 @@
+#pragma once
+// Reports as JSON, and the small writer they are made with.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordinator/model/report.h"
+#include "engine/base/result.h"
+
+namespace todd::model {
+
+// Writes JSON to the end of a string, putting commas and quotes itself. Numbers take their shortest form
+// that reads back equal, NaN and infinities
+// become null, invalid UTF-8 becomes U+FFFD. Misuse (a value without a key inside an object) is a bug and
+// aborts.
+class JsonWriter {
+ public:
+  explicit JsonWriter(std::string& out) : out_(out) {}
+
+  JsonWriter& begin_object();
+  JsonWriter& end_object();
+  JsonWriter& begin_array();
+  JsonWriter& end_array();
+  JsonWriter& key(std::string_view name);
+
+  JsonWriter& text(std::string_view value);
+  JsonWriter& number(double value);
+  JsonWriter& integer(int64_t value);
+  JsonWriter& unsigned_integer(uint64_t value);
+  JsonWriter& boolean(bool value);
+  JsonWriter& null();
+  // RFC 3339, or null for 0.
+  JsonWriter& time(int64_t wall_ns);
+  // Text that is JSON already.
+  JsonWriter& raw(std::string_view json);
+
+  JsonWriter& field(std::string_view name, std::string_view value) { return key(name).text(value); }
+  JsonWriter& field(std::string_view name, const char* value) { return key(name).text(value); }
+  JsonWriter& field(std::string_view name, const std::string& value) { return key(name).text(value); }
+  JsonWriter& field(std::string_view name, double value) { return key(name).number(value); }
+  JsonWriter& field(std::string_view name, bool value) { return key(name).boolean(value); }
+  JsonWriter& field(std::string_view name, int value) { return key(name).integer(value); }
+  JsonWriter& field(std::string_view name, int64_t value) { return key(name).integer(value); }
+  JsonWriter& field(std::string_view name, uint64_t value) { return key(name).unsigned_integer(value); }
+  JsonWriter& field(std::string_view name, const std::vector<std::string>& values);
+
+  // True once one whole value was written.
+  bool done() const { return started_ && open_.empty(); }
+
+ private:
+  struct Level {
+    bool object;
+    bool first = true;
+  };
+  void before_value();
+
+  std::string& out_;
+  std::vector<Level> open_;
+  bool have_key_ = false;
+  bool started_ = false;
+};
+
+struct ReportOptions {
+  size_t max_edges = 65'536;  // per test; above it only edges that are not ok are written, and a `summary`
+  bool periods = true;
+  bool samples = true;
+};
+
+// The whole report as one object.
+void write_report(JsonWriter& json, const Report& report, const ReportOptions& options = {});
+
+// JSON lines: the run without its edges, then one line per edge with run, test and the edge's own fields.
+void write_report_lines(std::string& out, const Report& report, const ReportOptions& options = {});
+
+// What write_report wrote. Unknown keys are ignored, as a newer coordinator may have written them.
+// Errc::corrupt for anything else.
+Result<Report> read_report(std::string_view json);
+
+}  // namespace todd::model

@@ -33,7 +33,7 @@ struct Param {
 struct Metric {
   std::string name, unit, doc;  // unit in UCUM: "ns", "B", "bit/s", "1", "{probe}"
   stats::Kind kind = stats::Kind::counter;
-  stats::GaugeMerge merge = stats::GaugeMerge::last;  // of a gauge
+  stats::GaugeMerge merge = stats::GaugeMerge::sum;   // of a gauge
   std::string numerator, denominator;                 // of a ratio: names of counters
   bool host = false;                                  // filled by the host, not by the testlet
 

@@ -11,8 +11,26 @@ namespace {
 
 constexpr uint64_t kNsPerSecond = 1'000'000'000;
 
-// A rate's spacing is rarely a whole number of ns: keep 2^-32 ns.
-constexpr uint64_t kFraction = uint64_t{1} << 32;
+// A spacing of num/unit ns.
+struct Spacing {
+  __int128 num;
+  uint64_t unit;
+};
+
+// Rates written per second, minute or hour are whole numbers there and so have an exact spacing. For any other
+// 2^-32 ns are kept.
+Spacing spacing_of(double rate) {
+  for (const uint64_t seconds : {1, 60, 3600}) {
+    const double tickets = std::round(rate * static_cast<double>(seconds));
+    if (tickets < 1 || tickets > 0x1p53) continue;
+    if (std::abs(tickets - rate * static_cast<double>(seconds)) > tickets * 1e-14) continue;
+    return {static_cast<__int128>(seconds * kNsPerSecond), static_cast<uint64_t>(tickets)};
+  }
+  constexpr uint64_t kFraction = uint64_t{1} << 32;
+  const long double spacing = static_cast<long double>(kNsPerSecond) / rate * kFraction;
+  // At most what leaves room to multiply.
+  return {static_cast<__int128>(std::clamp<long double>(std::round(spacing), 1, 0x1p95L)), kFraction};
+}
 
 uint32_t scramble(uint64_t x) {  // the finaliser of splitmix64
   x += 0x9e3779b97f4a7c15u;
@@ -26,15 +44,14 @@ uint32_t scramble(uint64_t x) {  // the finaliser of splitmix64
 Schedule::Schedule(const Plan& plan) : plan_(plan) {
   TODD_CHECK(plan.interval_ns >= 0 && plan.duration_ns >= 0 && !(plan.rate < 0));
   if (plan.targets == 0) return;
-  half_bits_ = std::max(1, (std::bit_width(plan.targets - 1) + 1) / 2);
+  half_bits_ = std::max<uint32_t>(1, (std::bit_width(plan.targets - 1) + 1) / 2);
   if (plan.interval_ns > 0) {
     spacing_ = plan.interval_ns;
     unit_ = plan.targets;
   } else if (plan.rate > 0 && std::isfinite(plan.rate)) {
-    const long double spacing = static_cast<long double>(kNsPerSecond) / plan.rate * kFraction;
-    // At least 2^-32 ns, at most what leaves room to multiply.
-    spacing_ = static_cast<__int128>(std::clamp<long double>(std::round(spacing), 1, 0x1p95L));
-    unit_ = kFraction;
+    const Spacing spacing = spacing_of(plan.rate);
+    spacing_ = spacing.num;
+    unit_ = spacing.unit;
   }
   total_ = UINT64_MAX;
   if (plan.count > 0 && __builtin_mul_overflow(plan.count, uint64_t{plan.targets}, &total_)) total_ = UINT64_MAX;

@@ -74,8 +74,8 @@ class Pacer {
   // limited by `out`, the count and the duration alone.
   size_t take(int64_t now_ns, int64_t start_ns, std::span<Ticket> out);
 
-  // When the next ticket is due on the caller's clock: call take() again by then. 0 = at once (unpaced, or take()
-  // was never called), INT64_MAX = done.
+  // When the next ticket is due on the caller's clock: call take() again by then (in the past = at once; unpaced:
+  // the start). 0 before the first take(), INT64_MAX = done.
   int64_t next_due_ns() const;
 
   // No ticket will come any more.

@@ -1,0 +1,61 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "coordinator/model/report.h"
+#include "engine/base/result.h"
+
+namespace todd::store {
+
+struct FinishedRunsOptions {
+  size_t keep_runs = 100;
+  uint64_t keep_bytes = uint64_t{256} << 20;
+};
+
+// The reports of the last runs, each a file DIR/<id>.run: a line about it, then the report as JSON. The oldest go
+// first. Resource; single-threaded.
+class FinishedRuns {
+ public:
+  struct Summary {
+    std::string id;
+    std::string suite;
+    model::RunState state = model::RunState::completed;
+    model::Verdict verdict = model::Verdict::none;
+    int64_t started_at_ns = 0;
+    int64_t finished_at_ns = 0;
+    uint64_t bytes = 0;
+  };
+
+  // An empty dir keeps everything in memory. A file that cannot be read is passed over with a line in the log.
+  // Errors: system, denied.
+  static Result<FinishedRuns> open(std::string dir, FinishedRunsOptions options = {});
+
+  // Keeps a report (or replaces the one of that id) and evicts what is too much, but never this one. Errors: system.
+  Status put(const model::Report& report);
+  // The state of delivery alone. Errors: not_found, system.
+  Status set_delivery(const std::string& id, const std::vector<model::Delivery>& delivery);
+
+  // Errors: not_found, corrupt.
+  Result<model::Report> get(const std::string& id) const;
+
+  // By id, which is by time.
+  const std::map<std::string, Summary>& list() const { return summaries_; }
+  uint64_t evicted() const { return evicted_; }
+
+ private:
+  FinishedRuns(std::string dir, FinishedRunsOptions options) : dir_(std::move(dir)), options_(options) {}
+  Status load();
+  void evict(const std::string& but);
+  std::string path_of(const std::string& id) const;
+
+  std::string dir_;
+  FinishedRunsOptions options_;
+  std::map<std::string, Summary> summaries_;
+  std::map<std::string, std::string> texts_;  // without a dir
+  uint64_t bytes_ = 0;
+  uint64_t evicted_ = 0;
+};
+
+}  // namespace todd::store

@@ -1,0 +1,186 @@
+// todd-seal LIB.so OUT.json: loads a freshly built testlet library, reads its descriptors and writes the
+// manifest that is then embedded into it. Runs at build time only; knows nothing of the project but the ABI.
+
+#include <dlfcn.h>
+
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <set>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+#include "todd/testlet.h"
+
+namespace {
+
+[[noreturn]] void refuse(const std::string& text) { throw std::runtime_error(text); }
+
+// JSON of a static string of a descriptor; NULL is "".
+std::string quoted(const char* text) {
+  std::string out = "\"";
+  for (const char* p = text != nullptr ? text : ""; *p != '\0'; ++p) {
+    const auto c = static_cast<unsigned char>(*p);
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += *p;
+    } else if (c < 0x20) {
+      char buffer[8];
+      std::snprintf(buffer, sizeof buffer, "\\u%04x", c);
+      out += buffer;
+    } else {
+      out += *p;
+    }
+  }
+  return out + '"';
+}
+
+const char* truth(bool value) { return value ? "true" : "false"; }
+
+// The name of enum value 1..n, or a refusal that says whose it was.
+template <size_t N>
+const char* named(const char* const (&names)[N], uint32_t value, const std::string& whose) {
+  if (value < 1 || value > N) refuse(whose + ": unknown type or kind " + std::to_string(value));
+  return names[value - 1];
+}
+
+constexpr const char* kParamTypes[] = {"boolean", "integer", "real",    "text",  "duration",
+                                       "size",    "rate",    "bitrate", "ratio", "choice"};
+constexpr const char* kMetricKinds[] = {"counter", "gauge", "histogram", "breakdown", "ratio", "info"};
+constexpr const char* kTargetKinds[] = {"host", "endpoint", "url"};
+constexpr const char* kMerges[] = {"sum", "min", "max", "last"};
+constexpr const char* kHostParams[] = {"count",   "interval", "rate",  "duration",
+                                       "timeout", "samples",  "period"};
+
+void check_name(std::set<std::string>& seen, const char* name, const std::string& whose) {
+  if (name == nullptr || *name == '\0') refuse(whose + ": a name is missing");
+  if (!seen.insert(name).second) refuse(whose + ": '" + name + "' is declared twice");
+}
+
+void write_choices(std::ostream& out, const char* choices) {
+  std::istringstream in(choices != nullptr ? choices : "");
+  std::string one;
+  const char* comma = "";
+  while (std::getline(in, one, '|')) {
+    out << comma << quoted(one.c_str());
+    comma = ",";
+  }
+}
+
+void write_param(std::ostream& out, const todd_param& p, const std::string& whose) {
+  for (const char* reserved : kHostParams) {
+    if (std::strcmp(p.name, reserved) == 0)
+      refuse(whose + ": '" + p.name + "' is a param of the host; give its default in the schedule");
+  }
+  if ((p.type == TODD_P_CHOICE) != (p.choices != nullptr))
+    refuse(whose + ": '" + p.name + "': choices belong to type choice, and to no other");
+  out << "{\"name\":" << quoted(p.name) << ",\"type\":\"" << named(kParamTypes, p.type, whose)
+      << "\",\"dflt\":" << quoted(p.dflt) << ",\"min\":" << quoted(p.min) << ",\"max\":" << quoted(p.max)
+      << ",\"choices\":[";
+  write_choices(out, p.choices);
+  out << "],\"doc\":" << quoted(p.doc) << ",\"required\":" << truth((p.flags & TODD_PF_REQUIRED) != 0)
+      << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0) << ",\"repeat\":false}";
+}
+
+void write_metric(std::ostream& out, const todd_metric& m, const std::string& whose) {
+  out << "{\"name\":" << quoted(m.name) << ",\"unit\":" << quoted(m.unit) << ",\"kind\":\""
+      << named(kMetricKinds, m.kind, whose) << "\",\"merge\":\"" << named(kMerges, m.merge + 1u, whose)
+      << "\",\"numerator\":" << quoted(m.numerator) << ",\"denominator\":" << quoted(m.denominator)
+      << ",\"doc\":" << quoted(m.doc) << ",\"host\":false}";
+}
+
+void write_schedule(std::ostream& out, const todd_testlet& t) {
+  const todd_schedule none{};
+  const todd_schedule& s = t.schedule != nullptr ? *t.schedule : none;
+  out << "{\"tickets\":" << truth((t.flags & TODD_TF_TICKETS) != 0) << ",\"count\":" << quoted(s.count)
+      << ",\"interval\":" << quoted(s.interval) << ",\"rate\":" << quoted(s.rate)
+      << ",\"duration\":" << quoted(s.duration) << ",\"timeout\":" << quoted(s.timeout) << "}";
+}
+
+void write_testlet(std::ostream& out, const todd_testlet& t) {
+  const std::string id = t.id != nullptr ? t.id : "";
+  if (t.size < sizeof(todd_testlet))
+    refuse("testlet '" + id + "': built with another header: its table is " + std::to_string(t.size) +
+           " bytes");
+  if (t.create == nullptr || t.start == nullptr || t.step == nullptr || t.destroy == nullptr)
+    refuse("testlet '" + id + "': create, start, step and destroy are required");
+  if ((t.roles & (TODD_SOURCE | TODD_RESPONDER)) == 0) refuse("testlet '" + id + "': has no role");
+  out << "{\"id\":" << quoted(t.id) << ",\"version\":" << quoted(t.version)
+      << ",\"summary\":" << quoted(t.summary) << ",\"doc\":" << quoted(t.doc)
+      << ",\"source\":" << truth((t.roles & TODD_SOURCE) != 0)
+      << ",\"responder\":" << truth((t.roles & TODD_RESPONDER) != 0)
+      << ",\"heavy\":" << truth((t.flags & TODD_TF_HEAVY) != 0)
+      << ",\"probes\":" << truth((t.flags & TODD_TF_PROBES) != 0) << ",\"needs\":" << t.needs
+      << ",\"target_kind\":\"" << named(kTargetKinds, t.target_kind, "testlet '" + id + "': target_kind")
+      << "\",\"default_port\":" << t.default_port << ",\"default_expect\":[";
+  const char* comma = "";
+  for (auto e = t.default_expect; e != nullptr && *e != nullptr; ++e, comma = ",") out << comma << quoted(*e);
+  out << "],\"schedule\":";
+  write_schedule(out, t);
+  out << ",\"params\":[";
+  std::set<std::string> seen;
+  comma = "";
+  for (auto p = t.params; p != nullptr && *p != nullptr; ++p, comma = ",") {
+    const std::string whose = "testlet '" + id + "': params";
+    check_name(seen, (*p)->name, whose);
+    out << comma;
+    write_param(out, **p, whose);
+  }
+  out << "],\"metrics\":[";
+  seen.clear();
+  comma = "";
+  for (auto m = t.metrics; m != nullptr && *m != nullptr; ++m, comma = ",") {
+    const std::string whose = "testlet '" + id + "': metrics";
+    check_name(seen, (*m)->name, whose);
+    out << comma;
+    write_metric(out, **m, whose);
+  }
+  out << "]}";
+}
+
+std::string manifest_of(const char* path) {
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);  // stays loaded: this process ends soon
+  if (library == nullptr) refuse(dlerror());
+  const auto* entry = static_cast<const todd_entry*>(dlsym(library, "todd_entry_v0"));
+  if (entry == nullptr) refuse("exports no todd_entry_v0: is TODD_REGISTER missing?");
+  if (entry->magic != TODD_MAGIC) refuse("todd_entry_v0 is not a testlet entry");
+  if (entry->abi_major != TODD_ABI_MAJOR || entry->abi_minor != TODD_ABI_MINOR) {
+    refuse("built for ABI " + std::to_string(entry->abi_major) + "." + std::to_string(entry->abi_minor) +
+           ", this todd-seal knows " + std::to_string(TODD_ABI_MAJOR) + "." + std::to_string(TODD_ABI_MINOR) +
+           ": rebuild it with this SDK");
+  }
+  std::ostringstream out;
+  out << "{\"format\":1,\"abi_major\":" << entry->abi_major << ",\"abi_minor\":" << entry->abi_minor
+      << ",\"sdk\":" << quoted(entry->sdk) << ",\"testlets\":[";
+  std::set<std::string> seen;
+  const char* comma = "";
+  for (auto t = entry->testlets; *t != nullptr; ++t, comma = ",") {
+    check_name(seen, (*t)->id, "testlets");
+    out << comma;
+    write_testlet(out, **t);
+  }
+  if (seen.empty()) refuse("registers no testlet");
+  out << "]}\n";
+  return out.str();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fputs("usage: todd-seal LIBRARY.so MANIFEST.json\n", stderr);
+    return 2;
+  }
+  try {
+    const std::string text = manifest_of(argv[1]);
+    std::ofstream out(argv[2], std::ios::binary | std::ios::trunc);
+    out << text;
+    out.close();
+    if (!out) refuse(std::string("cannot write ") + argv[2]);
+  } catch (const std::exception& e) {
+    std::fprintf(stderr, "todd-seal: %s: %s\n", argv[1], e.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,539 @@
+#pragma once
+// todd/testlet.hpp - a testlet in C++17, on top of the C boundary in testlet.h. Header only; libc and the
+// standard library only. Nothing in this file is ABI: it is compiled into the testlet and may change with
+// every SDK.
+//
+// A testlet is one class. Params and metrics are constexpr objects, so that they can be read without running
+// code:
+//
+//   class Beacon : public todd::testlet<Beacon> {
+//    public:
+//     static constexpr todd::info info{"com.example.beacon", "1.0.0", "how long a beacon takes",
+//     TODD_SOURCE}; static constexpr auto bytes = todd::size("size", "64", "payload of a probe").range("8",
+//     "1400"); static constexpr auto params = todd::params(&bytes); static constexpr auto rtt =
+//     todd::histogram("rtt", "ns", "from departure to reply"); static constexpr auto metrics =
+//     todd::metrics(&rtt); void start();                 // [lane] open flows; throw todd::error to refuse
+//     bool step(todd_batch& batch); // [lane] true = finished
+//   };
+//   TODD_REGISTER(Beacon)
+//
+// What a class may define besides (the base has the empty version of each):
+//   static constexpr auto expect = todd::expect("loss < 1%");  default expectations
+//   static constexpr todd::schedule schedule{...};             defaults of the host's params
+//   static void check(const todd_run&);                        [control] throw todd::error to refuse values
+//   void create();                                             [control] host() and run() are there, lane()
+//   is not
+
+#include <array>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <deque>
+#include <exception>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+
+#include "todd/testlet.h"
+
+namespace todd {
+
+inline constexpr char kSdkVersion[] = "0.1.0";
+
+// Thrown inside a testlet, stopped at the boundary: becomes the status and the text of the failed call.
+// `code` is negative: -errno or TODD_E_*. The text names the object and the remedy.
+class error : public std::exception {
+ public:
+  error(todd_status code, std::string text) : code_(code), text_(std::move(text)) {}
+  todd_status code() const noexcept { return code_; }
+  const char* what() const noexcept override { return text_.c_str(); }
+
+ private:
+  todd_status code_;
+  std::string text_;
+};
+
+// ---- params
+// -------------------------------------------------------------------------------------------------------
+
+// A param whose value is read as T: bool, int64_t (integers, ns, bytes, bit/s, index of a choice), double
+// (real, per second, ratio) or std::string_view (text; lives as long as the instance).
+template <class T>
+struct param {
+  todd_param raw;
+
+  // Bounds in the same syntax as the default, both included.
+  constexpr param range(const char* min, const char* max) const {
+    param p = *this;
+    p.raw.min = min;
+    p.raw.max = max;
+    return p;
+  }
+  // The user must give it; the default only serves as an example.
+  constexpr param required() const { return flagged(TODD_PF_REQUIRED); }
+  // The value is never shown or logged.
+  constexpr param secret() const { return flagged(TODD_PF_SECRET); }
+
+ private:
+  constexpr param flagged(int flag) const {
+    param p = *this;
+    p.raw.flags = static_cast<uint16_t>(p.raw.flags | flag);
+    return p;
+  }
+};
+
+namespace detail {
+template <class T>
+constexpr param<T> make_param(int type, const char* name, const char* dflt, const char* choices,
+                              const char* doc) {
+  return {{sizeof(todd_param), static_cast<uint16_t>(type), 0, name, dflt, nullptr, nullptr, choices, doc}};
+}
+template <class T>
+constexpr todd_metric make_metric(T kind, const char* name, const char* unit, const char* doc,
+                                  int merge = TODD_MERGE_SUM, const char* numerator = nullptr,
+                                  const char* denominator = nullptr) {
+  return {sizeof(todd_metric),
+          static_cast<uint16_t>(kind),
+          static_cast<uint16_t>(merge),
+          name,
+          unit,
+          doc,
+          numerator,
+          denominator};
+}
+}  // namespace detail
+
+// Each takes the name, the default in spec syntax and one sentence for people.
+constexpr param<bool> boolean(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<bool>(TODD_P_BOOL, name, dflt, nullptr, doc);
+}
+constexpr param<int64_t> integer(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<int64_t>(TODD_P_INT, name, dflt, nullptr, doc);
+}
+constexpr param<double> real(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<double>(TODD_P_REAL, name, dflt, nullptr, doc);
+}
+constexpr param<std::string_view> text(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<std::string_view>(TODD_P_TEXT, name, dflt, nullptr, doc);
+}
+constexpr param<int64_t> duration(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<int64_t>(TODD_P_DURATION, name, dflt, nullptr, doc);
+}
+constexpr param<int64_t> size(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<int64_t>(TODD_P_SIZE, name, dflt, nullptr, doc);
+}
+constexpr param<double> rate(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<double>(TODD_P_RATE, name, dflt, nullptr, doc);
+}
+constexpr param<int64_t> bitrate(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<int64_t>(TODD_P_BITRATE, name, dflt, nullptr, doc);
+}
+constexpr param<double> ratio_param(const char* name, const char* dflt, const char* doc) {
+  return detail::make_param<double>(TODD_P_RATIO, name, dflt, nullptr, doc);
+}
+// choices: "a|b|c". The value is the index of the one chosen.
+constexpr param<int64_t> choice(const char* name, const char* dflt, const char* choices, const char* doc) {
+  return detail::make_param<int64_t>(TODD_P_CHOICE, name, dflt, choices, doc);
+}
+
+// The NULL-terminated table of the declared params.
+template <class... P>
+constexpr std::array<const todd_param*, sizeof...(P) + 1> params(const P*... p) {
+  return {{&p->raw..., nullptr}};
+}
+
+// ---- metrics
+// ------------------------------------------------------------------------------------------------------
+
+// One type per kind, so that a histogram cannot be counted or a counter observed. Units in UCUM: "ns", "By",
+// "1".
+template <int Kind>
+struct metric {
+  todd_metric raw;
+};
+constexpr metric<TODD_M_COUNTER> counter(const char* name, const char* unit, const char* doc) {
+  return {detail::make_metric(TODD_M_COUNTER, name, unit, doc)};
+}
+// merge: TODD_MERGE_*, how the values of several edges or periods become one.
+constexpr metric<TODD_M_GAUGE> gauge(const char* name, const char* unit, int merge, const char* doc) {
+  return {detail::make_metric(TODD_M_GAUGE, name, unit, doc, merge)};
+}
+constexpr metric<TODD_M_HISTOGRAM> histogram(const char* name, const char* unit, const char* doc) {
+  return {detail::make_metric(TODD_M_HISTOGRAM, name, unit, doc)};
+}
+constexpr metric<TODD_M_BREAKDOWN> breakdown(const char* name, const char* unit, const char* doc) {
+  return {detail::make_metric(TODD_M_BREAKDOWN, name, unit, doc)};
+}
+// numerator and denominator name two declared counters; computed by whoever merges.
+constexpr metric<TODD_M_RATIO> ratio(const char* name, const char* unit, const char* numerator,
+                                     const char* denominator, const char* doc) {
+  return {detail::make_metric(TODD_M_RATIO, name, unit, doc, TODD_MERGE_SUM, numerator, denominator)};
+}
+constexpr metric<TODD_M_INFO> information(const char* name, const char* doc) {
+  return {detail::make_metric(TODD_M_INFO, name, "", doc)};
+}
+
+template <class... M>
+constexpr std::array<const todd_metric*, sizeof...(M) + 1> metrics(const M*... m) {
+  return {{&m->raw..., nullptr}};
+}
+
+// ---- the rest of the description
+// -------------------------------------------------------------------------------------
+
+struct info {
+  const char *id, *version, *summary;
+  uint32_t roles = TODD_SOURCE;  // TODD_SOURCE | TODD_RESPONDER
+  uint32_t flags = 0;            // TODD_TF_*
+  uint32_t target_kind = TODD_TARGET_HOST;
+  uint32_t default_port = 0;
+  uint32_t needs = 0;  // TODD_NEED_*
+  const char* doc = "";
+};
+
+// Defaults of the host's params in spec syntax; nullptr = none.
+struct schedule {
+  const char *count = nullptr, *interval = nullptr, *rate = nullptr, *duration = nullptr, *timeout = nullptr;
+};
+
+template <class... S>
+constexpr std::array<const char*, sizeof...(S) + 1> expect(S... expression) {
+  return {{expression..., nullptr}};
+}
+
+// ---- operations
+// -----------------------------------------------------------------------------------------------------
+
+// Builders of todd_op: the named fields set, the others 0 ("the flow's", "the run's", "now"), slot TODD_NONE.
+inline todd_op make_op(int code, uint32_t flow, uint64_t user) {
+  todd_op op{};
+  op.code = static_cast<uint16_t>(code);
+  op.flow = flow;
+  op.user = user;
+  op.target = TODD_NONE;
+  op.slot = TODD_NONE;
+  return op;
+}
+inline todd_op exchange_op(uint32_t flow, uint32_t target, uint32_t slot, uint32_t len, uint64_t user,
+                           int64_t at_ns) {
+  todd_op op = make_op(TODD_OP_EXCHANGE, flow, user);
+  op.target = target;
+  op.slot = slot;
+  op.len = len;
+  op.at_ns = at_ns;
+  return op;
+}
+inline todd_op send_op(uint32_t flow, uint32_t target, uint32_t slot, uint32_t len, uint64_t user) {
+  todd_op op = exchange_op(flow, target, slot, len, user, 0);
+  op.code = TODD_OP_SEND;
+  return op;
+}
+// A datagram back to the sender of the one whose completion carried `token` in arg.
+inline todd_op reply_op(uint32_t flow, uint64_t token, uint32_t slot, uint32_t len, uint64_t user) {
+  todd_op op = send_op(flow, TODD_NONE, slot, len, user);
+  op.flags = TODD_OF_REPLY;
+  op.key = token;
+  return op;
+}
+inline todd_op stream_send_op(uint32_t flow, uint64_t stream, uint32_t slot, uint32_t len, uint64_t user) {
+  todd_op op = send_op(flow, TODD_NONE, slot, len, user);
+  op.key = stream;
+  return op;
+}
+// RESOLVE or CONNECT.
+inline todd_op target_op(int code, uint32_t flow, uint32_t target, uint64_t user, int64_t timeout_ns) {
+  todd_op op = make_op(code, flow, user);
+  op.target = target;
+  op.timeout_ns = timeout_ns;
+  return op;
+}
+// RECV, SHUTDOWN or CLOSE of a stream.
+inline todd_op stream_op(int code, uint32_t flow, uint64_t stream, uint64_t user) {
+  todd_op op = make_op(code, flow, user);
+  op.key = stream;
+  return op;
+}
+
+// Adds an operation to the batch. False: the batch is full and nothing was added.
+inline bool put(todd_batch& b, const todd_op& op) {
+  if (b.n_op >= b.cap_op) return false;
+  b.op[b.n_op++] = op;
+  return true;
+}
+// Takes a payload slot of a flow; TODD_NONE if none is free now. Take one only when the operation will
+// follow.
+inline uint32_t take_slot(todd_batch& b, uint32_t flow) {
+  todd_slots* s = b.slots[flow];
+  return s->taken < s->n_free ? s->free[s->taken++] : TODD_NONE;
+}
+// Room for one more operation with payload on this flow.
+inline bool can_send(const todd_batch& b, uint32_t flow) {
+  return b.n_op < b.cap_op && b.slots[flow]->taken < b.slots[flow]->n_free;
+}
+inline uint8_t* slot_data(const todd_batch& b, uint32_t flow, uint32_t slot) {
+  const todd_slots* s = b.slots[flow];
+  return s->base + static_cast<std::size_t>(slot) * s->stride;
+}
+inline std::string_view payload(const todd_batch& b, const todd_done& d) {
+  const uint8_t* p = todd_payload(&b, &d);
+  return p != nullptr ? std::string_view(reinterpret_cast<const char*>(p), d.len) : std::string_view();
+}
+// Asks to be called again by `at_ns` at the latest.
+inline void wake_by(todd_batch& b, int64_t at_ns) {
+  if (b.wake_ns == 0 || at_ns < b.wake_ns) b.wake_ns = at_ns > 0 ? at_ns : 1;
+}
+
+// Operations without payload that may have to wait for room in a batch. They leave in the order they were
+// put.
+class outbox {
+ public:
+  void put(const todd_op& op) { waiting_.push_back(op); }
+  // Moves what fits into the batch; asks to be called again at once if something is left.
+  void flush(todd_batch& b) {
+    while (!waiting_.empty() && todd::put(b, waiting_.front())) waiting_.pop_front();
+    if (!waiting_.empty()) wake_by(b, b.now_ns);
+  }
+  bool empty() const { return waiting_.empty(); }
+
+ private:
+  std::deque<todd_op> waiting_;
+};
+
+// ---- the base of a testlet
+// --------------------------------------------------------------------------------------------
+
+namespace detail {
+template <class T>
+T value_of(const todd_value& v) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return v.v.i != 0;
+  } else if constexpr (std::is_same_v<T, double>) {
+    return v.v.r;
+  } else if constexpr (std::is_same_v<T, std::string_view>) {
+    return v.v.s != nullptr ? std::string_view(v.v.s, v.len) : std::string_view();
+  } else {
+    return v.v.i;
+  }
+}
+template <class Table, class Item>
+constexpr uint32_t index_in(const Table& table, const Item* item) {
+  uint32_t i = 0;
+  while (table[i] != item && table[i] != nullptr) ++i;
+  return i;  // the position of the terminator for one that is not declared: the host ignores and counts it
+}
+template <class T>
+struct glue;
+}  // namespace detail
+
+// Base class of a testlet; Self is the class itself. One instance belongs to one lane: no locks are needed.
+template <class Self>
+class testlet {
+ public:
+  static constexpr auto params = todd::params();
+  static constexpr auto metrics = todd::metrics();
+  static constexpr auto expect = todd::expect();
+  static constexpr todd::schedule schedule{};
+  static void check(const todd_run&) {}
+  void create() {}
+
+  // The value of a declared param. Requires: the param is in Self::params.
+  template <class T>
+  static T get(const todd_run& run, const param<T>& p) {
+    const uint32_t i = detail::index_in(Self::params, &p.raw);
+    if (i >= run.n_value)
+      throw error(TODD_E_PLUGIN, std::string("param '") + p.raw.name + "' is not declared");
+    return detail::value_of<T>(run.value[i]);
+  }
+
+ protected:
+  testlet() = default;
+  testlet(const testlet&) = delete;
+  testlet& operator=(const testlet&) = delete;
+  ~testlet() = default;
+
+  const todd_host& host() const { return *host_; }
+  const todd_run& run() const { return *run_; }
+  const todd_lane& lane() const { return *lane_; }  // from start() on
+  const todd_net& net() const { return *net_; }     // from start() on
+
+  template <class T>
+  T operator[](const param<T>& p) const {
+    return get(*run_, p);
+  }
+
+  // Recording, from start() on. `target`: index of the run's target, or of the peer in role responder.
+  void count(const metric<TODD_M_COUNTER>& m, uint32_t target, uint64_t n = 1) {
+    record_->count(lane_, index(m), target, n);
+  }
+  void set(const metric<TODD_M_GAUGE>& m, uint32_t target, double value) {
+    record_->set(lane_, index(m), target, value);
+  }
+  // A negative duration (a clock's doing) is recorded as 0.
+  void observe(const metric<TODD_M_HISTOGRAM>& m, uint32_t target, int64_t value) {
+    record_->observe(lane_, index(m), target, value > 0 ? static_cast<uint64_t>(value) : 0);
+  }
+  void tally(const metric<TODD_M_BREAKDOWN>& m, uint32_t target, std::string_view key, uint64_t n = 1) {
+    record_->tally(lane_, index(m), target, key.data(), key.size(), n);
+  }
+  void inform(const metric<TODD_M_INFO>& m, uint32_t target, std::string_view text) {
+    record_->info(lane_, index(m), target, text.data(), text.size());
+  }
+  // An example for people; the host keeps the first five per outcome.
+  void note(uint32_t target, const char* outcome, std::string_view text) {
+    record_->note(lane_, target, outcome, text.data(), text.size());
+  }
+  // One row per probe; nothing where the host offers no samples.
+  void sample(const todd_sample& s) {
+    if (samples_ != nullptr) samples_->sample(lane_, &s);
+  }
+  // level: 0 debug .. 3 error. For the operator; what the network answered belongs into metrics.
+  void log(int level, std::string_view text) const { host_->log(host_, level, text.data(), text.size()); }
+
+  // Opens a flow. On return `flow` has what the host filled in (the bound port). Throws todd::error.
+  uint32_t open(todd_flow& flow) {
+    uint32_t id = TODD_NONE;
+    todd_error why{};
+    why.size = sizeof why;
+    flow.size = sizeof flow;
+    const todd_status status = net_->open(lane_, &flow, &id, &why);
+    if (status < 0) throw error(status, why.text[0] != '\0' ? why.text : "the host could not open a flow");
+    return id;
+  }
+  // A target's facts; its strings live as long as the instance. Throws todd::error for an index out of range.
+  todd_target target(uint32_t index) const {
+    todd_target t{};
+    t.size = sizeof t;
+    const todd_status status = net_->target(lane_, index, &t);
+    if (status < 0) throw error(status, "no target " + std::to_string(index));
+    return t;
+  }
+
+ private:
+  template <class T>
+  friend struct detail::glue;
+
+  template <int Kind>
+  static constexpr uint32_t index(const metric<Kind>& m) {
+    return detail::index_in(Self::metrics, &m.raw);
+  }
+  void attach(const todd_lane* lane) {
+    lane_ = lane;
+    record_ = static_cast<const todd_record*>(host_->query(host_, TODD_RECORD_1));
+    net_ = static_cast<const todd_net*>(host_->query(host_, TODD_NET_1));
+    samples_ = static_cast<const todd_samples*>(host_->query(host_, TODD_SAMPLES_1));
+    if (record_ == nullptr || net_ == nullptr) {
+      throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_RECORD_1 " or " TODD_NET_1);
+    }
+  }
+
+  const todd_host* host_ = nullptr;
+  const todd_run* run_ = nullptr;
+  const todd_lane* lane_ = nullptr;
+  const todd_record* record_ = nullptr;
+  const todd_net* net_ = nullptr;
+  const todd_samples* samples_ = nullptr;
+};
+
+// ---- the boundary
+// -------------------------------------------------------------------------------------------------------
+
+// Runs `body` (returning a status) and turns whatever it throws into a status and, if `out` is given, a text.
+template <class Body>
+todd_status guard(todd_error* out, Body&& body) noexcept {
+  const auto tell = [out](todd_status code, const char* text) {
+    if (out != nullptr) {
+      out->code = code;
+      std::snprintf(out->text, sizeof out->text, "%s", text);
+    }
+    return code;
+  };
+  try {
+    return body();
+  } catch (const error& e) {
+    return tell(e.code() < 0 ? e.code() : TODD_E_PLUGIN, e.what());
+  } catch (const std::bad_alloc&) {
+    return tell(-ENOMEM, "out of memory");
+  } catch (const std::exception& e) {
+    return tell(TODD_E_PLUGIN, e.what());
+  } catch (...) {
+    return tell(TODD_E_PLUGIN, "the testlet threw something that is no std::exception");
+  }
+}
+
+namespace detail {
+// The C table of one class.
+template <class T>
+struct glue {
+  static todd_status check(const todd_host*, const todd_run* run, todd_error* out) noexcept {
+    return guard(out, [&] {
+      T::check(*run);
+      return 0;
+    });
+  }
+  static todd_status create(const todd_host* host, const todd_run* run, void** self,
+                            todd_error* out) noexcept {
+    return guard(out, [&] {
+      auto made = std::make_unique<T>();
+      made->host_ = host;
+      made->run_ = run;
+      made->create();
+      *self = made.release();
+      return 0;
+    });
+  }
+  static todd_status start(void* self, const todd_lane* lane, todd_error* out) noexcept {
+    return guard(out, [&] {
+      static_cast<T*>(self)->attach(lane);
+      static_cast<T*>(self)->start();
+      return 0;
+    });
+  }
+  static todd_status step(void* self, todd_batch* batch) noexcept {
+    T* it = static_cast<T*>(self);
+    todd_error why{};
+    const todd_status status = guard(&why, [&] { return it->step(*batch) ? 1 : 0; });
+    if (status < 0) it->host_->log(it->host_, 3, why.text, std::strlen(why.text));
+    return status;
+  }
+  static void destroy(void* self) noexcept { delete static_cast<T*>(self); }
+
+  static constexpr todd_schedule schedule{sizeof(todd_schedule), 0,
+                                          T::schedule.count,     T::schedule.interval,
+                                          T::schedule.rate,      T::schedule.duration,
+                                          T::schedule.timeout};
+  static constexpr todd_testlet table{sizeof(todd_testlet),
+                                      T::info.roles,
+                                      T::info.needs,
+                                      T::info.flags,
+                                      T::info.target_kind,
+                                      T::info.default_port,
+                                      T::info.id,
+                                      T::info.version,
+                                      T::info.summary,
+                                      T::info.doc,
+                                      T::params.data(),
+                                      T::metrics.data(),
+                                      T::expect.data(),
+                                      &schedule,
+                                      &check,
+                                      &create,
+                                      &start,
+                                      &step,
+                                      &destroy};
+};
+template <class... T>
+struct tables {
+  static constexpr const todd_testlet* list[] = {&glue<T>::table..., nullptr};
+};
+template <class... T>
+constexpr todd_entry entry() {
+  return {sizeof(todd_entry), TODD_MAGIC,        TODD_ABI_MAJOR, TODD_ABI_MINOR, {0, 0},
+          kSdkVersion,        tables<T...>::list};
+}
+}  // namespace detail
+}  // namespace todd
+
+// Once per library, at namespace scope: emits the one exported symbol. One or more testlet classes.
+#define TODD_REGISTER(...) constexpr todd_entry todd_entry_v0 = ::todd::detail::entry<__VA_ARGS__>();

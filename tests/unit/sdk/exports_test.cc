@@ -1,0 +1,52 @@
+// A testlet library exports its entry and nothing else, and carries its manifest where a reader finds it
+// without loading it.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace {
+
+std::string output_of(const std::string& command) {
+  FILE* pipe = popen(command.c_str(), "r");
+  std::string output;
+  std::array<char, 4096> buffer;
+  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) output.append(buffer.data(), n);
+  EXPECT_EQ(pclose(pipe), 0) << command;
+  return output;
+}
+
+std::vector<std::string> libraries() {
+  std::vector<std::string> paths;
+  for (const auto& file : std::filesystem::directory_iterator(TODD_BINARY_DIR "/lib/todd/testlets")) {
+    if (file.path().extension() == ".so") paths.push_back(file.path().string());
+  }
+  return paths;
+}
+
+TEST(ExportsTest, OneSymbolPerLibrary) {
+  ASSERT_FALSE(libraries().empty());
+  for (const std::string& path : libraries()) {
+    EXPECT_EQ(output_of("nm -D --defined-only --format=posix " + path + " | cut -d' ' -f1"),
+              "todd_entry_v0\n")
+        << path;
+  }
+}
+
+TEST(ExportsTest, ManifestSectionNamesTheTestlet) {
+  for (const std::string& path : libraries()) {
+    const std::string json = output_of(
+        "objcopy -O binary --only-section=.todd.manifest --set-section-flags .todd.manifest=alloc " + path +
+        " /dev/stdout");
+    const std::string id = std::filesystem::path(path).stem().string();
+    EXPECT_EQ(json.rfind("{\"format\":1,\"abi_major\":0,\"abi_minor\":1,", 0), 0u)
+        << path << ": " << json.substr(0, 60);
+    EXPECT_NE(json.find("{\"id\":\"" + id + "\""), std::string::npos) << path;
+  }
+}
+
+}  // namespace

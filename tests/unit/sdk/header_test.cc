@@ -1,0 +1,56 @@
+// The two headers a testlet author includes compile in every language they promise, without a warning.
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cstdio>
+#include <string>
+
+namespace {
+
+struct Ran {
+  int status;
+  std::string output;
+};
+
+Ran run(const std::string& command) {
+  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
+  std::string output;
+  std::array<char, 4096> buffer;
+  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) output.append(buffer.data(), n);
+  return {pclose(pipe), output};
+}
+
+const std::string kSource = TODD_SOURCE_DIR;
+const std::string kFlags =
+    " -fsyntax-only -pedantic -Wall -Wextra -Wpadded -Werror -I" + kSource + "/sdk/include ";
+
+class HeaderTest : public testing::TestWithParam<const char*> {};
+
+TEST_P(HeaderTest, CompilesWithItsLayoutUnchanged) {
+  const Ran ran = run(std::string(GetParam()) + kFlags + kSource + "/tests/unit/sdk/layout.c");
+  EXPECT_EQ(ran.status, 0) << ran.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(Standards, HeaderTest,
+                         testing::Values("cc -std=c99 -x c", "cc -std=c11 -x c", "cc -std=c17 -x c",
+                                         "c++ -std=c++11 -x c++", "c++ -std=c++14 -x c++",
+                                         "c++ -std=c++17 -x c++", "c++ -std=c++20 -x c++"));
+
+TEST(CppHeaderTest, CompilesAloneAsCpp17) {
+  const Ran ran =
+      run("printf '#include \"todd/testlet.hpp\"\\n' | c++ -std=c++17 -fsyntax-only -pedantic -Wall -Wextra "
+          "-Wshadow -Wold-style-cast -Werror -I" +
+          kSource + "/sdk/include -x c++ -");
+  EXPECT_EQ(ran.status, 0) << ran.output;
+}
+
+TEST(LayoutCheckTest, NoticesAChange) {
+  const Ran ran =
+      run("printf '#include \"todd/testlet.h\"\\ntypedef char broken[sizeof(todd_op) == 65 ? 1 : -1];\\n' | "
+          "cc -std=c99" +
+          kFlags + "-x c -");
+  EXPECT_NE(ran.status, 0);
+}
+
+}  // namespace

@@ -1,0 +1,3 @@
+#include "plugins/ping/probe.h"
+
+TODD_REGISTER(todd::ping::Ping)

@@ -1,0 +1,147 @@
+#include "plugins/ping/probe.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+
+#include "plugins/ping/wire.h"
+
+namespace todd::ping {
+
+namespace {
+constexpr uint32_t kLargestUsual = 9000;    // a responder that is not told takes probes up to a jumbo frame
+constexpr uint32_t kResponderSlots = 1024;  // replies in flight
+}  // namespace
+
+void Ping::check(const todd_run& run) {
+  if (get(run, mode) == kUdp && get(run, size) < kUdpKey) {
+    throw error(TODD_E_PARAM,
+                "size: mode udp needs at least 8 bytes, for the key by which a reply is recognised");
+  }
+}
+
+void Ping::start() {
+  udp_ = (*this)[mode] == kUdp;
+  ttl_ = static_cast<uint8_t>((*this)[ttl]);
+  tos_ = static_cast<uint8_t>((*this)[dscp] << 2);  // the lower two bits are ECN's, RFC 3168
+  if (run().role == TODD_RESPONDER) {
+    start_responder();
+  } else {
+    start_source();
+  }
+  net().ready(&lane());
+}
+
+void Ping::start_source() {
+  const auto payload = static_cast<uint32_t>((*this)[size]);
+  message4_ = udp_ ? udp_echo(payload) : icmp_echo(4, payload);
+  message6_ = udp_ ? message4_ : icmp_echo(6, payload);
+  targets_.resize(run().n_target);
+  todd_flow flow{};
+  flow.proto = udp_ ? TODD_UDP : TODD_ICMP;
+  flow.slot_cap = static_cast<uint32_t>(message4_.size());
+  flow_ = open(flow);
+}
+
+void Ping::start_responder() {
+  if (!udp_) return;  // the system answers ICMP echoes
+  todd_flow flow{};
+  flow.proto = TODD_UDP;
+  flow.flags = TODD_FF_RECV | TODD_FF_LISTEN;
+  flow.slot_cap = std::max(static_cast<uint32_t>((*this)[size]), kLargestUsual);
+  flow.slots = kResponderSlots;
+  flow_ = open(flow);
+  net().publish(&lane(), flow.local_port);
+}
+
+bool Ping::step(todd_batch& b) {
+  if (run().role == TODD_RESPONDER) {
+    if (flow_ != TODD_NONE) echo(b);
+    return b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
+  }
+  for (uint32_t i = 0; i < b.n_done; ++i) finish_probe(b, b.done[i]);
+  probe_tickets(b);
+  const bool ending = b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
+  return ending && in_flight_ == 0;
+}
+
+void Ping::probe_tickets(todd_batch& b) {
+  while (b.served < b.n_ticket && can_send(b, flow_)) {
+    const todd_ticket& ticket = b.ticket[b.served++];
+    Target& t = targets_[ticket.target];
+    if (t.family == 0) learn(t, ticket.target);
+    const std::vector<uint8_t>& message = t.family == 6 ? message6_ : message4_;
+    const uint32_t slot = take_slot(b, flow_);
+    std::memcpy(slot_data(b, flow_, slot), message.data(), message.size());
+    // `user` says which probe came back: target and round.
+    const uint64_t user = static_cast<uint64_t>(ticket.target) << 32 | ticket.round;
+    todd_op op =
+        exchange_op(flow_, ticket.target, slot, static_cast<uint32_t>(message.size()), user, ticket.due_ns);
+    op.ttl = ttl_;
+    op.tos = tos_;
+    if (udp_ && !t.has_port) op.port = kEchoPort;
+    put(b, op);
+    ++in_flight_;
+  }
+}
+
+void Ping::learn(Target& t, uint32_t index) {
+  const todd_target facts = target(index);
+  t.family = static_cast<uint8_t>(facts.family);
+  t.has_port = facts.port != 0;
+}
+
+void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
+  if (d.code != TODD_OP_EXCHANGE) return;
+  --in_flight_;
+  const auto target = static_cast<uint32_t>(d.user >> 32);
+  if ((d.flags & TODD_DF_ICMP_ERROR) != 0) {
+    take_icmp_error(b, d, target);
+  } else if (d.result >= 0) {
+    take_reply(d, target, static_cast<uint32_t>(d.user));
+  }
+  // Timeouts and local errors are the host's to count.
+}
+
+void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
+  const int64_t rtt_ns = std::max<int64_t>(d.rx_ns - d.tx_ns, 0);
+  observe(rtt, target, rtt_ns);
+  if (d.ttl != 0) set(reply_ttl, target, d.ttl);
+  Target& t = targets_[target];
+  if (t.answered && round == t.round + 1) observe(jitter, target, std::abs(rtt_ns - t.rtt_ns));
+  // A reply that was overtaken by a later one makes no pair with either neighbour.
+  if (!t.answered || round > t.round) {
+    t.rtt_ns = rtt_ns;
+    t.round = round;
+    t.answered = true;
+  }
+}
+
+void Ping::take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target) {
+  todd_icmp_error what{};
+  const std::string_view bytes = payload(b, d);
+  if (bytes.size() < sizeof what) return;
+  std::memcpy(&what, bytes.data(), sizeof what);
+  const char* name = icmp_error_name(what);
+  tally(icmp_errors, target, name);
+  note(target, name, describe(what));
+}
+
+void Ping::echo(todd_batch& b) {
+  for (uint32_t i = 0; i < b.n_done; ++i) {
+    const todd_done& d = b.done[i];
+    if (d.code != TODD_OP_RECV || d.result < 0 || (d.flags & TODD_DF_TRUNCATED) != 0) continue;
+    if (!can_send(b, flow_) || d.len > b.slots[flow_]->cap) {
+      // Waiting would only make the replies late; the first one is told, because the source will call it
+      // loss.
+      if (not_echoed_++ == 0)
+        log(2, "udp echo: no free buffer for a reply; the sources will see loss that is this host's");
+      continue;
+    }
+    const uint32_t slot = take_slot(b, flow_);
+    if (d.len != 0) std::memcpy(slot_data(b, flow_, slot), todd_payload(&b, &d), d.len);
+    put(b, reply_op(flow_, d.arg, slot, d.len, 0));
+  }
+}
+
+}  // namespace todd::ping

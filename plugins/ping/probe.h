@@ -1,0 +1,82 @@
+#pragma once
+// The ping testlet: one echo per ticket as a source, an UDP echo service as a responder.
+
+#include <cstdint>
+#include <vector>
+
+#include "todd/testlet.hpp"
+
+namespace todd::ping {
+
+enum Mode : int64_t { kIcmp = 0, kUdp = 1 };
+
+class Ping : public testlet<Ping> {
+ public:
+  static constexpr todd::info info{"ping",
+                                   "0.1.0",
+                                   "round-trip time and loss of ICMP or UDP echoes",
+                                   TODD_SOURCE | TODD_RESPONDER,
+                                   TODD_TF_PROBES | TODD_TF_TICKETS,
+                                   TODD_TARGET_HOST,
+                                   0,
+                                   0,
+                                   "Sends one echo request per target and interval and measures when its "
+                                   "reply comes back. Mode udp needs an echo "
+                                   "service at the target: an agent, or `todd serve ping`."};
+  static constexpr todd::schedule schedule{"10", "1s", nullptr, nullptr, "1s"};
+  static constexpr auto expect = todd::expect("loss < 100%");
+
+  static constexpr auto mode =
+      todd::choice("mode", "icmp", "icmp|udp", "which echo: ICMP, or UDP to a responder");
+  static constexpr auto size =
+      todd::size("size", "56", "payload of a probe without any header, as in ping -s; at least 8 with udp")
+          .range("0", "65507");
+  static constexpr auto ttl =
+      todd::integer("ttl", "0", "TTL or hop limit of the probes; 0 leaves it to the system")
+          .range("0", "255");
+  static constexpr auto dscp = todd::integer("dscp", "0", "DSCP of the probes").range("0", "63");
+  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp);
+
+  static constexpr auto rtt =
+      todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
+  static constexpr auto jitter = todd::histogram(
+      "jitter", "ns", "absolute difference of the round-trip times of two consecutive probes");
+  static constexpr auto icmp_errors =
+      todd::breakdown("icmp_errors", "{error}", "ICMP errors that answered probes, by kind");
+  static constexpr auto reply_ttl =
+      todd::gauge("ttl", "1", TODD_MERGE_LAST, "TTL or hop limit of the last reply as it arrived");
+  static constexpr auto metrics = todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl);
+
+  static void check(const todd_run& run);
+  void start();
+  bool step(todd_batch& b);
+
+ private:
+  // What is remembered of a target between two probes. Sized once: 16 bytes per target.
+  struct Target {
+    int64_t rtt_ns = 0;  // of the reply to `round`
+    uint32_t round = 0;
+    uint8_t family = 0;  // 0 = not known yet
+    bool has_port = false;
+    bool answered = false;
+  };
+
+  void start_source();
+  void start_responder();
+  void probe_tickets(todd_batch& b);
+  void learn(Target& t, uint32_t index);
+  void finish_probe(const todd_batch& b, const todd_done& d);
+  void take_reply(const todd_done& d, uint32_t target, uint32_t round);
+  void take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target);
+  void echo(todd_batch& b);
+
+  uint32_t flow_ = TODD_NONE;  // TODD_NONE: nothing to do (responder in mode icmp)
+  bool udp_ = false;
+  uint8_t ttl_ = 0, tos_ = 0;
+  uint32_t in_flight_ = 0;
+  uint64_t not_echoed_ = 0;                   // responder: datagrams that found no free slot
+  std::vector<uint8_t> message4_, message6_;  // ready-made probes; in mode udp both are the same
+  std::vector<Target> targets_;
+};
+
+}  // namespace todd::ping

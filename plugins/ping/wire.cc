@@ -1,0 +1,104 @@
+#include "plugins/ping/wire.h"
+
+#include <arpa/inet.h>
+
+namespace todd::ping {
+
+namespace {
+
+constexpr uint8_t kEchoRequest4 = 8;    // RFC 792
+constexpr uint8_t kEchoRequest6 = 128;  // RFC 4443 section 4.1
+
+// A pattern that differs at each byte, so that a shifted or cut echo cannot look right.
+void fill_pattern(std::vector<uint8_t>& bytes, size_t from) {
+  for (size_t i = from; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(0x10 + (i - from) % 0xe0);
+}
+
+// RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1.
+const char* unreachable4(uint8_t code) {
+  switch (code) {
+    case 0:
+    case 6:
+    case 11: return "net_unreachable";
+    case 1:
+    case 7:
+    case 8:
+    case 12: return "host_unreachable";
+    case 2: return "protocol_unreachable";
+    case 3: return "port_unreachable";
+    case 4: return "packet_too_big";
+    case 5: return "source_route_failed";
+    case 9:
+    case 10:
+    case 13: return "admin_prohibited";
+    case 14:
+    case 15: return "precedence_refused";
+    default: return "unreachable";
+  }
+}
+
+const char* name4(uint8_t type, uint8_t code) {
+  switch (type) {
+    case 3: return unreachable4(code);
+    case 4: return "source_quench";
+    case 5: return "redirect";
+    case 11: return code == 1 ? "reassembly_timeout" : "ttl_exceeded";
+    case 12: return "parameter_problem";
+    default: return "other";
+  }
+}
+
+// RFC 4443 section 3.1.
+const char* unreachable6(uint8_t code) {
+  switch (code) {
+    case 0: return "net_unreachable";
+    case 1: return "admin_prohibited";
+    case 2: return "beyond_scope";
+    case 3: return "host_unreachable";
+    case 4: return "port_unreachable";
+    case 5: return "policy_failed";
+    case 6: return "route_rejected";
+    case 7: return "source_route_failed";
+    default: return "unreachable";
+  }
+}
+
+const char* name6(uint8_t type, uint8_t code) {
+  switch (type) {
+    case 1: return unreachable6(code);
+    case 2: return "packet_too_big";
+    case 3: return code == 1 ? "reassembly_timeout" : "ttl_exceeded";
+    case 4: return "parameter_problem";
+    default: return "other";
+  }
+}
+
+}  // namespace
+
+std::vector<uint8_t> icmp_echo(uint16_t family, uint32_t payload) {
+  std::vector<uint8_t> message(kIcmpHeader + payload, 0);
+  message[0] = family == 6 ? kEchoRequest6 : kEchoRequest4;
+  fill_pattern(message, kIcmpHeader);
+  return message;
+}
+
+std::vector<uint8_t> udp_echo(uint32_t payload) {
+  std::vector<uint8_t> message(payload, 0);
+  fill_pattern(message, kUdpKey);
+  return message;
+}
+
+const char* icmp_error_name(const todd_icmp_error& error) {
+  return error.family == 6 ? name6(error.type, error.code) : name4(error.type, error.code);
+}
+
+std::string describe(const todd_icmp_error& error) {
+  char sender[INET6_ADDRSTRLEN] = "?";
+  inet_ntop(error.family == 6 ? AF_INET6 : AF_INET, error.sender, sender, sizeof sender);
+  std::string text = std::string(icmp_error_name(error)) + " from " + sender + " (type " +
+                     std::to_string(error.type) + " code " + std::to_string(error.code);
+  if (error.mtu != 0) text += ", mtu " + std::to_string(error.mtu);
+  return text + ")";
+}
+
+}  // namespace todd::ping

@@ -1,0 +1,101 @@
+#include <string>
+
+#include <fmt/format.h>
+
+#include "engine/base/check.h"
+#include "engine/manifest/params.h"
+#include "engine/manifest/units.h"
+
+namespace todd::manifest {
+namespace {
+
+using Given = std::map<std::string, std::string>;
+
+const Param& host_param(const std::string& name) {
+  for (const Param& param : host_params()) {
+    if (param.name == name) return param;
+  }
+  TODD_CHECK(!"a host parameter");
+  __builtin_unreachable();
+}
+
+// Reads one param: what was given, else the testlet's default, else the host's; zero if there is none of these.
+Result<TypedValue> value_of(const std::string& name, const Given& given, const std::string& testlets, bool use_default = true) {
+  const Param& param = host_param(name);
+  if (const auto text = given.find(name); text != given.end()) return parse_value(param, text->second);
+  const std::string& dflt = testlets.empty() ? param.dflt : testlets;
+  if (!use_default || dflt.empty()) return TypedValue{};
+  return parse_value(param, dflt);
+}
+
+Result<int64_t> parse_samples(const std::string& text) {
+  if (text == "none") return 0;
+  if (text == "all") return -1;
+  const auto n = parse_integer(text);
+  if (!n || *n < 0) return fail(Errc::invalid, fmt::format("samples: \"{}\" is no amount; write none, all or a number such as 1000", text));
+  return *n;
+}
+
+// Interval or rate: what was given replaces the default of both, a default rate the host's default interval.
+Status resolve_pace(const Testlet& testlet, const Given& given, HostParams& out) {
+  const bool has_interval = given.count("interval") > 0;
+  const bool has_rate = given.count("rate") > 0;
+  if (has_interval && has_rate) {
+    return fail(Errc::invalid, fmt::format("interval: {} and rate: {} exclude each other; give one of them",
+                                           given.at("interval"), given.at("rate")));
+  }
+  if (has_rate || (!has_interval && !testlet.schedule.rate.empty())) {
+    const auto rate = value_of("rate", given, testlet.schedule.rate);
+    if (!rate) return tl::unexpected(rate.error());
+    out.rate = rate->r;
+    return {};
+  }
+  const auto interval = value_of("interval", given, testlet.schedule.interval);
+  if (!interval) return tl::unexpected(interval.error());
+  out.interval_ns = interval->i;
+  return {};
+}
+
+Status refuse_tickets(const Testlet& testlet, const Given& given) {
+  for (const char* name : {"count", "interval", "rate"}) {
+    if (given.count(name) == 0) continue;
+    return fail(Errc::invalid, fmt::format("{}: testlet {} does not send single probes, so this does not apply; give duration",
+                                           name, testlet.id));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<HostParams> resolve_host_params(const Testlet& testlet, const Given& given) {
+  HostParams out;
+  const ScheduleDefaults& dflt = testlet.schedule;
+  // Either end given means that the other's default is not wanted.
+  const bool end_given = given.count("count") > 0 || given.count("duration") > 0;
+  const Status pace = dflt.tickets ? resolve_pace(testlet, given, out) : refuse_tickets(testlet, given);
+  if (!pace) return tl::unexpected(pace.error());
+  if (dflt.tickets) {
+    const auto count = value_of("count", given, dflt.count, !end_given);
+    if (!count) return tl::unexpected(count.error());
+    out.count = static_cast<uint64_t>(count->i);
+  }
+  const auto duration = value_of("duration", given, dflt.duration, !end_given);
+  if (!duration) return tl::unexpected(duration.error());
+  out.duration_ns = duration->i;
+  const auto timeout = value_of("timeout", given, dflt.timeout);
+  if (!timeout) return tl::unexpected(timeout.error());
+  out.timeout_ns = timeout->i;
+  const auto period = value_of("period", given, "");
+  if (!period) return tl::unexpected(period.error());
+  out.period_ns = period->i;
+  const auto text = given.find("samples");
+  const auto samples = parse_samples(text == given.end() ? host_param("samples").dflt : text->second);
+  if (!samples) return tl::unexpected(samples.error());
+  out.samples = *samples;
+  if (dflt.tickets && out.count == 0 && out.duration_ns == 0) {
+    return fail(Errc::invalid, fmt::format("nothing ends this test of {}: give count or duration", testlet.id));
+  }
+  return out;
+}
+
+}  // namespace todd::manifest

@@ -1,0 +1,103 @@
+#include "engine/manifest/manifest.h"
+
+#include <algorithm>
+
+#include "engine/base/check.h"
+
+namespace todd::manifest {
+namespace {
+
+template <class T>
+const T* by_name(const std::vector<T>& all, std::string_view name) {
+  const auto found = std::find_if(all.begin(), all.end(), [&](const T& one) { return one.name == name; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+Param host_param(const char* name, ParamType type, const char* dflt, const char* min, const char* doc) {
+  Param param;
+  param.name = name;
+  param.type = type;
+  param.dflt = dflt;
+  param.min = min;
+  param.doc = doc;
+  return param;
+}
+
+Metric probe_counter(const char* name, const char* doc) {
+  Metric metric;
+  metric.name = name;
+  metric.unit = "{probe}";
+  metric.doc = doc;
+  metric.host = true;
+  return metric;
+}
+
+}  // namespace
+
+const char* param_type_name(ParamType type) {
+  switch (type) {
+    case ParamType::boolean: return "boolean";
+    case ParamType::integer: return "integer";
+    case ParamType::real: return "real";
+    case ParamType::text: return "text";
+    case ParamType::duration: return "duration";
+    case ParamType::size: return "size";
+    case ParamType::rate: return "rate";
+    case ParamType::bitrate: return "bitrate";
+    case ParamType::ratio: return "ratio";
+    case ParamType::choice: return "choice";
+    case ParamType::map: return "map";
+  }
+  TODD_CHECK(!"a parameter type");
+  __builtin_unreachable();
+}
+
+const Param* Testlet::param(std::string_view name) const { return by_name(params, name); }
+const Metric* Testlet::metric(std::string_view name) const { return by_name(metrics, name); }
+
+const Testlet* Manifest::testlet(std::string_view id) const {
+  const auto found = std::find_if(testlets.begin(), testlets.end(), [&](const Testlet& one) { return one.id == id; });
+  return found == testlets.end() ? nullptr : &*found;
+}
+
+const std::vector<Param>& host_params() {
+  using enum ParamType;
+  static const std::vector<Param> params = {
+      host_param("count", integer, "", "1", "How many probes per edge."),
+      host_param("interval", duration, "1s", "1ns", "Time between two probes of an edge. Excludes rate."),
+      host_param("rate", rate, "", "0.0001", "Probes per second of a source over all its edges, or max. Excludes interval."),
+      host_param("duration", duration, "", "1ms", "How long the test sends; with count, the first reached ends it."),
+      host_param("timeout", duration, "1s", "1us", "How long an answer may take; may exceed the interval."),
+      host_param("samples", text, "none", "", "Single measurements to keep: none, all or how many."),
+      host_param("period", duration, "", "10ms", "Report results also every so often, not only at the end."),
+  };
+  return params;
+}
+
+const std::vector<Metric>& probe_metrics() {
+  static const std::vector<Metric> metrics = [] {
+    std::vector<Metric> all = {
+        probe_counter("planned", "Probes that should have been sent."),
+        probe_counter("unsent", "Probes planned but not sent, by our own fault."),
+        probe_counter("sent", "Probes sent."),
+        probe_counter("received", "Probes answered in time."),
+        probe_counter("lost", "Probes without an answer within the timeout."),
+        probe_counter("late", "Lost probes whose answer came after the timeout."),
+        probe_counter("duplicate", "Further answers to an answered probe."),
+        probe_counter("undetermined", "Unanswered probes while this host dropped packets."),
+    };
+    Metric loss;
+    loss.name = "loss";
+    loss.unit = "1";
+    loss.doc = "The part of the sent probes that was lost.";
+    loss.kind = stats::Kind::ratio;
+    loss.numerator = "lost";
+    loss.denominator = "sent";
+    loss.host = true;
+    all.push_back(loss);
+    return all;
+  }();
+  return metrics;
+}
+
+}  // namespace todd::manifest

@@ -1,0 +1,162 @@
+#include "engine/manifest/params.h"
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "engine/manifest/nearest.h"
+#include "engine/manifest/units.h"
+
+namespace todd::manifest {
+namespace {
+
+using Given = std::map<std::string, std::string>;
+
+tl::unexpected<Error> invalid(const Param& param, std::string_view what) {
+  return fail(Errc::invalid, fmt::format("{}: {}", param.name, what));
+}
+
+template <class T, class Field>
+Status store(Result<T> parsed, Field& field) {
+  if (!parsed) return tl::unexpected(parsed.error());
+  field = static_cast<Field>(*parsed);
+  return {};
+}
+
+std::string joined(const std::vector<std::string>& words) {
+  return fmt::format("{}", fmt::join(words, ", "));
+}
+
+Status parse_choice(const Param& param, const std::string& text, TypedValue& value) {
+  const auto found = std::find(param.choices.begin(), param.choices.end(), text);
+  if (found == param.choices.end()) {
+    return fail(Errc::invalid, fmt::format("\"{}\" is none of {}{}", text, joined(param.choices), did_you_mean(text, param.choices)));
+  }
+  value.i = found - param.choices.begin();
+  value.s = text;
+  return {};
+}
+
+std::vector<std::string> split_items(std::string_view text, bool at_commas) {
+  std::vector<std::string> items;
+  while (!text.empty()) {
+    const size_t end = std::min(text.find_first_of(at_commas ? "\n," : "\n"), text.size());
+    items.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return items;
+}
+
+Status parse_map(const std::string& text, TypedValue& value) {
+  for (const std::string& entry : split_items(text, false)) {
+    const size_t equals = entry.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail(Errc::invalid, fmt::format("\"{}\" is no entry; write key=value", entry));
+    }
+    if (!value.map.emplace(entry.substr(0, equals), entry.substr(equals + 1)).second) {
+      return fail(Errc::invalid, fmt::format("key \"{}\" is given twice", entry.substr(0, equals)));
+    }
+  }
+  return {};
+}
+
+Status parse_scalar(const Param& param, const std::string& text, TypedValue& value) {
+  switch (param.type) {
+    case ParamType::boolean: return store(parse_boolean(text), value.i);
+    case ParamType::integer: return store(parse_integer(text), value.i);
+    case ParamType::real: return store(parse_real(text), value.r);
+    case ParamType::text: value.s = text; return {};
+    case ParamType::duration: return store(parse_duration(text), value.i);
+    case ParamType::size: return store(parse_size(text), value.i);
+    case ParamType::rate: return store(parse_rate(text), value.r);
+    case ParamType::bitrate: return store(parse_bitrate(text), value.i);
+    case ParamType::ratio: return store(parse_ratio(text), value.r);
+    case ParamType::choice: return parse_choice(param, text, value);
+    case ParamType::map: return parse_map(text, value);
+  }
+  return fail(Errc::invalid, "a parameter of unknown type");
+}
+
+// For comparing: exact for 64-bit integers where long double has 64 bits of mantissa, near enough elsewhere.
+long double amount(const TypedValue& value) {
+  const bool in_r = value.type == ParamType::real || value.type == ParamType::rate || value.type == ParamType::ratio;
+  return in_r ? static_cast<long double>(value.r) : static_cast<long double>(value.i);
+}
+
+Status check_range(const Param& param, const std::string& text, const TypedValue& value) {
+  bool outside = false;
+  for (const bool upper : {false, true}) {
+    const std::string& bound = upper ? param.max : param.min;
+    if (bound.empty()) continue;
+    TypedValue limit;
+    limit.type = param.type;
+    if (auto parsed = parse_scalar(param, bound, limit); !parsed) return parsed;
+    outside |= upper ? amount(value) > amount(limit) : amount(value) < amount(limit);
+  }
+  if (!outside) return {};
+  const std::string allowed = param.max.empty()   ? "at least " + param.min
+                              : param.min.empty() ? "at most " + param.max
+                                                  : param.min + " to " + param.max;
+  return fail(Errc::invalid, fmt::format("{} is out of range, allowed {}", text, allowed));
+}
+
+Result<TypedValue> parse_item(const Param& param, const std::string& text) {
+  TypedValue value;
+  value.type = param.type;
+  Status parsed = parse_scalar(param, text, value);
+  if (parsed) parsed = check_range(param, text, value);
+  if (parsed) return value;
+  if (param.secret) return invalid(param, fmt::format("the value is no {} or out of range (not shown, it is secret)", param_type_name(param.type)));
+  return invalid(param, parsed.error().detail);
+}
+
+const Param* find(const std::vector<Param>& params, const std::string& name) {
+  const auto found = std::find_if(params.begin(), params.end(), [&](const Param& param) { return param.name == name; });
+  return found == params.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+Result<TypedValue> parse_value(const Param& param, const std::string& text) {
+  if (!param.repeat || param.type == ParamType::map) return parse_item(param, text);
+  TypedValue all;
+  all.type = param.type;
+  for (const std::string& item : split_items(text, param.type != ParamType::text)) {
+    auto value = parse_item(param, item);
+    if (!value) return value;
+    all.list.push_back(std::move(*value));
+  }
+  return all;
+}
+
+Result<std::vector<TypedValue>> resolve_params(const std::vector<Param>& params, const Given& given) {
+  for (const auto& [name, text] : given) {
+    if (find(params, name) != nullptr || find(host_params(), name) != nullptr) continue;
+    std::vector<std::string> known;
+    for (const Param& param : params) known.push_back(param.name);
+    for (const Param& param : host_params()) known.push_back(param.name);
+    std::string hint = did_you_mean(name, known);
+    if (hint.empty()) hint = "; known are " + joined(known);
+    return fail(Errc::invalid, fmt::format("unknown parameter \"{}\"{}", name, hint));
+  }
+  std::vector<TypedValue> values;
+  values.reserve(params.size());
+  for (const Param& param : params) {
+    const auto text = given.find(param.name);
+    if (text == given.end() && param.required) {
+      return invalid(param, fmt::format("is required{}{}", param.doc.empty() ? "" : ": ", param.doc));
+    }
+    if (text == given.end() && param.dflt.empty()) {
+      values.emplace_back().type = param.type;
+      continue;
+    }
+    auto value = parse_value(param, text == given.end() ? param.dflt : text->second);
+    if (!value) return tl::unexpected(value.error());
+    value->given = text != given.end();
+    values.push_back(std::move(*value));
+  }
+  return values;
+}
+
+}  // namespace todd::manifest

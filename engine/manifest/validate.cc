@@ -1,0 +1,112 @@
+#include "engine/manifest/validate.h"
+
+#include <algorithm>
+#include <set>
+
+#include <fmt/format.h>
+
+#include "engine/manifest/params.h"
+
+namespace todd::manifest {
+namespace {
+
+// Names stand in expressions, URLs and time-series databases.
+bool well_formed(const std::string& name, bool dashes) {
+  if (name.empty() || name.size() > 64 || name[0] < 'a' || name[0] > 'z') return false;
+  return std::all_of(name.begin(), name.end(), [&](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || (dashes && c == '-');
+  });
+}
+
+tl::unexpected<Error> invalid(const Testlet& testlet, std::string_view what) {
+  return fail(Errc::invalid, fmt::format("manifest: testlet {}: {}", testlet.id, what));
+}
+
+bool has_range(ParamType type) {
+  using enum ParamType;
+  return type != boolean && type != text && type != choice && type != map;
+}
+
+Status validate_param(const Testlet& testlet, const Param& param) {
+  const auto wrong = [&](std::string_view what) { return invalid(testlet, fmt::format("param {}: {}", param.name, what)); };
+  if (!well_formed(param.name, false)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
+  const auto& hosts = host_params();
+  if (std::any_of(hosts.begin(), hosts.end(), [&](const Param& host) { return host.name == param.name; })) {
+    return wrong("this name is the host's");
+  }
+  if ((param.type == ParamType::choice) == param.choices.empty()) return wrong("a choice, and nothing else, has choices");
+  if (!has_range(param.type) && !(param.min.empty() && param.max.empty())) return wrong("this type has no range");
+  if (param.repeat && param.type == ParamType::map) return wrong("a map cannot repeat");
+  if (param.required && !param.dflt.empty()) return wrong("a required parameter needs no default");
+  Param bare = param;  // the bounds themselves are read without a range
+  bare.min.clear();
+  bare.max.clear();
+  bare.repeat = false;
+  for (const std::string* bound : {&param.min, &param.max}) {
+    if (bound->empty()) continue;
+    if (auto value = parse_value(bare, *bound); !value) return wrong("bound: " + value.error().detail);
+  }
+  if (param.dflt.empty()) return {};
+  if (auto value = parse_value(param, param.dflt); !value) return wrong("default: " + value.error().detail);
+  return {};
+}
+
+Status validate_metric(const Testlet& testlet, const Metric& metric) {
+  const auto wrong = [&](std::string_view what) { return invalid(testlet, fmt::format("metric {}: {}", metric.name, what)); };
+  if (!well_formed(metric.name, false)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
+  if (metric.kind != stats::Kind::ratio) return {};
+  for (const std::string* name : {&metric.numerator, &metric.denominator}) {
+    const Metric* counter = testlet.metric(*name);
+    if (counter == nullptr || counter->kind != stats::Kind::counter) {
+      return wrong(fmt::format("\"{}\" is no counter of this testlet; a ratio needs two", *name));
+    }
+  }
+  return {};
+}
+
+Status validate_schedule(const Testlet& testlet) {
+  const ScheduleDefaults& s = testlet.schedule;
+  if (!s.interval.empty() && !s.rate.empty()) return invalid(testlet, "schedule: interval and rate exclude each other");
+  const std::pair<const char*, const std::string*> all[] = {
+      {"count", &s.count}, {"interval", &s.interval}, {"rate", &s.rate}, {"duration", &s.duration}, {"timeout", &s.timeout}};
+  for (const auto& [name, text] : all) {
+    if (text->empty()) continue;
+    for (const Param& param : host_params()) {
+      if (param.name != name) continue;
+      if (auto value = parse_value(param, *text); !value) return invalid(testlet, "schedule: " + value.error().detail);
+    }
+  }
+  return {};
+}
+
+Status validate_testlet(const Testlet& testlet) {
+  if (!well_formed(testlet.id, true)) return invalid(testlet, "an id is a-z, 0-9, - and _, beginning with a letter");
+  if (!testlet.source && !testlet.responder) return invalid(testlet, "is neither source nor responder");
+  if (testlet.target_kind != "host" && testlet.target_kind != "endpoint" && testlet.target_kind != "url") {
+    return invalid(testlet, fmt::format("target_kind \"{}\" is none of host, endpoint, url", testlet.target_kind));
+  }
+  std::set<std::string> names;
+  for (const Param& param : testlet.params) {
+    if (auto valid = validate_param(testlet, param); !valid) return valid;
+    if (!names.insert(param.name).second) return invalid(testlet, fmt::format("param {} is declared twice", param.name));
+  }
+  names.clear();
+  for (const Metric& metric : testlet.metrics) {
+    if (auto valid = validate_metric(testlet, metric); !valid) return valid;
+    if (!names.insert(metric.name).second) return invalid(testlet, fmt::format("metric {} is declared twice", metric.name));
+  }
+  return validate_schedule(testlet);
+}
+
+}  // namespace
+
+Status validate(const Manifest& manifest) {
+  std::set<std::string> ids;
+  for (const Testlet& testlet : manifest.testlets) {
+    if (auto valid = validate_testlet(testlet); !valid) return valid;
+    if (!ids.insert(testlet.id).second) return invalid(testlet, "is declared twice");
+  }
+  return {};
+}
+
+}  // namespace todd::manifest

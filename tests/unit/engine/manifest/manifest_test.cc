@@ -1,0 +1,132 @@
+#include "engine/manifest/manifest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace todd::manifest {
+namespace {
+
+using testing::HasSubstr;
+
+Manifest sample() {
+  Param size;
+  size.name = "size";
+  size.type = ParamType::size;
+  size.dflt = "56", size.min = "0", size.max = "64Ki";
+  size.doc = "Payload,\n\"as\" in \\ping\x01 -s: \xc3\xa4";
+  Param mode;
+  mode.name = "mode";
+  mode.type = ParamType::choice;
+  mode.choices = {"icmp", "udp"};
+  mode.dflt = "udp";
+  Param key;
+  key.name = "key";
+  key.required = key.secret = key.repeat = true;
+  Metric rtt;
+  rtt.name = "rtt", rtt.unit = "ns";
+  rtt.kind = stats::Kind::histogram;
+  rtt.host = true;
+  Metric load;
+  load.name = "load";
+  load.kind = stats::Kind::gauge;
+  load.merge = stats::GaugeMerge::max;
+  Testlet t;
+  t.id = "ping", t.version = "1.0", t.summary = "s", t.doc = "d";
+  t.source = t.responder = t.heavy = t.probes = t.exchange = true;
+  t.max_payload = 65507, t.needs = 1, t.target_kind = "endpoint", t.default_port = 7;
+  t.default_expect = {"loss < 100%"};
+  t.schedule = {.tickets = true, .count = "10", .interval = "1s", .rate = "", .duration = "", .timeout = "2s"};
+  t.params = {size, mode, key};
+  t.metrics = probe_metrics();
+  t.metrics.push_back(rtt);
+  t.metrics.push_back(load);
+  Manifest m;
+  m.abi_minor = 1, m.sdk = "0.1.0";
+  m.testlets = {t};
+  return m;
+}
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << from;
+  return text.replace(at, from.size(), to);
+}
+
+TEST(Manifest, RoundTrips) {
+  const std::string json = write_manifest(sample());
+  auto parsed = parse_manifest(json);
+  ASSERT_TRUE(parsed) << parsed.error().detail;
+  EXPECT_EQ(parsed->hash.size(), 64u);
+  EXPECT_EQ(write_manifest(*parsed), json);
+  parsed->hash.clear();
+  EXPECT_EQ(*parsed, sample());
+}
+
+TEST(Manifest, TheHashIsOfTheBytes) {
+  const auto parsed = parse_manifest(R"({"format":1,"abi_major":0,"abi_minor":1,"testlets":[]})");
+  ASSERT_TRUE(parsed) << parsed.error().detail;
+  EXPECT_EQ(parsed->hash, "3af318b2e33cc16cf67ec87c3f5270578986b9db888d519b85e44f5ec4048f9d");
+}
+
+TEST(Manifest, ProbeMetricsStandInFront) {
+  const auto parsed = parse_manifest(write_manifest(sample()));
+  const Testlet* t = parsed->testlet("ping");
+  ASSERT_NE(t, nullptr);
+  EXPECT_EQ(t->metrics[0].name, "planned");
+  EXPECT_TRUE(t->metrics[0].host);
+  EXPECT_EQ(t->metric("loss")->numerator, "lost");
+  EXPECT_EQ(t->metrics.size(), 11u);
+  EXPECT_EQ(t->param("mode")->choices.size(), 2u);
+  EXPECT_EQ(t->param("nothing"), nullptr);
+  EXPECT_EQ(parsed->testlet("http"), nullptr);
+}
+
+TEST(Manifest, IsStrict) {
+  const std::string json = write_manifest(sample());
+  struct Case {
+    const char *from, *to, *error;
+  };
+  for (const Case& c : {
+           Case{"\"size\"", "7", "testlets[0].params[0].name must be a text"},
+           Case{"\"probes\":true", "\"probes\":1", "testlets[0].probes must be true or false"},
+           Case{"\"default_port\":7", "\"default_port\":65536", "testlets[0].default_port must be a whole number of 0 to 65535"},
+           Case{"\"abi_minor\":1", "\"abi_minor\":-1", "abi_minor must be"},
+           Case{"\"abi_major\":0,", "", "abi_major is missing"},
+           Case{"\"type\":\"choice\"", "\"type\":\"chioce\"", "\"chioce\" is none of boolean"},
+           Case{"[\"icmp\",\"udp\"]", "[\"icmp\",1]", "testlets[0].params[1].choices[1] must be a text"},
+           Case{"[\"icmp\",\"udp\"]", "[]", "choices"},
+           Case{"\"dflt\":\"udp\"", "\"dflt\":\"tcp\"", "param mode: default: mode: \"tcp\""},
+           Case{"\"dflt\":\"56\"", "\"dflt\":\"70000\"", "out of range"},
+           Case{"\"max\":\"64Ki\"", "\"max\":\"much\"", "bound"},
+           Case{"\"name\":\"mode\"", "\"name\":\"size\"", "declared twice"},
+           Case{"\"name\":\"mode\"", "\"name\":\"count\"", "the host's"},
+           Case{"\"name\":\"mode\"", "\"name\":\"Mode\"", "a-z"},
+           Case{"\"name\":\"rtt\"", "\"name\":\"sent\"", "metric sent is declared twice"},
+           Case{"\"kind\":\"gauge\"", "\"kind\":\"ratio\"", "no counter"},
+           Case{"\"interval\":\"1s\"", "\"interval\":\"1\"", "1 what?"},
+           Case{"\"rate\":\"\"", "\"rate\":\"5\"", "exclude each other"},
+           Case{"\"target_kind\":\"endpoint\"", "\"target_kind\":\"box\"", "target_kind"},
+           Case{"\"testlets\":[{", "\"testlets\":[3,{", "testlets[0] must be an object"},
+           Case{"}]}", "}]", "no JSON object"},
+       }) {
+    const auto parsed = parse_manifest(replaced(json, c.from, c.to));
+    ASSERT_FALSE(parsed) << c.to;
+    EXPECT_EQ(parsed.error().code, Errc::invalid);
+    EXPECT_THAT(parsed.error().detail, HasSubstr(c.error));
+  }
+}
+
+TEST(Manifest, RefusesOtherFormatsAndSizes) {
+  const auto later = parse_manifest(R"({"format":2,"whatever":0})");
+  ASSERT_FALSE(later);
+  EXPECT_EQ(later.error().code, Errc::unsupported);
+  EXPECT_EQ(parse_manifest(std::string(kMaxManifestBytes + 1, ' ')).error().code, Errc::exhausted);
+  for (const char* bad : {"", "[]", "7", "{", "{} {}"}) EXPECT_FALSE(parse_manifest(bad)) << bad;
+}
+
+TEST(Manifest, IgnoresFieldsOfLaterVersions) {
+  EXPECT_TRUE(parse_manifest(R"({"format":1,"abi_major":0,"abi_minor":1,"testlets":[],"signature":{}})"));
+}
+
+}  // namespace
+}  // namespace todd::manifest

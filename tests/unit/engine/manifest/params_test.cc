@@ -1,0 +1,186 @@
+#include "engine/manifest/params.h"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "engine/manifest/nearest.h"
+
+namespace todd::manifest {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+Param param(const char* name, ParamType type, const char* dflt = "", const char* min = "", const char* max = "") {
+  Param p;
+  p.name = name;
+  p.type = type;
+  p.dflt = dflt;
+  p.min = min;
+  p.max = max;
+  return p;
+}
+
+Testlet ping() {
+  Testlet t;
+  t.id = "ping";
+  t.schedule.tickets = true;
+  t.schedule.count = "10";
+  return t;
+}
+
+TEST(Params, TheRangeErrorNamesEverything) {
+  const Param size = param("size", ParamType::size, "56", "0", "65507");
+  EXPECT_EQ(parse_value(size, "65507")->i, 65507);
+  EXPECT_EQ(parse_value(size, "70000").error().detail, "size: 70000 is out of range, allowed 0 to 65507");
+  const Param ttl = param("ttl", ParamType::integer, "", "1");
+  EXPECT_EQ(parse_value(ttl, "0").error().detail, "ttl: 0 is out of range, allowed at least 1");
+}
+
+TEST(Params, EachTypeFillsItsField) {
+  EXPECT_EQ(parse_value(param("a", ParamType::boolean), "yes")->i, 1);
+  EXPECT_EQ(parse_value(param("a", ParamType::duration), "1ms")->i, 1'000'000);
+  EXPECT_EQ(parse_value(param("a", ParamType::bitrate), "1M")->i, 1'000'000);
+  EXPECT_EQ(parse_value(param("a", ParamType::rate), "max")->r, HUGE_VAL);
+  EXPECT_EQ(parse_value(param("a", ParamType::ratio), "1%")->r, 0.01);
+  EXPECT_EQ(parse_value(param("a", ParamType::real), "1.5")->r, 1.5);
+  EXPECT_EQ(parse_value(param("a", ParamType::text), "x y")->s, "x y");
+  const auto map = parse_value(param("a", ParamType::map), "k=v\nAccept=a,b=c");
+  EXPECT_EQ(map->map, (std::map<std::string, std::string>{{"k", "v"}, {"Accept", "a,b=c"}}));
+  EXPECT_FALSE(parse_value(param("a", ParamType::map), "novalue"));
+  EXPECT_FALSE(parse_value(param("a", ParamType::map), "k=1\nk=2"));
+}
+
+TEST(Params, ChoicesAreListedAndGuessed) {
+  Param mode = param("mode", ParamType::choice);
+  mode.choices = {"icmp", "udp", "tcp"};
+  EXPECT_EQ(parse_value(mode, "tcp")->i, 2);
+  EXPECT_EQ(parse_value(mode, "tcp")->s, "tcp");
+  EXPECT_EQ(parse_value(mode, "icpm").error().detail, "mode: \"icpm\" is none of icmp, udp, tcp: did you mean \"icmp\"?");
+}
+
+TEST(Params, RepeatedItemsAreAList) {
+  Param sizes = param("sizes", ParamType::size, "", "1", "9000");
+  sizes.repeat = true;
+  const auto value = parse_value(sizes, "64,128\n9000");
+  ASSERT_EQ(value->list.size(), 3u);
+  EXPECT_EQ(value->list[2].i, 9000);
+  EXPECT_THAT(parse_value(sizes, "64,9001").error().detail, HasSubstr("9001 is out of range"));
+  Param headers = param("headers", ParamType::text);
+  headers.repeat = true;
+  EXPECT_EQ(parse_value(headers, "a,b\nc")->list.size(), 2u);
+  EXPECT_TRUE(parse_value(headers, "")->list.empty());
+}
+
+TEST(Params, SecretsAreNotQuoted) {
+  Param pin = param("pin", ParamType::integer);
+  pin.secret = true;
+  EXPECT_THAT(parse_value(pin, "geheim").error().detail, AllOf(HasSubstr("pin"), testing::Not(HasSubstr("geheim"))));
+}
+
+TEST(Params, ResolveFillsDefaultsInOrder) {
+  const std::vector<Param> params = {param("size", ParamType::size, "56"), param("ttl", ParamType::integer),
+                                     param("df", ParamType::boolean, "true")};
+  const auto values = resolve_params(params, {{"ttl", "64"}, {"count", "5"}});  // count is the host's
+  ASSERT_TRUE(values) << values.error().detail;
+  EXPECT_EQ((*values)[0].i, 56);
+  EXPECT_FALSE((*values)[0].given);
+  EXPECT_EQ((*values)[1].i, 64);
+  EXPECT_TRUE((*values)[1].given);
+  EXPECT_EQ((*values)[2].i, 1);
+  EXPECT_EQ(resolve_params(params, {})->at(1).type, ParamType::integer);
+}
+
+TEST(Params, UnknownNamesAreGuessed) {
+  const std::vector<Param> params = {param("size", ParamType::size)};
+  EXPECT_EQ(resolve_params(params, {{"intervall", "1s"}}).error().detail,
+            "unknown parameter \"intervall\": did you mean \"interval\"?");
+  EXPECT_THAT(resolve_params(params, {{"colour", "red"}}).error().detail, HasSubstr("known are size, count"));
+}
+
+TEST(Params, RequiredMeansRequired) {
+  Param url = param("url", ParamType::text);
+  url.required = true;
+  EXPECT_THAT(resolve_params({url}, {}).error().detail, HasSubstr("url: is required"));
+  EXPECT_TRUE(resolve_params({url}, {{"url", "x"}}));
+}
+
+TEST(Nearest, FindsWhatWasMeant) {
+  const std::vector<std::string> names = {"count", "interval", "rate", "duration"};
+  EXPECT_EQ(nearest("intervall", names), "interval");
+  EXPECT_EQ(nearest("cuont", names), "count");
+  EXPECT_EQ(nearest("durration", names), "duration");
+  EXPECT_EQ(nearest("colour", names), "");
+  EXPECT_EQ(nearest("", names), "");
+  EXPECT_EQ(nearest("x", {"y"}), "");
+  EXPECT_EQ(nearest(std::string(100'000, 'a'), names), "");
+}
+
+TEST(HostParams, Defaults) {
+  const auto p = resolve_host_params(ping(), {{"size", "not ours"}});
+  ASSERT_TRUE(p) << p.error().detail;
+  EXPECT_EQ(*p, (HostParams{.count = 10, .interval_ns = 1'000'000'000, .timeout_ns = 1'000'000'000}));
+}
+
+TEST(HostParams, RateExcludesInterval) {
+  const auto p = resolve_host_params(ping(), {{"rate", "100"}});
+  EXPECT_EQ(p->rate, 100);
+  EXPECT_EQ(p->interval_ns, 0);
+  EXPECT_THAT(resolve_host_params(ping(), {{"rate", "100"}, {"interval", "1s"}}).error().detail,
+              AllOf(HasSubstr("rate: 100"), HasSubstr("interval: 1s")));
+  Testlet http = ping();
+  http.schedule.rate = "10";
+  EXPECT_EQ(resolve_host_params(http, {})->rate, 10);
+  EXPECT_EQ(resolve_host_params(http, {{"interval", "1ms"}})->rate, 0);
+  EXPECT_EQ(resolve_host_params(ping(), {{"rate", "max"}})->rate, HUGE_VAL);
+}
+
+TEST(HostParams, AGivenEndReplacesTheDefaultEnds) {
+  auto p = resolve_host_params(ping(), {{"duration", "5s"}});
+  EXPECT_EQ(p->count, 0u);
+  EXPECT_EQ(p->duration_ns, 5'000'000'000);
+  p = resolve_host_params(ping(), {{"duration", "5s"}, {"count", "3"}});
+  EXPECT_EQ(p->count, 3u);
+  EXPECT_EQ(p->duration_ns, 5'000'000'000);
+  Testlet timed = ping();
+  timed.schedule.count = "";
+  timed.schedule.duration = "10s";
+  EXPECT_EQ(resolve_host_params(timed, {{"count", "100"}})->duration_ns, 0);
+}
+
+TEST(HostParams, AnEndIsNeeded) {
+  Testlet endless = ping();
+  endless.schedule.count = "";
+  EXPECT_THAT(resolve_host_params(endless, {}).error().detail, HasSubstr("give count or duration"));
+}
+
+TEST(HostParams, ZeroAndNegativeAreRefused) {
+  for (const auto& [name, value] : {std::pair{"interval", "0s"}, {"interval", "-1s"}, {"rate", "0"}, {"rate", "-1"}, {"count", "0"},
+                                    {"count", "-1"}, {"duration", "0s"}, {"timeout", "0s"}, {"samples", "-2"}, {"samples", "some"}}) {
+    const auto p = resolve_host_params(ping(), {{name, value}});
+    ASSERT_FALSE(p) << name << value;
+    EXPECT_THAT(p.error().detail, AllOf(HasSubstr(name), HasSubstr(value)));
+  }
+  EXPECT_EQ(resolve_host_params(ping(), {{"interval", "10"}}).error().detail, "interval: \"10\": 10 what? write 10s or 10ms");
+}
+
+TEST(HostParams, SamplesAndPeriod) {
+  EXPECT_EQ(resolve_host_params(ping(), {{"samples", "all"}})->samples, -1);
+  EXPECT_EQ(resolve_host_params(ping(), {{"samples", "1k"}})->samples, 1000);
+  EXPECT_EQ(resolve_host_params(ping(), {{"period", "10s"}})->period_ns, 10'000'000'000);
+}
+
+TEST(HostParams, WithoutTicketsThereIsNoCount) {
+  Testlet iperf;
+  iperf.id = "iperf";
+  iperf.schedule.duration = "5s";
+  EXPECT_EQ(*resolve_host_params(iperf, {}), (HostParams{.duration_ns = 5'000'000'000, .timeout_ns = 1'000'000'000}));
+  for (const char* name : {"count", "interval", "rate"}) {
+    EXPECT_THAT(resolve_host_params(iperf, {{name, "1"}}).error().detail, AllOf(HasSubstr(name), HasSubstr("duration")));
+  }
+}
+
+}  // namespace
+}  // namespace todd::manifest

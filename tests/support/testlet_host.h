@@ -1,0 +1,192 @@
+#pragma once
+// A virtual host for testlets: drives create, start and step under a virtual clock, over links with scripted
+// delay, loss and errors, and checks each operation against the contract in todd/testlet.h. What a testlet
+// does wrong is thrown as std::logic_error, which fails the test. Deterministic: the same test makes the same
+// calls.
+
+#include <algorithm>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "todd/testlet.h"
+
+namespace todd::test {
+
+class TestletHost;
+
+// Time and the order of events, shared by the hosts of one test.
+class World {
+ public:
+  int64_t now_ns = 1'000'000'000;
+
+  void at(int64_t when_ns, std::function<void()> what) {
+    events_.emplace(std::max(when_ns, now_ns), std::move(what));
+  }
+  // Runs events and steps hosts until the given time, or until nothing is left to do.
+  void run_for(int64_t duration_ns);
+
+ private:
+  friend class TestletHost;
+  std::multimap<int64_t, std::function<void()>> events_;
+  std::vector<TestletHost*> hosts_;
+};
+
+// What the far side of a stream is when it is no testlet. Methods of `Wire` act on the stream.
+struct Wire {
+  std::function<void(std::string_view bytes, int64_t delay_ns)> send;
+  std::function<void(int64_t delay_ns)> end;               // no more bytes from the far side
+  std::function<void(int error, int64_t delay_ns)> reset;  // error: positive errno
+};
+struct Script {
+  int connect_result = 0;  // 0 or -errno
+  int64_t connect_ns = 1'000'000;
+  std::function<void(Wire&)> accepted = [](Wire&) {};
+  std::function<void(Wire&, std::string_view)> data = [](Wire&, std::string_view) {};
+  std::function<void(Wire&)> ended = [](Wire&) {};
+};
+
+// How an EXCHANGE of a host without linked peer ends.
+struct Answer {
+  int64_t delay_ns = 1'000'000;
+  int32_t result = 0;  // 0: the request comes back; else -errno
+  bool local = false;
+  std::optional<todd_icmp_error> icmp;
+};
+
+struct Target {
+  std::string name = "t", host = "192.0.2.1", url;
+  uint16_t port = 80, family = 4;
+  uint64_t peer_token = 0;
+  TestletHost* peer = nullptr;  // a responder in the same world
+};
+
+struct Options {
+  uint32_t role = TODD_SOURCE;
+  std::map<std::string, std::string> params;  // in spec syntax; defaults otherwise
+  std::vector<Target> targets{Target{}};
+  std::vector<uint64_t> tokens;  // role responder: of its peers
+  int64_t timeout_ns = 1'000'000'000, duration_ns = 0;
+  uint32_t cap_op = 64, max_done = 64, slots = 16;
+  uint32_t max_piece = 7;          // streams are delivered in pieces of 1..max_piece bytes
+  double bits_per_s = 1e9;         // of what this host sends
+  int64_t latency_ns = 1'000'000;  // one way, of what this host sends
+  int resolve_result = 0;
+  int64_t resolve_ns = 2'000'000;
+  std::function<Answer(uint32_t target, uint32_t round, std::string_view request)> answer =
+      [](uint32_t, uint32_t, std::string_view) { return Answer{}; };
+  std::function<Script*(uint32_t target)> connect = [](uint32_t) { return nullptr; };
+  // Per datagram sent by this host: extra delay, or a negative number to lose it.
+  std::function<int64_t(uint64_t n, std::string_view bytes)> datagram = [](uint64_t, std::string_view) {
+    return 0;
+  };
+};
+
+class TestletHost {
+ public:
+  TestletHost(World& world, const todd_testlet& testlet, Options options);
+  ~TestletHost();
+  TestletHost(const TestletHost&) = delete;
+  TestletHost& operator=(const TestletHost&) = delete;
+
+  // Each returns the status of the call; error_text says why it failed.
+  todd_status check();
+  todd_status create();
+  todd_status start();  // creates too, if that was not done
+
+  void ticket(uint32_t target, uint32_t round, int64_t due_ns);
+  void begin(int64_t duration_ns = 0);  // state RUNNING, deadline now + duration
+  void drain() {
+    state_ = TODD_DRAINING;
+    wake_ns_ = world_.now_ns;
+  }
+  void cancel();  // state CANCELLED; everything pending completes -ECANCELED
+
+  bool finished() const { return status_ == 1; }
+  todd_status status() const { return status_; }
+  bool ready() const { return ready_; }
+  uint16_t published() const { return published_; }
+  uint32_t dropped_tickets() const { return dropped_tickets_; }
+  size_t pending_operations() const { return pending_.size(); }
+  size_t open_streams() const;
+
+  uint64_t counter(const std::string& metric, uint32_t target = 0) const;
+  double gauge(const std::string& metric, uint32_t target = 0) const;
+  std::vector<uint64_t> observed(const std::string& metric, uint32_t target = 0) const;
+  uint64_t tally(const std::string& metric, const std::string& key, uint32_t target = 0) const;
+
+  std::string error_text;
+  std::vector<std::string> notes;  // "outcome: text"
+  std::vector<std::string> logs;
+  std::vector<todd_sample> samples;
+  std::vector<todd_op> operations;  // every operation so far
+  bool listen_fails = false;
+
+ private:
+  friend class World;
+  struct Flow;
+  struct Stream;
+  struct Pending;
+  struct Api;
+
+  void step();
+  bool wants_step() const;
+  void fill_done(std::vector<todd_done>& done, std::vector<std::string>& bytes);
+  void accept(const todd_op& op);
+  void perform(const todd_op& op, std::string payload);
+  void exchange(const todd_op& op, std::string payload);
+  void send_datagram(const todd_op& op, std::string payload);
+  void deliver_datagram(uint32_t flow, TestletHost* from, uint32_t from_flow, std::string bytes);
+  bool answers_exchange(uint32_t flow, const std::string& bytes);
+  uint64_t depart(const todd_op& op, TestletHost* to, uint32_t to_flow, const std::string& payload);
+  const Flow* listener(uint16_t proto, uint32_t& flow) const;
+  void send_stream(const todd_op& op, std::string payload);
+  void connect(const todd_op& op);
+  void close(const todd_op& op);
+  void shutdown(const todd_op& op);
+  Wire wire_of(uint64_t stream);
+  void pump(uint64_t stream);
+  void stream_in(uint64_t stream, std::string bytes);
+  void stream_end(uint64_t stream, int result);
+  void connected(uint64_t pending, uint32_t flow, TestletHost* peer, Script* script);
+  int64_t departure(size_t bytes);
+  uint64_t add_pending(const todd_op& op);
+  void complete(uint64_t pending, int32_t result, uint16_t flags = 0, std::string bytes = {},
+                uint64_t arg = 0, uint16_t port = 0);
+  void complete_at(int64_t when, uint64_t pending, int32_t result, uint64_t arg = 0, uint16_t port = 0);
+  uint32_t metric_index(const std::string& name) const;
+
+  World& world_;
+  const todd_testlet& testlet_;
+  Options options_;
+  std::vector<std::string> texts_;
+  std::vector<todd_value> values_;
+  todd_host host_{};
+  todd_run run_{};
+  todd_lane lane_{};
+  void* self_ = nullptr;
+  bool started_ = false, ready_ = false;
+  todd_status status_ = 0;
+  uint32_t state_ = TODD_PREPARED, dropped_tickets_ = 0;
+  uint16_t published_ = 0, next_port_ = 7500;
+  int64_t wake_ns_ = 0, start_ns_ = 0, deadline_ns_ = 0, free_at_ns_ = 0;
+  uint64_t next_id_ = 1, datagrams_ = 0, lcg_ = 42;
+  std::deque<todd_ticket> tickets_;
+  std::vector<std::unique_ptr<Flow>> flows_;
+  std::map<uint64_t, Stream> streams_;
+  std::map<uint64_t, Pending> pending_;
+  std::deque<std::pair<todd_done, std::string>> ready_done_;
+  std::vector<std::pair<TestletHost*, uint32_t>> senders_;  // reply token - 1 -> who
+  std::map<std::pair<uint32_t, uint32_t>, uint64_t> counters_;
+  std::map<std::pair<uint32_t, uint32_t>, double> gauges_;
+  std::map<std::pair<uint32_t, uint32_t>, std::vector<uint64_t>> observed_;
+  std::map<std::pair<uint32_t, uint32_t>, std::map<std::string, uint64_t>> tallies_;
+};
+
+}  // namespace todd::test

@@ -1,0 +1,283 @@
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "tests/support/testlet_host_parts.h"
+
+// The network of a TestletHost: exchanges, datagrams and streams.
+
+namespace todd::test {
+
+int64_t TestletHost::departure(size_t bytes) {
+  free_at_ns_ = std::max(free_at_ns_, world_.now_ns) +
+                static_cast<int64_t>(static_cast<double>(bytes) * 8e9 / options_.bits_per_s);
+  return free_at_ns_;
+}
+
+// The first flow of this host that others can reach.
+const TestletHost::Flow* TestletHost::listener(uint16_t proto, uint32_t& flow) const {
+  for (flow = 0; flow < flows_.size(); ++flow) {
+    const Flow& f = *flows_[flow];
+    const bool reachable = proto == TODD_TCP ? f.listening : (f.is.flags & TODD_FF_LISTEN) != 0;
+    if (f.is.proto == proto && reachable) return &f;
+  }
+  return nullptr;
+}
+
+// ---- datagrams
+// ----------------------------------------------------------------------------------------------------
+
+void TestletHost::exchange(const todd_op& op, std::string payload) {
+  const Flow& f = *flows_[op.flow];
+  const uint64_t id = add_pending(op);
+  const size_t key_at = f.is.proto == TODD_UDP ? f.is.stamp_off : 8;
+  if (payload.size() >= key_at + 8) std::memcpy(payload.data() + key_at, &id, 8);
+  TestletHost* peer = options_.targets.at(op.target).peer;
+  const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : options_.timeout_ns;
+  if (peer != nullptr) {
+    uint32_t to = 0;
+    if (peer->listener(TODD_UDP, to) != nullptr) depart(op, peer, to, payload);
+    return complete_at(world_.now_ns + timeout, id, -ETIMEDOUT);
+  }
+  const Answer a = options_.answer(op.target, static_cast<uint32_t>(op.user), payload);
+  if (a.result == -ETIMEDOUT) return complete_at(world_.now_ns + timeout, id, -ETIMEDOUT);
+  uint16_t flags = a.local ? TODD_DF_LOCAL : 0;
+  if (a.icmp) {
+    flags |= TODD_DF_ICMP_ERROR;
+    payload.assign(reinterpret_cast<const char*>(&*a.icmp), sizeof *a.icmp);
+  }
+  const auto result = a.result != 0 ? a.result : static_cast<int32_t>(payload.size());
+  world_.at(world_.now_ns + a.delay_ns,
+            [this, id, result, flags, payload] { complete(id, result, flags, payload); });
+}
+
+// Sends bytes over this host's link; returns how many datagrams went before.
+uint64_t TestletHost::depart(const todd_op& op, TestletHost* to, uint32_t to_flow,
+                             const std::string& payload) {
+  const int64_t extra = options_.datagram(datagrams_, payload);
+  const int64_t left = departure(payload.size());
+  const uint32_t from_flow = op.flow;
+  if (extra >= 0) {
+    world_.at(left + options_.latency_ns + extra, [this, to, to_flow, from_flow, payload] {
+      to->deliver_datagram(to_flow, this, from_flow, payload);
+    });
+  }
+  return datagrams_++;
+}
+
+void TestletHost::send_datagram(const todd_op& op, std::string payload) {
+  const uint64_t id = add_pending(op);
+  TestletHost* to = nullptr;
+  uint32_t flow = 0;
+  if ((op.flags & TODD_OF_REPLY) != 0) {
+    if (op.key == 0 || op.key > senders_.size()) return complete_at(world_.now_ns, id, -EINVAL);
+    to = senders_[op.key - 1].first;
+    flow = senders_[op.key - 1].second;
+  } else {
+    to = options_.targets.at(op.target).peer;
+    if (to != nullptr && to->listener(TODD_UDP, flow) == nullptr) to = nullptr;
+  }
+  if (to != nullptr) depart(op, to, flow, payload);
+  complete_at(std::max(free_at_ns_, world_.now_ns), id, static_cast<int32_t>(payload.size()));
+}
+
+bool TestletHost::answers_exchange(uint32_t flow, const std::string& bytes) {
+  const size_t key_at = flows_[flow]->is.stamp_off;
+  if (bytes.size() < key_at + 8) return false;
+  uint64_t id;
+  std::memcpy(&id, bytes.data() + key_at, 8);
+  const auto it = pending_.find(id);
+  if (it == pending_.end() || it->second.op.code != TODD_OP_EXCHANGE) return false;
+  complete(id, static_cast<int32_t>(bytes.size()), 0, bytes);
+  return true;
+}
+
+void TestletHost::deliver_datagram(uint32_t flow, TestletHost* from, uint32_t from_flow, std::string bytes) {
+  const Flow& f = *flows_[flow];
+  if (answers_exchange(flow, bytes) || (f.is.flags & TODD_FF_RECV) == 0) return;
+  const std::pair<TestletHost*, uint32_t> sender{from, from_flow};
+  auto it = std::find(senders_.begin(), senders_.end(), sender);
+  if (it == senders_.end()) it = senders_.insert(it, sender);
+  todd_done d{};
+  d.code = TODD_OP_RECV;
+  d.flow = flow;
+  d.target = TODD_NONE;
+  d.slot = TODD_NONE;
+  if (bytes.size() > f.is.slot_cap) {
+    bytes.resize(f.is.slot_cap);
+    d.flags = TODD_DF_TRUNCATED;
+  }
+  d.result = static_cast<int32_t>(bytes.size());
+  d.rx_ns = world_.now_ns;
+  d.arg = static_cast<uint64_t>(it - senders_.begin()) + 1;
+  ready_done_.emplace_back(d, std::move(bytes));
+}
+
+// ---- streams
+// --------------------------------------------------------------------------------------------------------
+
+void TestletHost::connect(const todd_op& op) {
+  const uint64_t id = add_pending(op);
+  TestletHost* peer = options_.targets.at(op.target).peer;
+  Script* script = peer == nullptr ? options_.connect(op.target) : nullptr;
+  uint32_t flow = 0;
+  if (peer != nullptr ? peer->listener(TODD_TCP, flow) == nullptr : script == nullptr) {
+    return complete_at(world_.now_ns + options_.latency_ns, id, -ECONNREFUSED);
+  }
+  if (script != nullptr && script->connect_result != 0) {
+    return complete_at(world_.now_ns + script->connect_ns, id, script->connect_result);
+  }
+  const int64_t took = script != nullptr ? script->connect_ns : 2 * options_.latency_ns;
+  world_.at(world_.now_ns + took, [this, id, flow, peer, script] { connected(id, flow, peer, script); });
+}
+
+void TestletHost::connected(uint64_t pending, uint32_t peer_flow, TestletHost* peer, Script* script) {
+  const auto it = pending_.find(pending);
+  if (it == pending_.end()) return;
+  const uint64_t mine = next_id_++;
+  Stream& s = streams_[mine];
+  s.flow = it->second.op.flow;
+  s.peer = peer;
+  s.script = script;
+  complete(pending, 0, 0, {}, mine);
+  if (peer == nullptr) {
+    Wire wire = wire_of(mine);
+    return script->accepted(wire);
+  }
+  todd_op recv{};
+  recv.code = TODD_OP_RECV;
+  recv.flow = peer_flow;
+  recv.slot = TODD_NONE;
+  recv.user = peer->flows_[peer_flow]->listen_user;
+  const uint64_t theirs = peer->next_id_++;
+  recv.key = theirs;
+  s.peer_stream = theirs;
+  Stream& p = peer->streams_[theirs];
+  p.flow = peer_flow;
+  p.peer = this;
+  p.peer_stream = mine;
+  p.receiving = true;
+  p.recv_user = recv.user;
+  p.recv_pending = peer->add_pending(recv);
+  todd_done d{};
+  d.user = recv.user;
+  d.code = TODD_OP_ACCEPT;
+  d.flow = peer_flow;
+  d.target = TODD_NONE;
+  d.slot = TODD_NONE;
+  d.rx_ns = world_.now_ns;
+  d.arg = theirs;
+  peer->ready_done_.emplace_back(d, std::string());
+}
+
+Wire TestletHost::wire_of(uint64_t stream) {
+  Wire w;
+  w.send = [this, stream](std::string_view bytes, int64_t delay) {
+    world_.at(world_.now_ns + delay, [this, stream, b = std::string(bytes)] { stream_in(stream, b); });
+  };
+  w.end = [this, stream](int64_t delay) {
+    world_.at(world_.now_ns + delay, [this, stream] { stream_end(stream, 0); });
+  };
+  w.reset = [this, stream](int error, int64_t delay) {
+    world_.at(world_.now_ns + delay, [this, stream, error] { stream_end(stream, -error); });
+  };
+  return w;
+}
+
+void TestletHost::send_stream(const todd_op& op, std::string payload) {
+  const uint64_t id = add_pending(op);
+  const auto it = streams_.find(op.key);
+  if (it == streams_.end() || !it->second.open || it->second.shut || it->second.end.value_or(0) < 0) {
+    return complete_at(world_.now_ns, id, -EPIPE);
+  }
+  const int64_t left = departure(payload.size());
+  complete_at(left, id, static_cast<int32_t>(payload.size()));
+  const Stream& s = it->second;
+  if (s.script != nullptr) {
+    world_.at(left + options_.latency_ns, [this, key = op.key, script = s.script, payload] {
+      Wire wire = wire_of(key);
+      if (streams_.at(key).open) script->data(wire, payload);
+    });
+  } else {
+    world_.at(left + options_.latency_ns,
+              [peer = s.peer, theirs = s.peer_stream, payload] { peer->stream_in(theirs, payload); });
+  }
+}
+
+void TestletHost::shutdown(const todd_op& op) {
+  const uint64_t id = add_pending(op);
+  const auto it = streams_.find(op.key);
+  if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -EBADF);
+  Stream& s = it->second;
+  s.shut = true;
+  const int64_t left = std::max(free_at_ns_, world_.now_ns);
+  complete_at(left, id, 0);
+  world_.at(left + options_.latency_ns,
+            [this, key = op.key, script = s.script, peer = s.peer, theirs = s.peer_stream] {
+              Wire wire = wire_of(key);
+              if (script != nullptr) return script->ended(wire);
+              peer->stream_end(theirs, 0);
+            });
+}
+
+void TestletHost::close(const todd_op& op) {
+  const uint64_t id = add_pending(op);
+  const auto it = streams_.find(op.key);
+  if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -EBADF);
+  Stream& s = it->second;
+  s.open = false;
+  std::vector<uint64_t> mine;
+  for (const auto& [pending, p] : pending_) {
+    if (pending != id && p.op.key == op.key && p.op.code != TODD_OP_CLOSE) mine.push_back(pending);
+  }
+  for (const uint64_t pending : mine) complete(pending, -ECANCELED);
+  complete_at(world_.now_ns, id, 0);
+  if (s.peer != nullptr) {
+    const int64_t left = std::max(free_at_ns_, world_.now_ns);
+    world_.at(left + options_.latency_ns,
+              [peer = s.peer, theirs = s.peer_stream] { peer->stream_end(theirs, 0); });
+  }
+}
+
+void TestletHost::stream_in(uint64_t stream, std::string bytes) {
+  const auto it = streams_.find(stream);
+  if (it == streams_.end() || !it->second.open || it->second.end) return;
+  it->second.backlog += bytes;
+  pump(stream);
+}
+
+void TestletHost::stream_end(uint64_t stream, int result) {
+  const auto it = streams_.find(stream);
+  if (it == streams_.end() || !it->second.open || it->second.end) return;
+  it->second.end = result;
+  pump(stream);
+}
+
+// Hands what has arrived to the testlet, in pieces of odd sizes.
+void TestletHost::pump(uint64_t stream) {
+  Stream& s = streams_.at(stream);
+  if (!s.receiving || !s.open) return;
+  size_t at = 0;
+  while (at < s.backlog.size()) {
+    lcg_ = lcg_ * 6364136223846793005u + 1442695040888963407u;
+    const size_t piece = std::min<size_t>(1 + (lcg_ >> 33) % options_.max_piece, s.backlog.size() - at);
+    todd_done d{};
+    d.user = s.recv_user;
+    d.code = TODD_OP_RECV;
+    d.flow = s.flow;
+    d.target = TODD_NONE;
+    d.slot = TODD_NONE;
+    d.result = static_cast<int32_t>(piece);
+    d.rx_ns = world_.now_ns;
+    d.arg = stream;
+    ready_done_.emplace_back(d, s.backlog.substr(at, piece));
+    at += piece;
+  }
+  s.backlog.clear();
+  if (s.end) {
+    s.receiving = false;
+    complete(s.recv_pending, *s.end, 0, {}, stream);
+  }
+}
+
+}  // namespace todd::test

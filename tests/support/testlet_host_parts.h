@@ -1,0 +1,38 @@
+#pragma once
+// What a TestletHost is made of inside; shared by its two source files.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tests/support/testlet_host.h"
+
+namespace todd::test {
+
+struct TestletHost::Flow {
+  todd_flow is{};
+  uint16_t port = 0;
+  uint64_t listen_user = 0;
+  bool listening = false;
+  std::vector<uint8_t> memory, received;
+  std::vector<uint32_t> free;
+  todd_slots slots{};
+};
+
+struct TestletHost::Stream {
+  uint32_t flow = 0;
+  TestletHost* peer = nullptr;
+  uint64_t peer_stream = 0;
+  Script* script = nullptr;
+  uint64_t recv_user = 0, recv_pending = 0;
+  bool receiving = false, shut = false, open = true;
+  std::string backlog;
+  std::optional<int> end;
+};
+
+struct TestletHost::Pending {
+  todd_op op;
+  int64_t since_ns;
+};
+
+}  // namespace todd::test

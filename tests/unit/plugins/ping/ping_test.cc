@@ -1,0 +1,212 @@
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "plugins/ping/wire.h"
+#include "tests/support/testlet_host.h"
+
+namespace todd::ping {
+namespace {
+
+using test::Answer;
+using test::Options;
+using test::TestletHost;
+using test::World;
+
+constexpr int64_t kMs = 1'000'000;
+const todd_testlet& kPing = **todd_entry_v0.testlets;
+
+struct PingTest : testing::Test {
+  World world;
+
+  void tickets(TestletHost& host, uint32_t rounds, uint32_t targets = 1) {
+    for (uint32_t r = 0; r < rounds; ++r) {
+      for (uint32_t t = 0; t < targets; ++t) host.ticket(t, r, world.now_ns + r * 10 * kMs);
+    }
+  }
+};
+
+TEST_F(PingTest, SendsTheEchoOfTheTargetsFamily) {
+  std::vector<std::string> requests(2);
+  Options o;
+  o.targets = {{.family = 4}, {.host = "2001:db8::1", .family = 6}};
+  o.params = {{"size", "10"}, {"dscp", "46"}, {"ttl", "3"}};
+  o.answer = [&](uint32_t target, uint32_t, std::string_view request) {
+    requests[target] = request;
+    return Answer{};
+  };
+  TestletHost host(world, kPing, o);
+  ASSERT_EQ(host.start(), 0) << host.error_text;
+  EXPECT_TRUE(host.ready());
+  host.begin();
+  tickets(host, 1, 2);
+  world.run_for(100 * kMs);
+  ASSERT_EQ(requests[0].size(), 18u);
+  ASSERT_EQ(requests[1].size(), 18u);
+  EXPECT_EQ(static_cast<uint8_t>(requests[0][0]), 8);
+  EXPECT_EQ(static_cast<uint8_t>(requests[1][0]), 128);
+  EXPECT_EQ(host.operations.at(0).tos, 46 << 2);
+  EXPECT_EQ(host.operations.at(0).ttl, 3);
+}
+
+TEST_F(PingTest, MeasuresRttAndTheDifferenceOfConsecutiveRounds) {
+  const int64_t delays[] = {5 * kMs, 8 * kMs, 0, 4 * kMs, 7 * kMs};
+  Options o;
+  o.answer = [&](uint32_t, uint32_t round, std::string_view) {
+    return round == 2 ? Answer{.result = -ETIMEDOUT} : Answer{.delay_ns = delays[round]};
+  };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 5);
+  world.run_for(2000 * kMs);
+  EXPECT_EQ(host.observed("rtt"), (std::vector<uint64_t>{5 * kMs, 8 * kMs, 4 * kMs, 7 * kMs}));
+  EXPECT_EQ(host.observed("jitter"), (std::vector<uint64_t>{3 * kMs, 3 * kMs}));  // not across the lost round
+  EXPECT_EQ(host.gauge("ttl"), 64);
+}
+
+TEST_F(PingTest, OvertakenReplyMakesNoPair) {
+  Options o;
+  o.answer = [](uint32_t, uint32_t round, std::string_view) {
+    return Answer{.delay_ns = round == 0 ? 50 * kMs : 2 * kMs};
+  };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 3);
+  world.run_for(1000 * kMs);
+  EXPECT_EQ(host.observed("rtt").size(), 3u);
+  EXPECT_EQ(host.observed("jitter"), (std::vector<uint64_t>{0}));  // rounds 1 and 2 only
+}
+
+TEST_F(PingTest, NamesIcmpErrorsAndWhoSentThem) {
+  todd_icmp_error v4{3, 13, 4, 0, {192, 0, 2, 9}, 0};
+  todd_icmp_error v6{2, 0, 6, 1280, {0x20, 0x01, 0x0d, 0xb8}, 0};
+  Options o;
+  o.answer = [&](uint32_t, uint32_t round, std::string_view) {
+    return Answer{.result = -EHOSTUNREACH, .icmp = round == 0 ? v4 : v6};
+  };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 2);
+  world.run_for(1000 * kMs);
+  EXPECT_EQ(host.tally("icmp_errors", "admin_prohibited"), 1u);
+  EXPECT_EQ(host.tally("icmp_errors", "packet_too_big"), 1u);
+  ASSERT_EQ(host.notes.size(), 2u);
+  EXPECT_EQ(host.notes[0], "admin_prohibited: admin_prohibited from 192.0.2.9 (type 3 code 13)");
+  EXPECT_EQ(host.notes[1], "packet_too_big: packet_too_big from 2001:db8:: (type 2 code 0, mtu 1280)");
+  EXPECT_TRUE(host.observed("rtt").empty());
+}
+
+TEST_F(PingTest, UdpEchoComesBackByteForByteFromTheResponder) {
+  Options r;
+  r.role = TODD_RESPONDER;
+  r.params = {{"mode", "udp"}};
+  TestletHost responder(world, kPing, r);
+  ASSERT_EQ(responder.start(), 0) << responder.error_text;
+  EXPECT_TRUE(responder.ready());
+  EXPECT_EQ(responder.published(), 7500);
+  Options o;
+  o.params = {{"mode", "udp"}, {"size", "8"}};
+  o.targets[0].peer = &responder;
+  TestletHost source(world, kPing, o);
+  ASSERT_EQ(source.start(), 0);
+  source.begin();
+  tickets(source, 20);
+  world.run_for(3000 * kMs);
+  EXPECT_EQ(source.observed("rtt").size(), 20u);
+  EXPECT_EQ(source.operations.at(0).port, 0);  // the published one
+  source.drain();
+  world.run_for(kMs);
+  EXPECT_TRUE(source.finished());
+}
+
+TEST_F(PingTest, UdpWithoutAPortGoesToTheEchoService) {
+  Options o;
+  o.params = {{"mode", "udp"}};
+  o.targets[0].port = 0;
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 1);
+  world.run_for(100 * kMs);
+  EXPECT_EQ(host.operations.at(0).port, 7);
+}
+
+TEST_F(PingTest, RefusesUdpProbesWithoutRoomForTheKey) {
+  Options o;
+  o.params = {{"mode", "udp"}, {"size", "7"}};
+  TestletHost host(world, kPing, o);
+  EXPECT_EQ(host.check(), TODD_E_PARAM);
+  EXPECT_NE(host.error_text.find("at least 8"), std::string::npos);
+}
+
+TEST_F(PingTest, IcmpResponderIsReadyAndPublishesNothing) {
+  Options o;
+  o.role = TODD_RESPONDER;
+  TestletHost host(world, kPing, o);
+  ASSERT_EQ(host.start(), 0);
+  EXPECT_TRUE(host.ready());
+  EXPECT_EQ(host.published(), 0);
+  world.run_for(kMs);
+  EXPECT_EQ(host.status(), 0);
+}
+
+TEST_F(PingTest, ServesOnlyAsManyTicketsAsFitTheBatch) {
+  Options o;
+  o.cap_op = 1;
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  for (uint32_t t = 0; t < 3; ++t) host.ticket(0, t, world.now_ns);
+  world.run_for(100 * kMs);
+  EXPECT_EQ(host.observed("rtt").size(), 1u);
+  EXPECT_EQ(host.dropped_tickets(), 2u);
+}
+
+TEST_F(PingTest, EndsOnceEveryProbeIsAccountedFor) {
+  Options o;
+  o.answer = [](uint32_t, uint32_t, std::string_view) { return Answer{.result = -ETIMEDOUT}; };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 3);
+  world.run_for(100 * kMs);
+  host.drain();
+  world.run_for(100 * kMs);
+  EXPECT_FALSE(host.finished());
+  world.run_for(2000 * kMs);
+  EXPECT_TRUE(host.finished());
+}
+
+TEST_F(PingTest, CancelWithProbesInFlightEnds) {
+  TestletHost host(world, kPing, {});
+  host.start();
+  host.begin();
+  tickets(host, 1);
+  world.run_for(kMs / 2);
+  EXPECT_EQ(host.pending_operations(), 1u);
+  host.cancel();
+  world.run_for(kMs);
+  EXPECT_TRUE(host.finished());
+  EXPECT_TRUE(host.observed("rtt").empty());
+}
+
+TEST(WireTest, EveryTypeAndCodeHasAName) {
+  for (int family : {4, 6}) {
+    for (int type = 0; type < 256; ++type) {
+      for (int code = 0; code < 256; ++code) {
+        todd_icmp_error e{};
+        e.type = static_cast<uint8_t>(type);
+        e.code = static_cast<uint8_t>(code);
+        e.family = static_cast<uint16_t>(family);
+        ASSERT_GT(std::strlen(icmp_error_name(e)), 4u);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace todd::ping

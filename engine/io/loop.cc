@@ -157,8 +157,6 @@ void Loop::turn(int64_t wait_ns) {
 }
 
 HandlePtr Loop::after(int64_t delay_ns, Task task) {
-  // libevent counts from the time it woke up; a callback that took long would make the delay short.
-  event_base_update_cache_time(impl_->base);
   auto handle = std::make_unique<EventHandle>(impl_->base, -1, 0, std::move(task));
   const timeval delay = to_timeval(delay_ns);
   handle->add(&delay);

@@ -286,6 +286,40 @@ TEST_F(ChannelTest, ClosesAfterFlushingWithoutLosingBytes) {
   EXPECT_EQ(server_.got, "request");
 }
 
+// Closing a TCP socket whose peer is still sending resets the connection, and the reset may overtake the last answer.
+TEST_F(ChannelTest, WaitsForThePeersEndAfterFlushing) {
+  serve_tcp();
+  const UniqueFd peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in to{};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(listener_->port());
+  to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(connect(peer.get(), reinterpret_cast<sockaddr*>(&to), sizeof to), 0);
+  ASSERT_TRUE(turn_until(loop_, [&] { return server_.channel != nullptr; }));
+  server_.channel->send("bye");
+  server_.channel->close_after_flush();
+  std::string got;
+  const auto read_end = [&] {
+    char buffer[16];
+    const ssize_t n = recv(peer.get(), buffer, sizeof buffer, MSG_DONTWAIT);
+    if (n > 0) got.append(buffer, static_cast<size_t>(n));
+    return n == 0;
+  };
+  bool ended = false;  // the raw peer is not in the loop: short turns, looking at it in between
+  for (int i = 0; i < 400 && !ended; ++i) {
+    loop_.turn(kSecond / 1000);
+    ended = read_end();
+  }
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(got, "bye");
+  EXPECT_FALSE(server_.closed);
+  const int64_t begin = monotonic_ns();
+  ASSERT_EQ(::shutdown(peer.get(), SHUT_WR), 0);
+  ASSERT_TRUE(turn_until(loop_, [&] { return server_.closed.has_value(); }));
+  EXPECT_LT(monotonic_ns() - begin, kSecond / 2);  // by the peer's end, not by the deadline
+  EXPECT_EQ(server_.closed->code, Errc::cancelled);
+}
+
 TEST_F(ChannelTest, GivesUpAHandshakeThatDoesNotCome) {
   const auto ca = make_ca("test CA", 1).value();
   const auto id = make_identity(ca, "server", true);

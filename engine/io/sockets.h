@@ -1,5 +1,11 @@
 #pragma once
 // Sockets configured for the reactor: non-blocking, close-on-exec, kernel receive stamps, error queue, drop counter.
+//
+// An ICMP error is reported in one form only. UDP and ping sockets have the error queue (IP_RECVERR, so
+// DatagramSink::on_error). Raw ICMP sockets do not: the error arrives there as a datagram of its own anyway, and with the
+// queue it would be seen twice. Their filter lets pass echo replies, unreachable, time exceeded, parameter problem and
+// packet too big. TCP keeps the kernel's own buffer sizes (setting them ends its tuning) and sets TCP_NODELAY.
+// IPv6 sockets carry IPv6 only.
 
 #include <string>
 

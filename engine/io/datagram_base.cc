@@ -1,0 +1,108 @@
+#include "engine/io/datagram_base.h"
+
+#include <cerrno>
+
+#include "engine/base/clock.h"
+#include "engine/io/sockets.h"
+
+namespace todd::io {
+
+DatagramBase::DatagramBase(UniqueFd fd, DatagramSink& sink, const DatagramOptions& options, ReactorShared& shared)
+    : fd_(std::move(fd)),
+      traits_(traits_of(fd_.get())),
+      options_(options),
+      shared_(shared),
+      sink_(sink),
+      drops_seen_(dropped_so_far(fd_.get())) {  // a socket passed in may have dropped before it was ours
+  sending_.reserve(options.send_queue);
+  queue_.reserve(options.send_queue);
+}
+
+bool DatagramBase::send(const DatagramOut& out) {
+  if (queue_.size() >= options_.send_queue) return false;
+  QueuedDatagram datagram{out.data, out.len, out.ttl, out.tos, *out.to, Address{}, out.cookie};
+  if (out.from) datagram.from = *out.from;
+  if (traits_.icmp) set_port(datagram.to, 0);  // a raw IPv6 socket takes the port for a protocol and says EINVAL
+  queue_.push_back(datagram);
+  if (queue_.size() == 1) first_queued();
+  return true;
+}
+
+void DatagramBase::take_queue() {
+  sending_.clear();
+  sending_.swap(queue_);
+}
+
+bool DatagramBase::report(const QueuedDatagram& datagram, const Watch& watch) {
+  ++shared_.callbacks;
+  sink_.on_sent(datagram.cookie, datagram.result, datagram.tx_mono_ns);
+  return !watch.gone();
+}
+
+void DatagramBase::settle() {
+  Watch watch(*this);
+  bool doubtful = false;
+  for (const QueuedDatagram& datagram : sending_) {
+    if (is_network_error(datagram.result)) {
+      doubtful = true;
+    } else if (!report(datagram, watch)) {
+      return;
+    }
+  }
+  if (doubtful) {
+    for (QueuedDatagram& datagram : sending_) {
+      if (!is_network_error(datagram.result)) continue;
+      drain_errors();  // each time: the repeat before this one may have left an error of its own
+      if (watch.gone()) return;
+      repeat(datagram);
+      if (!report(datagram, watch)) return;
+    }
+  }
+  sending_.clear();
+}
+
+void DatagramBase::repeat(QueuedDatagram& datagram) {
+  OutgoingMessage message;
+  build_message(datagram, message);
+  const int64_t before = monotonic_ns();
+  const ssize_t sent = sendmsg(fd(), &message.header, MSG_DONTWAIT | MSG_NOSIGNAL);
+  datagram.result = sent < 0 ? -errno : 0;
+  datagram.tx_mono_ns = interpolate(before, monotonic_ns(), 0, 1);
+  ++shared_.syscalls;
+}
+
+void DatagramBase::drain_errors() {
+  Watch watch(*this);
+  MessageBatch& batch = shared_.errors;
+  for (;;) {
+    const int got = batch.receive(fd(), MSG_ERRQUEUE);
+    ++shared_.syscalls;
+    for (int i = 0; i < got; ++i) {
+      DatagramError error;
+      if (!read_error(batch.header(i), batch.data(i), batch.len(i), error)) continue;
+      ++shared_.callbacks;
+      sink_.on_error(error);
+      if (watch.gone()) return;
+    }
+    if (got < static_cast<int>(batch.capacity())) return;
+  }
+}
+
+void DatagramBase::deliver(const msghdr& header, const uint8_t* data, uint32_t len) {
+  DatagramIn in;
+  uint32_t drops = drops_seen_;
+  const bool sound = read_datagram(header, data, len, traits_, in, drops);
+  if (drops != drops_seen_) {
+    const uint32_t more = drops - drops_seen_;  // the kernel's counter wraps at 2^32
+    drops_seen_ = drops;
+    ++shared_.callbacks;
+    Watch watch(*this);
+    sink_.on_drops(more);
+    if (watch.gone()) return;
+  }
+  if (!sound) return;
+  ++shared_.callbacks;
+  sink_.on_datagram(in);
+}
+
+}  // namespace todd::io

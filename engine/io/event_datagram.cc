@@ -1,0 +1,69 @@
+#include "engine/io/event_datagram.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "engine/base/check.h"
+#include "engine/base/clock.h"
+
+namespace todd::io {
+
+EventDatagram::EventDatagram(EventReactor& reactor, UniqueFd fd, DatagramSink& sink, const DatagramOptions& options)
+    : DatagramBase(std::move(fd), sink, options, reactor.shared()),
+      reactor_(reactor),
+      batch_(reactor.batch_of(options.max_payload)),
+      readable_(reactor.new_event(
+          this->fd(), EV_READ | EV_PERSIST,
+          [](evutil_socket_t, short, void* self) { static_cast<EventDatagram*>(self)->on_readable(); }, this)) {
+  TODD_CHECK(event_add(readable_.get(), nullptr) == 0);
+}
+
+EventDatagram::~EventDatagram() { reactor_.forget_flush(*this); }
+
+void EventDatagram::flush() {
+  take_queue();
+  for (size_t next = 0; next < sending_.size();) next = send_some(next);
+  settle();
+}
+
+size_t EventDatagram::send_some(size_t first) {
+  const auto count = static_cast<uint32_t>(std::min<size_t>(sending_.size() - first, kBatch));
+  auto& messages = reactor_.outgoing();
+  auto& headers = reactor_.outgoing_headers();
+  for (uint32_t k = 0; k < count; ++k) {
+    build_message(sending_[first + k], messages[k]);
+    headers[k].msg_hdr = messages[k].header;
+  }
+  const int64_t before = monotonic_ns();
+  const int sent = sendmmsg(fd(), headers.data(), count, MSG_DONTWAIT | MSG_NOSIGNAL);
+  const int error = errno;
+  const int64_t after = monotonic_ns();
+  ++shared_.syscalls;
+  if (sent > 0) {
+    const auto done = static_cast<uint32_t>(sent);
+    for (uint32_t k = 0; k < done; ++k) sending_[first + k].tx_mono_ns = interpolate(before, after, k, done);
+    return first + done;  // sendmmsg stops before the first that fails and says why only when asked again
+  }
+  if (error == EINTR) return first;
+  // A full send buffer is as full for the rest of the batch.
+  const uint32_t failed = error == EAGAIN ? count : 1;
+  for (uint32_t k = 0; k < failed; ++k) {
+    sending_[first + k].result = -error;
+    sending_[first + k].tx_mono_ns = after;
+  }
+  return first + failed;
+}
+
+// epoll reports an error queue as an event that libevent shows as readable. It stays until drained, so drain at every wake-up.
+void EventDatagram::on_readable() {
+  Watch watch(*this);
+  const int got = batch_.receive(fd(), 0);
+  ++shared_.syscalls;
+  for (int i = 0; i < got; ++i) {
+    deliver(batch_.header(i), batch_.data(i), batch_.len(i));
+    if (watch.gone()) return;
+  }
+  drain_errors();
+}
+
+}  // namespace todd::io

@@ -1,0 +1,243 @@
+#include "engine/io/sockets.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>  // before linux/icmp.h, which then leaves out its own copy
+#include <linux/icmp.h>
+#include <netinet/icmp6.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+
+namespace todd::io {
+namespace {
+
+constexpr int kListenBacklog = 1024;
+
+std::string describe(const SocketRequest& request) {
+  const char* const family = request.family == AF_INET6 ? "IPv6" : "IPv4";
+  switch (request.kind) {
+    case SocketRequest::icmp: return std::string(request.raw ? "raw ICMP socket (" : "ping socket (") + family + ")";
+    case SocketRequest::udp: return std::string("UDP socket (") + family + ")";
+    case SocketRequest::tcp: return std::string("TCP socket (") + family + ")";
+  }
+  return "socket";
+}
+
+bool set_int(int fd, int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof value) == 0; }
+
+void ask_for_buffers(int fd, uint32_t bytes) {
+  const int value = static_cast<int>(std::min<uint32_t>(bytes, 1u << 30));
+  // *FORCE goes beyond net.core.[rw]mem_max and needs CAP_NET_ADMIN. Less than asked for is no error: the caller sizes its
+  // window by granted_receive_buffer.
+  if (!set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, value)) set_int(fd, SOL_SOCKET, SO_RCVBUF, value);
+  if (!set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, value)) set_int(fd, SOL_SOCKET, SO_SNDBUF, value);
+}
+
+// A raw socket sees every ICMP message of the host: let through answers and errors only.
+bool set_icmp_filter(int fd, int family) {
+  if (family == AF_INET) {
+    icmp_filter filter{};
+    filter.data = ~((1u << ICMP_ECHOREPLY) | (1u << ICMP_DEST_UNREACH) | (1u << ICMP_TIME_EXCEEDED) |
+                    (1u << ICMP_PARAMETERPROB));
+    return setsockopt(fd, SOL_RAW, ICMP_FILTER, &filter, sizeof filter) == 0;
+  }
+  icmp6_filter filter;
+  ICMP6_FILTER_SETBLOCKALL(&filter);
+  for (const int type : {ICMP6_ECHO_REPLY, ICMP6_DST_UNREACH, ICMP6_PACKET_TOO_BIG, ICMP6_TIME_EXCEEDED, ICMP6_PARAM_PROB}) {
+    ICMP6_FILTER_SETPASS(type, &filter);
+  }
+  return setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0;
+}
+
+bool set_datagram_options(int fd, const SocketRequest& request) {
+  const bool v6 = request.family == AF_INET6;
+  ask_for_buffers(fd, request.buffer_bytes);
+  bool ok = set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1) && set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+  if (v6) {
+    ok = ok && set_int(fd, SOL_IPV6, IPV6_RECVHOPLIMIT, 1) && set_int(fd, SOL_IPV6, IPV6_RECVTCLASS, 1) &&
+         set_int(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1);
+  } else {
+    ok = ok && set_int(fd, SOL_IP, IP_RECVTTL, 1) && set_int(fd, SOL_IP, IP_RECVTOS, 1) && set_int(fd, SOL_IP, IP_PKTINFO, 1);
+  }
+  if (request.kind == SocketRequest::icmp && request.raw) return ok && set_icmp_filter(fd, request.family);
+  return ok && set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR, 1);
+}
+
+tl::unexpected<Error> refuse(const SocketRequest& request, int sys_errno, const char* what) {
+  auto error = fail_errno(sys_errno, describe(request) + what);
+  if (request.kind == SocketRequest::icmp && (sys_errno == EPERM || sys_errno == EACCES)) {
+    error.value().detail +=
+        request.raw ? "; grant CAP_NET_RAW, or allow ping sockets: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
+                    : "; allow ping sockets: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\", or grant CAP_NET_RAW";
+  } else if (sys_errno == EMFILE) {
+    error.value().detail += "; raise the limit of open files (ulimit -n, LimitNOFILE)";
+  } else if (sys_errno == EAFNOSUPPORT) {
+    error.value().detail += "; this host has no such address family";
+  }
+  return error;
+}
+
+int scope_of(std::string_view zone) {
+  uint32_t number = 0;
+  const auto [end, ec] = std::from_chars(zone.data(), zone.data() + zone.size(), number);
+  if (ec == std::errc{} && end == zone.data() + zone.size()) return static_cast<int>(number);
+  return static_cast<int>(if_nametoindex(std::string(zone).c_str()));
+}
+
+}  // namespace
+
+Result<UniqueFd> open_socket(const SocketRequest& request) {
+  const bool v6 = request.family == AF_INET6;
+  int type = SOCK_DGRAM, protocol = 0;
+  if (request.kind == SocketRequest::tcp) type = SOCK_STREAM;
+  if (request.kind == SocketRequest::icmp) {
+    protocol = v6 ? int{IPPROTO_ICMPV6} : int{IPPROTO_ICMP};
+    if (request.raw) type = SOCK_RAW;
+  }
+  UniqueFd fd(socket(request.family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol));
+  if (!fd) return refuse(request, errno, "");
+  bool ok = !v6 || request.kind == SocketRequest::icmp || set_int(fd.get(), SOL_IPV6, IPV6_V6ONLY, 1);
+  if (request.kind == SocketRequest::tcp) {
+    ok = ok && set_int(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
+    if (request.listen) ok = ok && set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  } else {
+    ok = ok && set_datagram_options(fd.get(), request);
+  }
+  if (!ok) return refuse(request, errno, ": cannot set its options");
+  if (request.bind_to.sa.sa_family && bind(fd.get(), &request.bind_to.sa, address_len(request.bind_to)) != 0) {
+    return refuse(request, errno, (": cannot bind to " + format_endpoint(request.bind_to)).c_str());
+  }
+  if (request.listen && listen(fd.get(), kListenBacklog) != 0) return refuse(request, errno, ": cannot listen");
+  return fd;
+}
+
+Result<IcmpSocket> open_icmp(int family) {
+  SocketRequest request{SocketRequest::icmp, family};
+  auto ping = open_socket(request);
+  if (ping) return IcmpSocket{std::move(*ping), false};
+  request.raw = true;
+  auto raw = open_socket(request);
+  if (raw) return IcmpSocket{std::move(*raw), true};
+  return tl::unexpected<Error>(raw.error());
+}
+
+uint32_t granted_receive_buffer(int fd) {
+  int bytes = 0;
+  socklen_t len = sizeof bytes;
+  getsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, &len);
+  return static_cast<uint32_t>(bytes);
+}
+
+Result<Address> local_address(int fd) {
+  Address address{};
+  socklen_t len = sizeof address;
+  if (getsockname(fd, &address.sa, &len) != 0) return fail_errno(errno, "local address of a socket");
+  return address;
+}
+
+Result<Address> parse_address(const std::string& text, uint16_t port) {
+  Address address{};
+  if (inet_pton(AF_INET, text.c_str(), &address.v4.sin_addr) == 1) {
+    address.v4.sin_family = AF_INET;
+    address.v4.sin_port = htons(port);
+    return address;
+  }
+  address = {};
+  const size_t percent = text.find('%');
+  if (inet_pton(AF_INET6, text.substr(0, percent).c_str(), &address.v6.sin6_addr) != 1) {
+    return fail(Errc::invalid, "\"" + text + "\" is not an IPv4 or IPv6 address");
+  }
+  address.v6.sin6_family = AF_INET6;
+  address.v6.sin6_port = htons(port);
+  if (percent != std::string::npos) {
+    const int scope = scope_of(std::string_view(text).substr(percent + 1));
+    if (scope <= 0) return fail(Errc::invalid, "\"" + text + "\": this host has no interface of that name");
+    address.v6.sin6_scope_id = static_cast<uint32_t>(scope);
+  }
+  return address;
+}
+
+std::string format_address(const Address& address) {
+  char text[INET6_ADDRSTRLEN] = "";
+  if (address.sa.sa_family == AF_INET) return inet_ntop(AF_INET, &address.v4.sin_addr, text, sizeof text);
+  if (address.sa.sa_family != AF_INET6) return "unknown";
+  std::string out = inet_ntop(AF_INET6, &address.v6.sin6_addr, text, sizeof text);
+  if (const uint32_t scope = address.v6.sin6_scope_id) {
+    char name[IF_NAMESIZE];
+    out += '%';
+    out += if_indextoname(scope, name) ? std::string(name) : std::to_string(scope);
+  }
+  return out;
+}
+
+std::string format_endpoint(const Address& address) {
+  const std::string host = format_address(address);
+  const std::string port = std::to_string(port_of(address));
+  return address.sa.sa_family == AF_INET6 ? "[" + host + "]:" + port : host + ":" + port;
+}
+
+uint16_t port_of(const Address& address) {
+  return ntohs(address.sa.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+}
+
+void set_port(Address& address, uint16_t port) {
+  (address.sa.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) = htons(port);
+}
+
+bool same_host(const Address& a, const Address& b) {
+  if (a.sa.sa_family != b.sa.sa_family) return false;
+  if (a.sa.sa_family == AF_INET) return a.v4.sin_addr.s_addr == b.v4.sin_addr.s_addr;
+  if (a.sa.sa_family != AF_INET6) return false;
+  return IN6_ARE_ADDR_EQUAL(&a.v6.sin6_addr, &b.v6.sin6_addr) && a.v6.sin6_scope_id == b.v6.sin6_scope_id;
+}
+
+Status send_fd(int socket, int fd) {
+  char byte = 'f';  // at least one byte must travel with a descriptor
+  iovec payload{&byte, 1};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)] = {};
+  msghdr message{};
+  message.msg_iov = &payload;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(sizeof fd);
+  std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
+  ssize_t sent;
+  do sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0) return fail_errno(errno, "pass a descriptor");
+  return {};
+}
+
+Result<UniqueFd> receive_fd(int socket) {
+  char byte;
+  iovec payload{&byte, 1};
+  int fd = -1;
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof fd)];
+  msghdr message{};
+  message.msg_iov = &payload;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  ssize_t got;
+  do got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  while (got < 0 && errno == EINTR);
+  if (got < 0) return fail_errno(errno, "receive a descriptor");
+  if (got == 0) return fail(Errc::unavailable, "receive a descriptor: the other side has closed the socket");
+  const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+  if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS || rights->cmsg_len != CMSG_LEN(sizeof fd)) {
+    return fail(Errc::corrupt, "receive a descriptor: the message carries none");
+  }
+  std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);
+  return UniqueFd(fd);
+}
+
+}  // namespace todd::io

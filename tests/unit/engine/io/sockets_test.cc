@@ -1,0 +1,157 @@
+#include "engine/io/sockets.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <net/if.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+namespace todd::io {
+namespace {
+
+int option(int fd, int level, int name) {
+  int value = -1;
+  socklen_t len = sizeof value;
+  getsockopt(fd, level, name, &value, &len);
+  return value;
+}
+
+Address address(const std::string& text, uint16_t port = 0) {
+  const auto parsed = parse_address(text, port);
+  EXPECT_TRUE(parsed) << text;
+  return parsed ? *parsed : Address{};
+}
+
+TEST(Addresses, ParseAndFormatAgree) {
+  for (const char* text : {"192.0.2.1", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::1%lo"}) {
+    const auto parsed = parse_address(text, 7500);
+    ASSERT_TRUE(parsed) << text;
+    EXPECT_EQ(format_address(*parsed), text);
+    EXPECT_EQ(port_of(*parsed), 7500);
+  }
+  EXPECT_EQ(format_endpoint(address("192.0.2.1", 80)), "192.0.2.1:80");
+  EXPECT_EQ(format_endpoint(address("fe80::1%lo", 80)), "[fe80::1%lo]:80");
+  EXPECT_EQ(format_address(Address{}), "unknown");
+}
+
+TEST(Addresses, ScopeIsTheInterface) {
+  EXPECT_EQ(address("fe80::1%lo").v6.sin6_scope_id, if_nametoindex("lo"));
+  EXPECT_EQ(address("fe80::1%1").v6.sin6_scope_id, 1u);
+}
+
+TEST(Addresses, RefusesWhatIsNone) {
+  for (const char* text : {"", "localhost", "127.1", "1.2.3.4.5", "256.0.0.1", "::1::", "[::1]", "fe80::1%", "fe80::1%nosuchif",
+                           "192.0.2.1%lo", "fe80::1%0", " ::1"}) {
+    const auto parsed = parse_address(text, 1);
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_EQ(parsed.error().code, Errc::invalid);
+    EXPECT_NE(parsed.error().detail.find('"' + std::string(text) + '"'), std::string::npos) << parsed.error().detail;
+  }
+}
+
+TEST(Addresses, SameHostIgnoresThePortOnly) {
+  EXPECT_TRUE(same_host(address("192.0.2.1", 1), address("192.0.2.1", 2)));
+  EXPECT_FALSE(same_host(address("192.0.2.1"), address("192.0.2.2")));
+  EXPECT_TRUE(same_host(address("2001:db8::1", 1), address("2001:db8::1", 2)));
+  EXPECT_FALSE(same_host(address("fe80::1%1"), address("fe80::1%2")));
+  EXPECT_FALSE(same_host(address("::1"), address("127.0.0.1")));
+  EXPECT_FALSE(same_host(Address{}, Address{}));
+  Address moved = address("::1", 1);
+  set_port(moved, 65535);
+  EXPECT_EQ(port_of(moved), 65535);
+}
+
+TEST(OpenSocket, UdpIsReadyForTheReactor) {
+  for (const char* host : {"127.0.0.1", "::1"}) {
+    const Address to = address(host);
+    const auto fd = open_socket({.kind = SocketRequest::udp, .family = to.sa.sa_family, .bind_to = to});
+    ASSERT_TRUE(fd) << fd.error().detail;
+    EXPECT_TRUE(fcntl(fd->get(), F_GETFL) & O_NONBLOCK);
+    EXPECT_TRUE(fcntl(fd->get(), F_GETFD) & FD_CLOEXEC);
+    EXPECT_EQ(option(fd->get(), SOL_SOCKET, SO_TIMESTAMPNS), 1);
+    EXPECT_EQ(option(fd->get(), SOL_SOCKET, SO_RXQ_OVFL), 1);
+    const bool v6 = to.sa.sa_family == AF_INET6;
+    EXPECT_EQ(option(fd->get(), v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR), 1);
+    EXPECT_GT(granted_receive_buffer(fd->get()), 0u);
+    const auto local = local_address(fd->get());
+    ASSERT_TRUE(local);
+    EXPECT_TRUE(same_host(*local, to));
+    EXPECT_NE(port_of(*local), 0);
+  }
+}
+
+TEST(OpenSocket, TcpSendsAtOnceAndListens) {
+  const auto fd = open_socket({.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = address("127.0.0.1"), .listen = true});
+  ASSERT_TRUE(fd) << fd.error().detail;
+  EXPECT_EQ(option(fd->get(), IPPROTO_TCP, TCP_NODELAY), 1);
+  EXPECT_EQ(option(fd->get(), SOL_SOCKET, SO_ACCEPTCONN), 1);
+}
+
+TEST(OpenSocket, SaysWhichAddressCannotBeBound) {
+  const auto fd = open_socket({.kind = SocketRequest::udp, .family = AF_INET, .bind_to = address("203.0.113.77", 9)});
+  ASSERT_FALSE(fd);
+  EXPECT_EQ(fd.error().sys_errno, EADDRNOTAVAIL);
+  EXPECT_NE(fd.error().detail.find("203.0.113.77:9"), std::string::npos) << fd.error().detail;
+}
+
+TEST(OpenSocket, RefusedIcmpNamesBothRemedies) {
+  int refused = 0;
+  for (const bool raw : {false, true}) {
+    const auto fd = open_socket({.kind = SocketRequest::icmp, .family = AF_INET, .raw = raw});
+    if (fd) continue;
+    ++refused;
+    EXPECT_EQ(fd.error().code, Errc::denied);
+    EXPECT_NE(fd.error().detail.find("CAP_NET_RAW"), std::string::npos) << fd.error().detail;
+    EXPECT_NE(fd.error().detail.find("net.ipv4.ping_group_range=\"0 2147483647\""), std::string::npos) << fd.error().detail;
+  }
+  if (!refused) GTEST_SKIP() << "this host allows both kinds of ICMP socket";
+}
+
+TEST(OpenSocket, IcmpFallsBackToRaw) {
+  const auto ping = open_socket({.kind = SocketRequest::icmp, .family = AF_INET});
+  const auto raw = open_socket({.kind = SocketRequest::icmp, .family = AF_INET, .raw = true});
+  const auto any = open_icmp(AF_INET);
+  ASSERT_EQ(bool(any), ping || raw);
+  if (any) {
+    EXPECT_EQ(any->is_raw, !ping);
+    EXPECT_EQ(option(any->fd.get(), SOL_SOCKET, SO_TYPE), any->is_raw ? SOCK_RAW : SOCK_DGRAM);
+  }
+}
+
+TEST(PassDescriptor, ArrivesUsableAndCloseOnExec) {
+  int pair[2], pipes[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  ASSERT_EQ(pipe(pipes), 0);
+  const UniqueFd a(pair[0]), b(pair[1]), reader(pipes[0]);
+  {
+    const UniqueFd writer(pipes[1]);
+    ASSERT_TRUE(send_fd(a.get(), writer.get()));
+  }
+  auto passed = receive_fd(b.get());
+  ASSERT_TRUE(passed) << passed.error().detail;
+  EXPECT_TRUE(fcntl(passed->get(), F_GETFD) & FD_CLOEXEC);
+  ASSERT_EQ(write(passed->get(), "x", 1), 1);
+  char byte = 0;
+  ASSERT_EQ(read(reader.get(), &byte, 1), 1);
+  EXPECT_EQ(byte, 'x');
+}
+
+TEST(PassDescriptor, TellsWhatIsWrong) {
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  UniqueFd a(pair[0]);
+  const UniqueFd b(pair[1]);
+  ASSERT_EQ(write(a.get(), "x", 1), 1);
+  const auto none = receive_fd(b.get());
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Errc::corrupt);
+  a.reset();
+  const auto closed = receive_fd(b.get());
+  ASSERT_FALSE(closed);
+  EXPECT_EQ(closed.error().code, Errc::unavailable);
+  EXPECT_FALSE(send_fd(b.get(), b.get()));
+}
+
+}  // namespace
+}  // namespace todd::io

@@ -1,0 +1,3 @@
+#include "plugins/http/probe.h"
+
+TODD_REGISTER(todd::http::Http)

@@ -1,0 +1,144 @@
+#include "plugins/http/responder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+namespace todd::http {
+
+namespace {
+constexpr size_t kMaxConnections = 4096;
+constexpr size_t kMaxBuffered = 64 * 1024;   // requests that wait for the answer before them
+constexpr uint32_t kMaxSends = 4;            // per connection
+constexpr int64_t kIdleNs = 30'000'000'000;  // from one request's end to the next one's
+constexpr int64_t kSweepNs = 1'000'000'000;
+}  // namespace
+
+void Responder::open(uint32_t flow) {
+  flow_ = flow;
+  outbox_.put(make_op(TODD_OP_LISTEN, flow, 0));
+}
+
+void Responder::step(todd_batch& b) {
+  for (uint32_t i = 0; i < b.n_done; ++i) take(b, b.done[i]);
+  sweep(b);
+  send_all(b);
+  outbox_.flush(b);
+}
+
+void Responder::take(todd_batch& b, const todd_done& d) {
+  if (d.code == TODD_OP_LISTEN) {
+    if (d.result < 0) throw error(d.result, std::string("cannot listen: ") + std::strerror(-d.result));
+    port_ = d.port;
+    return;
+  }
+  if (d.code == TODD_OP_ACCEPT) {
+    if (connections_.size() >= kMaxConnections) {
+      outbox_.put(stream_op(TODD_OP_CLOSE, flow_, d.arg, 0));
+    } else {
+      connections_[d.arg].active_ns = b.now_ns;
+    }
+    return;
+  }
+  const uint64_t id = d.code == TODD_OP_SEND ? d.user : d.arg;
+  const auto it = connections_.find(id);
+  if (it == connections_.end()) return;  // dropped meanwhile
+  Connection& c = it->second;
+  if (d.code == TODD_OP_RECV) return received(b, d, c);
+  if (d.code != TODD_OP_SEND) return;
+  --c.in_flight;
+  c.active_ns = b.now_ns;
+  if (d.result < 0 || (c.closing && c.left == 0 && c.in_flight == 0)) return drop(id);
+  if (c.left != 0) queue(id, c);
+}
+
+void Responder::received(todd_batch& b, const todd_done& d, Connection& c) {
+  const uint64_t id = d.arg;
+  if (d.result <= 0) return drop(id);
+  if (c.closing) return;
+  const Read read = c.reader.put(payload(b, d));
+  if (c.reader.buffered() > kMaxBuffered) return drop(id);
+  if (!c.answering) {
+    go_on(id, c, read);
+    if (c.answering) c.active_ns = b.now_ns;
+  }
+}
+
+void Responder::go_on(uint64_t id, Connection& c, Read read) {
+  if (read == Read::kDone) answer(id, c, 200, c.reader.keep_alive(), !c.reader.head());
+  if (read == Read::kFailed) answer(id, c, c.reader.status(), false, false);
+}
+
+void Responder::answer(uint64_t id, Connection& c, int status, bool keep_alive, bool body) {
+  const uint64_t bytes = status == 200 ? response_bytes_ : 0;
+  c.head = response_head(status, bytes, keep_alive);
+  c.offset = 0;
+  c.left = c.head.size() + (body ? bytes : 0);
+  c.answering = true;
+  c.closing = !keep_alive;
+  queue(id, c);
+}
+
+void Responder::queue(uint64_t id, Connection& c) {
+  if (c.queued) return;
+  c.queued = true;
+  sending_.push_back(id);
+}
+
+// Round robin over the connections, until the batch or the slots are full.
+void Responder::send_all(todd_batch& b) {
+  while (!sending_.empty() && can_send(b, flow_)) {
+    const uint64_t id = sending_.front();
+    sending_.pop_front();
+    const auto it = connections_.find(id);
+    if (it == connections_.end()) continue;
+    it->second.queued = false;
+    if (send_piece(b, id, it->second)) queue(id, it->second);
+  }
+  if (!sending_.empty() && b.n_op == b.cap_op) wake_by(b, b.now_ns);
+}
+
+// True: there is more to hand over now.
+bool Responder::send_piece(todd_batch& b, uint64_t id, Connection& c) {
+  if (c.left == 0 || c.in_flight >= kMaxSends) return false;
+  const uint32_t slot = take_slot(b, flow_);
+  uint8_t* out = slot_data(b, flow_, slot);
+  const auto len = static_cast<uint32_t>(std::min<uint64_t>(c.left, b.slots[flow_]->cap));
+  uint32_t filled = 0;
+  if (c.offset < c.head.size()) {
+    filled = static_cast<uint32_t>(std::min<uint64_t>(len, c.head.size() - c.offset));
+    std::memcpy(out, c.head.data() + c.offset, filled);
+  }
+  std::memset(out + filled, 'x', len - filled);
+  put(b, stream_send_op(flow_, id, slot, len, id));
+  ++c.in_flight;
+  c.offset += len;
+  c.left -= len;
+  if (c.left == 0 && !c.closing) {
+    c.answering = false;
+    go_on(id, c, c.reader.next());  // a pipelined request
+    return c.left != 0;
+  }
+  return c.left != 0;
+}
+
+void Responder::drop(uint64_t id) {
+  outbox_.put(stream_op(TODD_OP_CLOSE, flow_, id, 0));
+  connections_.erase(id);
+}
+
+// Ends connections that have not completed a request, or taken an answer, for too long: slow senders too.
+void Responder::sweep(todd_batch& b) {
+  if (connections_.empty()) return;
+  if (b.now_ns >= next_sweep_ns_) {
+    next_sweep_ns_ = b.now_ns + kSweepNs;
+    std::vector<uint64_t> stale;
+    for (const auto& [id, c] : connections_) {
+      if (b.now_ns - c.active_ns > kIdleNs) stale.push_back(id);
+    }
+    for (const uint64_t id : stale) drop(id);
+  }
+  wake_by(b, next_sweep_ns_);
+}
+
+}  // namespace todd::http

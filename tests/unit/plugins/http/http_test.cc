@@ -1,0 +1,347 @@
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "tests/support/testlet_host.h"
+
+namespace todd::http {
+namespace {
+
+using test::Options;
+using test::Script;
+using test::TestletHost;
+using test::Wire;
+using test::World;
+
+constexpr int64_t kMs = 1'000'000;
+const todd_testlet& kHttp = **todd_entry_v0.testlets;
+const std::string kOk = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+struct HttpTest : testing::Test {
+  World world;
+  Script server;
+  std::string requests;
+  int accepted = 0;
+
+  // A server that answers each request with `response` after 10 ms.
+  void answer_with(const std::string& response) {
+    server.accepted = [this](Wire&) { ++accepted; };
+    server.data = [this, response](Wire& w, std::string_view bytes) {
+      requests += bytes;
+      w.send(response, 10 * kMs);
+    };
+  }
+  Options options() {
+    Options o;
+    o.targets[0].host = "192.0.2.1";
+    o.targets[0].url = "http://192.0.2.1/x";
+    o.connect = [this](uint32_t) { return &server; };
+    return o;
+  }
+  void go(TestletHost& host, uint32_t count = 1, int64_t gap = 100 * kMs) {
+    ASSERT_EQ(host.start(), 0) << host.error_text;
+    host.begin();
+    for (uint32_t i = 0; i < count; ++i) host.ticket(0, i, world.now_ns + i * gap);
+    world.run_for(static_cast<int64_t>(count) * gap + 3000 * kMs);
+  }
+};
+
+TEST_F(HttpTest, TimesEachPhaseOfANamedTarget) {
+  answer_with(kOk);
+  Options o = options();
+  o.targets[0].host = "example.net";
+  o.targets[0].url = "http://example.net/x?y=1";
+  TestletHost host(world, kHttp, o);
+  go(host);
+  EXPECT_EQ(host.counter("ok"), 1u);
+  EXPECT_EQ(host.counter("bytes"), 5u);
+  EXPECT_EQ(host.tally("status", "200"), 1u);
+  EXPECT_EQ(host.observed("resolve"), (std::vector<uint64_t>{2 * kMs}));
+  EXPECT_EQ(host.observed("connect"), (std::vector<uint64_t>{1 * kMs}));
+  ASSERT_EQ(host.observed("first_byte").size(), 1u);
+  EXPECT_NEAR(static_cast<double>(host.observed("first_byte")[0]), 14.0 * kMs, 0.1 * kMs);
+  EXPECT_EQ(host.observed("corrected_time"), host.observed("response_time"));
+  EXPECT_EQ(requests.substr(0, requests.find("\r\nUser")), "GET /x?y=1 HTTP/1.1\r\nHost: example.net");
+  ASSERT_EQ(host.samples.size(), 1u);
+  EXPECT_STREQ(host.samples[0].outcome, "ok");
+}
+
+TEST_F(HttpTest, KeepsTheConnection) {
+  answer_with(kOk);
+  TestletHost host(world, kHttp, options());
+  go(host, 10);
+  EXPECT_EQ(host.counter("ok"), 10u);
+  EXPECT_EQ(accepted, 1);
+  EXPECT_EQ(host.observed("connect").size(), 1u);
+  EXPECT_TRUE(host.observed("resolve").empty());  // a literal address
+  EXPECT_EQ(host.open_streams(), 1u);
+  host.drain();
+  world.run_for(kMs);
+  EXPECT_TRUE(host.finished());
+  EXPECT_EQ(host.open_streams(), 0u);
+}
+
+TEST_F(HttpTest, OpensOneForEachWithoutKeepAlive) {
+  answer_with(kOk);
+  Options o = options();
+  o.params = {{"keep_alive", "false"}};
+  TestletHost host(world, kHttp, o);
+  go(host, 5);
+  EXPECT_EQ(host.counter("ok"), 5u);
+  EXPECT_EQ(accepted, 5);
+  EXPECT_EQ(host.open_streams(), 0u);
+  EXPECT_NE(requests.find("Connection: close\r\n"), std::string::npos);
+}
+
+TEST_F(HttpTest, HonoursTheServersClose) {
+  answer_with("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
+  TestletHost host(world, kHttp, options());
+  go(host, 3);
+  EXPECT_EQ(host.counter("ok"), 3u);
+  EXPECT_EQ(accepted, 3);
+}
+
+TEST_F(HttpTest, WorksWithTheSmallestBatch) {
+  answer_with(kOk);
+  Options o = options();
+  o.cap_op = 1;
+  o.max_done = 1;
+  o.max_piece = 1;
+  o.slots = 1;
+  TestletHost host(world, kHttp, o);
+  go(host, 10);
+  EXPECT_EQ(host.counter("ok"), 10u);
+}
+
+TEST_F(HttpTest, BadStatusIsAFailureWithItsTimes) {
+  answer_with("HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n");
+  TestletHost host(world, kHttp, options());
+  go(host, 2);
+  EXPECT_EQ(host.counter("failed"), 2u);
+  EXPECT_EQ(host.tally("status", "503"), 2u);
+  EXPECT_EQ(host.tally("reasons", "status"), 2u);
+  EXPECT_EQ(host.observed("response_time").size(), 2u);
+  EXPECT_STREQ(host.samples[0].outcome, "503");
+  EXPECT_EQ(accepted, 1);
+}
+
+TEST_F(HttpTest, RefusedConnection) {
+  server.connect_result = -ECONNREFUSED;
+  TestletHost host(world, kHttp, options());
+  go(host, 2);
+  EXPECT_EQ(host.counter("failed"), 2u);
+  EXPECT_EQ(host.tally("reasons", "refused"), 2u);
+  ASSERT_FALSE(host.notes.empty());
+  EXPECT_EQ(host.notes[0], "refused: GET http://192.0.2.1/x: Connection refused");
+}
+
+TEST_F(HttpTest, UnresolvableName) {
+  Options o = options();
+  o.targets[0].host = "nowhere.example";
+  o.targets[0].url = "http://nowhere.example/";
+  o.resolve_result = -ENOENT;
+  TestletHost host(world, kHttp, o);
+  go(host);
+  EXPECT_EQ(host.tally("reasons", "resolve"), 1u);
+}
+
+TEST_F(HttpTest, SilentServerTimesOutAndTheLateConnectIsClosed) {
+  TestletHost quiet(world, kHttp, options());
+  go(quiet);
+  EXPECT_EQ(quiet.tally("reasons", "timeout"), 1u);
+  EXPECT_EQ(quiet.open_streams(), 0u);
+  server.connect_ns = 1500 * kMs;  // after the timeout of 1 s
+  TestletHost slow(world, kHttp, options());
+  go(slow);
+  EXPECT_EQ(slow.tally("reasons", "timeout"), 1u);
+  EXPECT_EQ(slow.open_streams(), 0u);
+}
+
+TEST_F(HttpTest, KeptConnectionThatDiesIsTriedOnceMore) {
+  int served = 0;
+  server.accepted = [&](Wire&) { ++accepted; };
+  server.data = [&](Wire& w, std::string_view) {
+    if (served++ == 1) return w.reset(ECONNRESET, kMs);  // the second request meets a closed connection
+    w.send(kOk, kMs);
+  };
+  TestletHost host(world, kHttp, options());
+  go(host, 3);
+  EXPECT_EQ(host.counter("ok"), 3u);
+  EXPECT_EQ(host.counter("failed"), 0u);
+  EXPECT_EQ(accepted, 2);
+}
+
+TEST_F(HttpTest, FreshConnectionThatDiesIsAFailure) {
+  server.data = [&](Wire& w, std::string_view) { w.reset(ECONNRESET, kMs); };
+  TestletHost host(world, kHttp, options());
+  go(host, 2);
+  EXPECT_EQ(host.tally("reasons", "reset"), 2u);
+  server.data = [&](Wire& w, std::string_view) { w.end(kMs); };
+  TestletHost other(world, kHttp, options());
+  go(other);
+  EXPECT_EQ(other.tally("reasons", "closed"), 1u);
+}
+
+TEST_F(HttpTest, RetriedOnlyOnce) {
+  int served = 0;
+  server.data = [&](Wire& w, std::string_view) {
+    if (served++ == 0) return w.send(kOk, kMs);
+    w.end(kMs);
+  };
+  TestletHost host(world, kHttp, options());
+  go(host, 2);
+  EXPECT_EQ(host.counter("ok"), 1u);
+  EXPECT_EQ(host.tally("reasons", "closed"), 1u);
+  EXPECT_EQ(served, 3);
+}
+
+TEST_F(HttpTest, DyingIdleConnectionIsNoFailure) {
+  server.accepted = [&](Wire&) { ++accepted; };
+  server.data = [&](Wire& w, std::string_view) {
+    w.send(kOk, kMs);
+    w.end(20 * kMs);
+  };
+  TestletHost host(world, kHttp, options());
+  go(host, 3);
+  EXPECT_EQ(host.counter("ok"), 3u);
+  EXPECT_EQ(accepted, 3);
+}
+
+TEST_F(HttpTest, CutOffResponseIsTruncatedWhereverItIsCut) {
+  for (size_t cut = 1; cut < kOk.size(); ++cut) {
+    server.data = [&](Wire& w, std::string_view) {
+      w.send(kOk.substr(0, cut), kMs);
+      w.end(2 * kMs);
+    };
+    TestletHost host(world, kHttp, options());
+    go(host);
+    ASSERT_EQ(host.tally("reasons", "truncated"), 1u) << cut;
+  }
+}
+
+TEST_F(HttpTest, GarbageAndTooMuch) {
+  answer_with("\x01\x02garbage\r\n\r\n");
+  TestletHost host(world, kHttp, options());
+  go(host);
+  EXPECT_EQ(host.tally("reasons", "protocol"), 1u);
+  answer_with(kOk);
+  Options o = options();
+  o.params = {{"max_body", "4"}};
+  TestletHost small(world, kHttp, o);
+  go(small);
+  EXPECT_EQ(small.tally("reasons", "too_large"), 1u);
+}
+
+// Five due at once on one connection: one runs, two wait, two are dropped; the wait shows in corrected_time
+// only.
+TEST_F(HttpTest, WaitingShowsInCorrectedTimeAndTheRestIsDropped) {
+  answer_with(kOk);
+  TestletHost host(world, kHttp, options());
+  go(host, 5, 0);
+  EXPECT_EQ(host.counter("ok"), 3u);
+  EXPECT_EQ(host.counter("dropped"), 2u);
+  const auto plain = host.observed("response_time"), corrected = host.observed("corrected_time");
+  ASSERT_EQ(corrected.size(), 3u);
+  EXPECT_LT(plain[2], 13u * kMs);
+  EXPECT_GT(corrected[2], 30u * kMs);
+}
+
+TEST_F(HttpTest, UsesAsManyConnectionsAsAllowed) {
+  answer_with(kOk);
+  Options o = options();
+  o.params = {{"connections", "4"}};
+  TestletHost host(world, kHttp, o);
+  go(host, 6, 0);
+  EXPECT_EQ(host.counter("ok"), 6u);
+  EXPECT_EQ(accepted, 4);
+}
+
+TEST_F(HttpTest, RefusesHttpsAndInjectedHeaders) {
+  Options o = options();
+  o.targets[0].url = "https://example.net/";
+  TestletHost tls(world, kHttp, o);
+  EXPECT_EQ(tls.start(), TODD_E_UNSUPPORTED);
+  EXPECT_EQ(tls.error_text, "https://example.net/: needs TLS streams, which this version does not have");
+  for (const auto& [param, value] :
+       {std::pair{"path", "/a\r\nX: y"}, {"path", "a"}, {"host_header", "a b"}, {"user_agent", "a\nb"}}) {
+    Options bad = options();
+    bad.params = {{param, value}};
+    TestletHost host(world, kHttp, bad);
+    EXPECT_EQ(host.check(), TODD_E_PARAM) << param;
+  }
+}
+
+TEST_F(HttpTest, CancelAndDrainWithRequestsUnderWay) {
+  TestletHost cancelled(world, kHttp, options());
+  ASSERT_EQ(cancelled.start(), 0);
+  cancelled.begin();
+  cancelled.ticket(0, 0, world.now_ns);
+  world.run_for(20 * kMs);
+  EXPECT_GT(cancelled.pending_operations(), 0u);
+  cancelled.cancel();
+  world.run_for(kMs);
+  EXPECT_TRUE(cancelled.finished());
+  TestletHost drained(world, kHttp, options());
+  drained.start();
+  drained.begin();
+  drained.ticket(0, 0, world.now_ns);
+  world.run_for(20 * kMs);
+  drained.drain();
+  world.run_for(500 * kMs);
+  EXPECT_FALSE(drained.finished());
+  world.run_for(1000 * kMs);
+  EXPECT_TRUE(drained.finished());
+  EXPECT_EQ(drained.counter("failed"), 1u);
+}
+
+struct HttpPairTest : HttpTest {
+  void pair(Options r, Options o, uint32_t count, uint64_t bytes) {
+    r.role = TODD_RESPONDER;
+    TestletHost responder(world, kHttp, r);
+    ASSERT_EQ(responder.start(), 0);
+    EXPECT_FALSE(responder.ready());
+    world.run_for(kMs);
+    ASSERT_TRUE(responder.ready());
+    o.targets[0].url = "";
+    o.targets[0].peer = &responder;
+    TestletHost source(world, kHttp, o);
+    go(source, count);
+    EXPECT_EQ(source.counter("ok"), count);
+    EXPECT_EQ(source.counter("bytes"), count * bytes);
+    responder.drain();
+    world.run_for(kMs);
+    EXPECT_TRUE(responder.finished());
+  }
+};
+
+TEST_F(HttpPairTest, SourceAgainstOurResponder) { pair({}, {}, 20, 1000); }
+TEST_F(HttpPairTest, BodiesLargerThanAllSlots) {
+  Options r;
+  r.params = {{"response_size", "500k"}};
+  r.slots = 2;
+  r.cap_op = 1;
+  Options o;
+  o.max_piece = 5000;
+  pair(r, o, 3, 500'000);
+}
+TEST_F(HttpPairTest, WithoutKeepAliveAndEmptyBodies) {
+  Options r, o;
+  r.params = {{"response_size", "0"}};
+  o.params = {{"keep_alive", "false"}};
+  pair(r, o, 5, 0);
+}
+
+TEST_F(HttpTest, ResponderThatCannotListenSaysSo) {
+  Options r;
+  r.role = TODD_RESPONDER;
+  TestletHost responder(world, kHttp, r);
+  responder.listen_fails = true;
+  ASSERT_EQ(responder.start(), 0);
+  world.run_for(kMs);
+  EXPECT_EQ(responder.status(), -EADDRINUSE);
+  ASSERT_FALSE(responder.logs.empty());
+  EXPECT_EQ(responder.logs[0], "cannot listen: Address already in use");
+}
+
+}  // namespace
+}  // namespace todd::http

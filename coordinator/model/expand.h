@@ -14,7 +14,7 @@
 namespace todd::model {
 
 struct EndpointRef {
-  std::string agent;                // name; empty: no agent
+  std::string agent;  // name; empty: no agent
   std::string agent_id;
   std::vector<std::string> groups;  // those of the test that brought it in
 };
@@ -22,10 +22,10 @@ struct EndpointRef {
 struct Edge {
   EndpointRef source;
   std::string target_name;
-  EndpointRef target_agent;      // agent empty: a host without an agent or a URL
-  schedule::TargetSpec target;   // a CIDR or range stays one edge of many targets: schedule::count
-  std::string address;           // as aimed at; empty: the testing agent resolves target.host
-  Family family = Family::any;   // wanted of a name that is still to be resolved
+  EndpointRef target_agent;     // agent empty: a host without an agent or a URL
+  schedule::TargetSpec target;  // a CIDR or range stays one edge of many targets: schedule::count
+  std::string address;          // as aimed at; empty: the testing agent resolves target.host
+  Family family = Family::any;  // wanted of a name that is still to be resolved
 
   // "from → to"
   std::string label() const;

@@ -82,11 +82,11 @@ struct Test {
   uint32_t pick = 0;  // K of `pairing: {pick: K}`
   bool both_ways = false;
   Family family = Family::any;
-  std::string address;  // CIDR among the target's test addresses, or empty
+  std::string address;                        // CIDR among the target's test addresses, or empty
   std::map<std::string, std::string> params;  // host's and testlet's mixed, as resolve_params reads them
   std::map<std::string, Position> param_positions;
-  uint32_t at_once = 0;  // 0: the testlet's own (1 for heavy ones, else no limit)
-  bool parallel = false;  // runs beside the test before it
+  uint32_t at_once = 0;         // 0: the testlet's own (1 for heavy ones, else no limit)
+  bool parallel = false;        // runs beside the test before it
   std::vector<Test> alongside;  // testlet, params and expect of their own; from, to and pairing of this test
   std::optional<std::vector<ExpectationText>> expect;  // nullopt: the testlet's default
   Position position;

@@ -38,7 +38,7 @@ inline constexpr const char* kAgentOffline = "agent_offline";        // not conn
 inline constexpr const char* kAgentLost = "agent_lost";              // no records by the deadline
 inline constexpr const char* kDeadline = "deadline";                 // not finished in time
 inline constexpr const char* kCancelled = "cancelled";
-inline constexpr const char* kBusy = "busy";                         // waited too long for its turn
+inline constexpr const char* kBusy = "busy";  // waited too long for its turn
 inline constexpr const char* kInternal = "internal";
 }  // namespace reason
 // Whether the word is one of those.

@@ -31,8 +31,8 @@ struct Node {
   };
 
   Kind kind = Kind::scalar;
-  std::string text;         // of a scalar, unescaped
-  bool quoted = false;      // a scalar in quotes or a block: text even if it reads "true" or "10"
+  std::string text;     // of a scalar, unescaped
+  bool quoted = false;  // a scalar in quotes or a block: text even if it reads "true" or "10"
   Position position;
   size_t first_byte = 0;    // of a document's root only: where the document begins in the text
   std::vector<Key> keys;    // of a map, in the order of the file; keys[i] names items[i]

@@ -1,0 +1,98 @@
+#include "coordinator/model/report.h"
+
+#include <algorithm>
+#include <span>
+
+namespace todd::model {
+
+namespace {
+
+template <class Enum>
+struct Named {
+  Enum value;
+  const char* name;
+};
+
+constexpr Named<Trigger> kTriggers[] = {
+    {Trigger::manual, "manual"}, {Trigger::schedule, "schedule"}, {Trigger::api, "api"}};
+constexpr Named<RunState> kRunStates[] = {{RunState::running, "running"},
+                                          {RunState::completed, "completed"},
+                                          {RunState::partial, "partial"},
+                                          {RunState::failed, "failed"},
+                                          {RunState::cancelled, "cancelled"}};
+constexpr Named<EdgeState> kEdgeStates[] = {
+    {EdgeState::complete, "complete"}, {EdgeState::partial, "partial"}, {EdgeState::error, "error"},
+    {EdgeState::no_data, "no_data"},   {EdgeState::skipped, "skipped"}, {EdgeState::cancelled, "cancelled"}};
+constexpr Named<Grade> kGrades[] = {{Grade::good, "good"}, {Grade::suspect, "suspect"}};
+constexpr Named<MetricKind> kMetricKinds[] = {{MetricKind::counter, "counter"},
+                                              {MetricKind::gauge, "gauge"},
+                                              {MetricKind::histogram, "histogram"},
+                                              {MetricKind::breakdown, "breakdown"},
+                                              {MetricKind::ratio, "ratio"}};
+constexpr Named<Severity> kSeverities[] = {{Severity::fail, "fail"}, {Severity::warn, "warn"}};
+
+template <class Enum>
+const char* find_name(std::span<const Named<Enum>> table, Enum value) {
+  for (const auto& entry : table) {
+    if (entry.value == value) return entry.name;
+  }
+  return "";
+}
+
+template <class Enum>
+std::optional<Enum> find_value(std::span<const Named<Enum>> table, std::string_view name) {
+  for (const auto& entry : table) {
+    if (name == entry.name) return entry.value;
+  }
+  return std::nullopt;
+}
+
+constexpr const char* kReasons[] = {reason::kNameResolution, reason::kDenied,          reason::kPermission,
+                                    reason::kBadParam,       reason::kTestletMissing,  reason::kTestletFailed,
+                                    reason::kTestletCrashed, reason::kQuarantined,     reason::kLocalResource,
+                                    reason::kResponderLost,  reason::kResponderFailed, reason::kAgentOffline,
+                                    reason::kAgentLost,      reason::kDeadline,        reason::kCancelled,
+                                    reason::kBusy,           reason::kInternal};
+
+}  // namespace
+
+const char* name_of(Trigger value) { return find_name<Trigger>(kTriggers, value); }
+const char* name_of(RunState value) { return find_name<RunState>(kRunStates, value); }
+const char* name_of(EdgeState value) { return find_name<EdgeState>(kEdgeStates, value); }
+const char* name_of(Grade value) { return find_name<Grade>(kGrades, value); }
+const char* name_of(MetricKind value) { return find_name<MetricKind>(kMetricKinds, value); }
+const char* name_of(Severity value) { return find_name<Severity>(kSeverities, value); }
+
+template <>
+std::optional<Trigger> parse_enum(std::string_view name) {
+  return find_value<Trigger>(kTriggers, name);
+}
+template <>
+std::optional<RunState> parse_enum(std::string_view name) {
+  return find_value<RunState>(kRunStates, name);
+}
+template <>
+std::optional<EdgeState> parse_enum(std::string_view name) {
+  return find_value<EdgeState>(kEdgeStates, name);
+}
+template <>
+std::optional<Grade> parse_enum(std::string_view name) {
+  return find_value<Grade>(kGrades, name);
+}
+template <>
+std::optional<MetricKind> parse_enum(std::string_view name) {
+  return find_value<MetricKind>(kMetricKinds, name);
+}
+template <>
+std::optional<Severity> parse_enum(std::string_view name) {
+  return find_value<Severity>(kSeverities, name);
+}
+
+bool is_reason(std::string_view word) {
+  return std::any_of(std::begin(kReasons), std::end(kReasons),
+                     [&](const char* known) { return word == known; });
+}
+
+std::string EdgeReport::label() const { return source_agent + " → " + target_name; }
+
+}  // namespace todd::model

@@ -9,9 +9,9 @@
 namespace todd::model {
 
 struct TableOptions {
-  int width = 80;           // columns of the terminal; longer lines are cut
-  bool colour = false;      // never the only carrier of a meaning
-  size_t max_edges = 40;    // per test; edges that are not ok come first
+  int width = 80;         // columns of the terminal; longer lines are cut
+  bool colour = false;    // never the only carrier of a meaning
+  size_t max_edges = 40;  // per test; edges that are not ok come first
 };
 
 // Per test the edges with their main metrics and the expectations, then one line with the verdict. Ends with

@@ -1,0 +1,245 @@
+// Reports to JSON.
+#include <algorithm>
+
+#include "coordinator/model/json.h"
+
+namespace todd::model {
+
+namespace {
+
+void text_or_null(JsonWriter& json, std::string_view name, const std::string& value) {
+  json.key(name);
+  if (value.empty()) json.null();
+  else json.text(value);
+}
+
+void write_map(JsonWriter& json, std::string_view name, const std::map<std::string, std::string>& values) {
+  json.key(name).begin_object();
+  for (const auto& [key, value] : values) json.field(key, value);
+  json.end_object();
+}
+
+void write_metric(JsonWriter& json, const MetricReport& metric) {
+  json.begin_object().field("kind", name_of(metric.kind)).field("unit", metric.unit);
+  switch (metric.kind) {
+    case MetricKind::counter:
+    case MetricKind::gauge:
+    case MetricKind::ratio: json.field("value", metric.value); break;
+    case MetricKind::histogram:
+      json.field("count", metric.count)
+          .field("sum", metric.sum)
+          .field("min", metric.min)
+          .field("max", metric.max);
+      json.field("mean", metric.mean).field("stddev", metric.stddev).field("p50", metric.p50);
+      json.field("p90", metric.p90)
+          .field("p95", metric.p95)
+          .field("p99", metric.p99)
+          .field("p999", metric.p999);
+      break;
+    case MetricKind::breakdown:
+      json.key("values").begin_object();
+      for (const auto& [key, count] : metric.values) json.field(key, count);
+      json.end_object();
+      break;
+  }
+  json.end_object();
+}
+
+void write_metrics(JsonWriter& json, std::string_view name, const MetricReports& metrics) {
+  json.key(name).begin_object();
+  for (const auto& [key, metric] : metrics) {
+    json.key(key);
+    write_metric(json, metric);
+  }
+  json.end_object();
+}
+
+void write_quality(JsonWriter& json, const Quality& quality) {
+  json.key("quality").begin_object();
+  json.field("grade", name_of(quality.grade)).field("causes", quality.causes);
+  text_or_null(json, "tx_stamp", quality.tx_stamp);
+  text_or_null(json, "rx_stamp", quality.rx_stamp);
+  text_or_null(json, "engine", quality.engine);
+  json.field("lateness_p99_s", quality.lateness_p99_s).field("local_drops", quality.local_drops);
+  json.field("clock_error_s", quality.clock_error_s).end_object();
+}
+
+void write_periods(JsonWriter& json, const std::vector<PeriodReport>& periods) {
+  json.key("periods").begin_array();
+  for (const PeriodReport& period : periods) {
+    json.begin_object().key("started_at").time(period.started_at_ns);
+    json.field("seconds", period.seconds).field("partial", period.partial);
+    write_metrics(json, "metrics", period.metrics);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+void write_samples(JsonWriter& json, const std::vector<SampleReport>& samples) {
+  json.key("samples").begin_array();
+  for (const SampleReport& sample : samples) {
+    json.begin_object().key("at").time(sample.at_ns);
+    json.field("rtt", sample.rtt_s).field("outcome", sample.outcome).field("seq", sample.seq);
+    json.key("ttl");
+    if (sample.ttl < 0) json.null();
+    else json.integer(sample.ttl);
+    text_or_null(json, "tx_stamp", sample.tx_stamp);
+    text_or_null(json, "rx_stamp", sample.rx_stamp);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+// The fields of an edge, into an object that is open.
+void write_edge_fields(JsonWriter& json, const EdgeReport& edge, const ReportOptions& options) {
+  json.key("source")
+      .begin_object()
+      .field("agent", edge.source_agent)
+      .field("groups", edge.source_groups)
+      .end_object();
+  json.key("target").begin_object().field("name", edge.target_name).field("groups", edge.target_groups);
+  text_or_null(json, "agent", edge.target_agent);
+  json.end_object();
+  text_or_null(json, "address", edge.address);
+  json.field("verdict", verdict_name(edge.verdict)).field("state", name_of(edge.state));
+  text_or_null(json, "reason", edge.reason);
+  text_or_null(json, "detail", edge.detail);
+  write_metrics(json, "metrics", edge.metrics);
+  write_map(json, "info", edge.info);
+  json.key("examples").begin_array();
+  for (const Example& example : edge.examples) {
+    json.begin_object().key("at").time(example.at_ns);
+    json.field("outcome", example.outcome).field("detail", example.detail).end_object();
+  }
+  json.end_array();
+  if (options.periods) write_periods(json, edge.periods);
+  if (options.samples) write_samples(json, edge.samples);
+  write_quality(json, edge.quality);
+}
+
+bool is_ok(const EdgeReport& edge) {
+  return edge.state == EdgeState::complete &&
+         (edge.verdict == Verdict::pass || edge.verdict == Verdict::none);
+}
+
+// The edges to write: all, or where they are too many those that are not ok.
+std::vector<const EdgeReport*> chosen_edges(const TestReport& test, const ReportOptions& options) {
+  std::vector<const EdgeReport*> chosen;
+  const bool all = test.edges.size() <= options.max_edges;
+  for (const EdgeReport& edge : test.edges) {
+    if (chosen.size() == options.max_edges) break;
+    if (all || !is_ok(edge)) chosen.push_back(&edge);
+  }
+  return chosen;
+}
+
+void write_summary(JsonWriter& json, const TestReport& test, size_t shown) {
+  std::map<std::string, uint64_t> verdicts, states;
+  for (const EdgeReport& edge : test.edges) {
+    ++verdicts[verdict_name(edge.verdict)];
+    ++states[name_of(edge.state)];
+  }
+  json.key("summary")
+      .begin_object()
+      .field("edges", uint64_t{test.edges.size()})
+      .field("shown", uint64_t{shown});
+  json.key("verdicts").begin_object();
+  for (const auto& [name, count] : verdicts) json.field(name, count);
+  json.end_object().key("states").begin_object();
+  for (const auto& [name, count] : states) json.field(name, count);
+  json.end_object().end_object();
+}
+
+void write_test(JsonWriter& json, const TestReport& test, const ReportOptions& options, bool with_edges) {
+  json.begin_object().field("name", test.name).field("testlet", test.testlet);
+  json.field("testlet_version", test.testlet_version);
+  write_map(json, "params", test.params);
+  json.field("from", test.from).field("to", test.to).field("verdict", verdict_name(test.verdict));
+  write_metrics(json, "total", test.total);
+  const auto edges = chosen_edges(test, options);
+  if (edges.size() < test.edges.size()) write_summary(json, test, edges.size());
+  if (with_edges) {
+    json.key("edges").begin_array();
+    for (const EdgeReport* edge : edges) {
+      json.begin_object();
+      write_edge_fields(json, *edge, options);
+      json.end_object();
+    }
+    json.end_array();
+  }
+  json.key("expectations").begin_array();
+  for (const ExpectationReport& expectation : test.expectations) {
+    json.begin_object().field("expr", expectation.expr).field("severity", name_of(expectation.severity));
+    json.field("verdict", verdict_name(expectation.verdict)).field("observed", expectation.observed);
+    text_or_null(json, "worst_edge", expectation.worst_edge);
+    text_or_null(json, "reason", expectation.reason);
+    json.end_object();
+  }
+  json.end_array().end_object();
+}
+
+void write_agents(JsonWriter& json, const std::vector<AgentReport>& agents) {
+  json.key("agents").begin_array();
+  for (const AgentReport& agent : agents) {
+    json.begin_object().field("name", agent.name).field("id", agent.id).field("version", agent.version);
+    json.field("connected", agent.connected);
+    text_or_null(json, "engine", agent.engine);
+    json.field("clock_offset_s", agent.clock_offset_s).field("clock_error_s", agent.clock_error_s);
+    text_or_null(json, "reason", agent.reason);
+    json.end_object();
+  }
+  json.end_array();
+}
+
+// The fields of a run, into an object that is open.
+void write_run_fields(JsonWriter& json, const Report& report, const ReportOptions& options, bool with_edges) {
+  json.field("schema_version", report.schema_version).field("id", report.id).field("suite", report.suite);
+  json.field("spec_digest", report.spec_digest).field("trigger", name_of(report.trigger));
+  write_map(json, "labels", report.labels);
+  json.field("state", name_of(report.state)).field("verdict", verdict_name(report.verdict));
+  text_or_null(json, "reason", report.reason);
+  json.key("started_at").time(report.started_at_ns).key("finished_at").time(report.finished_at_ns);
+  json.field("warnings", report.warnings);
+  json.key("tests").begin_array();
+  for (const TestReport& test : report.tests) write_test(json, test, options, with_edges);
+  json.end_array();
+  write_agents(json, report.agents);
+  json.key("delivery").begin_array();
+  for (const Delivery& delivery : report.delivery) {
+    json.begin_object()
+        .field("sink", delivery.sink)
+        .field("state", delivery.state)
+        .field("pending", delivery.pending);
+    json.field("delivered", delivery.delivered).field("dead", delivery.dead).end_object();
+  }
+  json.end_array();
+}
+
+}  // namespace
+
+void write_report(JsonWriter& json, const Report& report, const ReportOptions& options) {
+  json.begin_object();
+  write_run_fields(json, report, options, true);
+  json.end_object();
+}
+
+void write_report_lines(std::string& out, const Report& report, const ReportOptions& options) {
+  {
+    JsonWriter json(out);
+    json.begin_object().field("type", "run");
+    write_run_fields(json, report, options, false);
+    json.end_object();
+    out += '\n';
+  }
+  for (const TestReport& test : report.tests) {
+    for (const EdgeReport* edge : chosen_edges(test, options)) {
+      JsonWriter json(out);
+      json.begin_object().field("type", "edge").field("run", report.id).field("test", test.name);
+      write_edge_fields(json, *edge, options);
+      json.end_object();
+      out += '\n';
+    }
+  }
+}
+
+}  // namespace todd::model

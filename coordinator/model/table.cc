@@ -1,0 +1,260 @@
+#include "coordinator/model/table.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "coordinator/model/utf8.h"
+
+namespace todd::model {
+
+namespace {
+
+// One column of the table of edges: a value of a metric, and what to call it.
+struct Column {
+  const char* metric;
+  const char* title;
+  double MetricReport::*value;
+};
+
+// What people look at first, in this order. A testlet with none of these shows its first metrics.
+constexpr Column kColumns[] = {
+    {"throughput", "throughput", &MetricReport::value},
+    {"rtt", "rtt p50", &MetricReport::p50},
+    {"rtt", "rtt p99", &MetricReport::p99},
+    {"loss", "loss", &MetricReport::value},
+    {"response_time", "response p50", &MetricReport::p50},
+    {"response_time", "response p95", &MetricReport::p95},
+    {"ok", "ok", &MetricReport::value},
+    {"failed", "failed", &MetricReport::value},
+    {"retransmits", "retransmits", &MetricReport::value},
+    {"jitter", "jitter", &MetricReport::value},
+};
+constexpr size_t kMaxColumns = 5;
+
+double value_of(const MetricReport& metric, double MetricReport::*value) {
+  if (metric.kind != MetricKind::histogram && value != &MetricReport::value) return NAN;
+  // A column that wants one value takes the mean of a distribution.
+  if (metric.kind == MetricKind::histogram && value == &MetricReport::value) return metric.mean;
+  return metric.*value;
+}
+
+std::string metric_text(const MetricReport& metric, double MetricReport::*value) {
+  return format_amount(value_of(metric, value), metric.kind == MetricKind::ratio ? "%" : metric.unit);
+}
+
+struct Wanted {
+  std::string metric, title;
+  double MetricReport::*value;
+};
+
+// The columns of a test: those any of its edges has a metric for.
+std::vector<Wanted> columns_of(const TestReport& test) {
+  const auto has = [&](const std::string& name) {
+    return std::any_of(test.edges.begin(), test.edges.end(),
+                       [&](const EdgeReport& e) { return e.metrics.contains(name); });
+  };
+  std::vector<Wanted> columns;
+  for (const Column& column : kColumns) {
+    if (columns.size() < kMaxColumns && has(column.metric))
+      columns.push_back({column.metric, column.title, column.value});
+  }
+  if (!columns.empty()) return columns;
+  for (const EdgeReport& edge : test.edges) {
+    for (const auto& [name, metric] : edge.metrics) {
+      if (metric.kind == MetricKind::breakdown || columns.size() == kMaxColumns) continue;
+      const bool many = metric.kind == MetricKind::histogram;
+      columns.push_back(
+          {name, many ? name + " p50" : name, many ? &MetricReport::p50 : &MetricReport::value});
+    }
+    if (!columns.empty()) break;
+  }
+  return columns;
+}
+
+bool is_ok(const EdgeReport& edge) {
+  return edge.state == EdgeState::complete &&
+         (edge.verdict == Verdict::pass || edge.verdict == Verdict::none);
+}
+
+const char* mark_of(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::pass: return "✓";
+    case Verdict::fail: return "✗";
+    case Verdict::unknown: return "?";
+    case Verdict::none: return " ";
+  }
+  return " ";
+}
+
+std::string cut_to(std::string_view text, int width) {
+  if (display_width(text) <= width) return std::string(text);
+  std::string out;
+  int used = 0;
+  while (!text.empty()) {
+    const size_t length = std::max<size_t>(1, utf8_length(text));
+    const int columns = display_width(text.substr(0, length));
+    if (used + columns > width - 1) break;
+    out += text.substr(0, length);
+    used += columns;
+    text.remove_prefix(length);
+  }
+  return width > 0 ? out + "…" : "";
+}
+
+std::string padded(const std::string& text, int width, bool right) {
+  const std::string space(static_cast<size_t>(std::max(0, width - display_width(text))), ' ');
+  return right ? space + text : text + space;
+}
+
+class Table {
+ public:
+  explicit Table(const TableOptions& options) : options_(options) {}
+
+  std::string print(const Report& report) {
+    for (const TestReport& test : report.tests) print_test(test);
+    for (const std::string& warning : report.warnings) line("! " + printable(warning));
+    for (const AgentReport& agent : report.agents) {
+      if (!agent.reason.empty())
+        line(fmt::format("! agent {}: {}", printable(agent.name), printable(agent.reason)));
+    }
+    for (const Delivery& sink : report.delivery) {
+      if (sink.pending + sink.dead == 0) continue;
+      line(fmt::format("! sink {}: {}, {} pending, {} dead", printable(sink.sink), printable(sink.state),
+                       sink.pending, sink.dead));
+    }
+    print_verdict(report);
+    return std::move(out_);
+  }
+
+ private:
+  void line(const std::string& text, Verdict colour = Verdict::none) {
+    const std::string cut = cut_to(text, options_.width);
+    const char* code = colour == Verdict::pass      ? "32"
+                       : colour == Verdict::fail    ? "31"
+                       : colour == Verdict::unknown ? "33"
+                                                    : "";
+    if (options_.colour && *code) out_ += fmt::format("\x1b[{}m{}\x1b[0m\n", code, cut);
+    else out_ += cut + "\n";
+  }
+
+  void print_test(const TestReport& test) {
+    line(fmt::format("{}  ({})  {} → {}", printable(test.name), printable(test.testlet), printable(test.from),
+                     printable(test.to)));
+    print_edges(test);
+    for (const ExpectationReport& expectation : test.expectations) print_expectation(expectation);
+    out_ += '\n';
+  }
+
+  // Those that are not ok first, each in the order of the report.
+  std::vector<const EdgeReport*> shown_edges(const TestReport& test) const {
+    std::vector<const EdgeReport*> edges;
+    for (const EdgeReport& edge : test.edges) edges.push_back(&edge);
+    if (edges.size() > options_.max_edges) {
+      std::stable_partition(edges.begin(), edges.end(), [](const EdgeReport* edge) { return !is_ok(*edge); });
+      edges.resize(options_.max_edges);
+    }
+    return edges;
+  }
+
+  void print_edges(const TestReport& test) {
+    const auto edges = shown_edges(test);
+    const auto columns = columns_of(test);
+    int name_width = 4;
+    std::vector<int> widths;
+    for (const Wanted& column : columns) widths.push_back(display_width(printable(column.title)));
+    for (const EdgeReport* edge : edges) {
+      name_width = std::max(name_width, display_width(printable(edge->label())));
+      for (size_t i = 0; i < columns.size(); ++i)
+        widths[i] = std::max(widths[i], display_width(cell(*edge, columns[i])));
+    }
+    int others = 4;
+    for (int width : widths) others += width + 2;
+    // The numbers matter more than the ends of long names.
+    name_width = std::min(name_width, std::max(12, options_.width - others));
+
+    std::string head = "    " + padded("edge", name_width, false);
+    for (size_t i = 0; i < columns.size(); ++i)
+      head += "  " + padded(printable(columns[i].title), widths[i], true);
+    if (!edges.empty()) line(head);
+    for (const EdgeReport* edge : edges) {
+      std::string text = fmt::format("  {} {}", mark_of(edge->verdict),
+                                     padded(cut_to(printable(edge->label()), name_width), name_width, false));
+      for (size_t i = 0; i < columns.size(); ++i)
+        text += "  " + padded(cell(*edge, columns[i]), widths[i], true);
+      text += state_text(*edge);
+      line(text, edge->verdict == Verdict::pass ? Verdict::none : edge->verdict);
+    }
+    print_rest(test, edges.size());
+  }
+
+  void print_rest(const TestReport& test, size_t shown) {
+    if (test.edges.size() <= shown) return;
+    size_t bad = 0;
+    for (const EdgeReport& edge : test.edges) bad += !is_ok(edge);
+    const size_t more_bad = bad > shown ? bad - shown : 0;
+    const size_t more_ok = test.edges.size() - shown - more_bad;
+    if (more_bad > 0) line(fmt::format("    ... and {} more not ok", more_bad), Verdict::fail);
+    if (more_ok > 0) line(fmt::format("    ... and {} more ok", more_ok));
+  }
+
+  static std::string cell(const EdgeReport& edge, const Wanted& column) {
+    const auto found = edge.metrics.find(column.metric);
+    return found == edge.metrics.end() ? "-" : printable(metric_text(found->second, column.value));
+  }
+
+  static std::string state_text(const EdgeReport& edge) {
+    std::string text;
+    if (edge.state != EdgeState::complete) {
+      text = fmt::format("  {}", name_of(edge.state));
+      if (!edge.reason.empty()) text += fmt::format(": {}", printable(edge.reason));
+      if (!edge.detail.empty()) text += fmt::format(" ({})", printable(edge.detail));
+    }
+    if (edge.quality.grade == Grade::suspect) {
+      text +=
+          fmt::format("  suspect: {}", printable(fmt::format("{}", fmt::join(edge.quality.causes, ", "))));
+    }
+    return text;
+  }
+
+  void print_expectation(const ExpectationReport& expectation) {
+    const bool warning = expectation.severity == Severity::warn && expectation.verdict != Verdict::pass;
+    std::string text =
+        fmt::format("  {} {}  {}", warning ? "!" : mark_of(expectation.verdict), printable(expectation.expr),
+                    warning ? "warning" : verdict_name(expectation.verdict));
+    if (!expectation.observed.empty() && expectation.observed != "-")
+      text += "  " + printable(expectation.observed);
+    if (!expectation.worst_edge.empty())
+      text += fmt::format("  worst: {}", printable(expectation.worst_edge));
+    if (!expectation.reason.empty()) text += fmt::format("  ({})", printable(expectation.reason));
+    line(text, warning ? Verdict::unknown : expectation.verdict);
+  }
+
+  void print_verdict(const Report& report) {
+    std::string text = fmt::format("{} {}: {}", mark_of(report.verdict), printable(report.suite),
+                                   verdict_name(report.verdict));
+    if (report.verdict == Verdict::none)
+      text = fmt::format("{}: nothing was expected", printable(report.suite));
+    if (report.state != RunState::completed) text += fmt::format("  ({})", name_of(report.state));
+    if (!report.reason.empty()) text += fmt::format("  {}", printable(report.reason));
+    if (report.started_at_ns > 0 && report.finished_at_ns >= report.started_at_ns) {
+      text += fmt::format(
+          "  in {}",
+          format_amount(static_cast<double>(report.finished_at_ns - report.started_at_ns) / 1e9, "s"));
+    }
+    if (!report.id.empty()) text += fmt::format("  run {}", printable(report.id));
+    line(text, report.verdict);
+  }
+
+  const TableOptions& options_;
+  std::string out_;
+};
+
+}  // namespace
+
+std::string report_table(const Report& report, const TableOptions& options) {
+  return Table(options).print(report);
+}
+
+}  // namespace todd::model

@@ -1,0 +1,112 @@
+#include "coordinator/model/table.h"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/coordinator/model/reports.h"
+
+namespace todd::model {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+TEST(TableTest, FormatsAmounts) {
+  EXPECT_EQ(format_amount(0.0234, "s"), "23.4 ms");
+  EXPECT_EQ(format_amount(0.0009999, "s"), "1 ms");
+  EXPECT_EQ(format_amount(0.00012, "s"), "120 us");
+  EXPECT_EQ(format_amount(3e-9, "s"), "3 ns");
+  EXPECT_EQ(format_amount(0, "s"), "0 s");
+  EXPECT_EQ(format_amount(61, "s"), "61 s");
+  EXPECT_EQ(format_amount(600, "s"), "10 min");
+  EXPECT_EQ(format_amount(1500, "B"), "1.5 kB");
+  EXPECT_EQ(format_amount(999.7, "B"), "1 kB");
+  EXPECT_EQ(format_amount(94.1e6, "bit/s"), "94.1 Mbit/s");
+  EXPECT_EQ(format_amount(0.004, "%"), "0.4 %");
+  EXPECT_EQ(format_amount(1, "%"), "100 %");
+  EXPECT_EQ(format_amount(0.00001, "%"), "0.001 %");
+  EXPECT_EQ(format_amount(1024, "{probe}"), "1,024");
+  EXPECT_EQ(format_amount(-1234567, "1"), "-1,234,567");
+  EXPECT_EQ(format_amount(0.5, "1"), "0.5");
+  EXPECT_EQ(format_amount(10, "/s"), "10/s");
+  EXPECT_EQ(format_amount(NAN, "s"), "-");
+  EXPECT_EQ(format_amount(HUGE_VAL, "bit/s"), "unlimited");
+}
+
+TEST(TableTest, PrintableTakesOutWhatSteersATerminal) {
+  EXPECT_EQ(printable("a\x1b[31mred\x1b[0m\x1b]0;title\a!"), "ared!");
+  EXPECT_EQ(printable("a\r\nb\tc\x07"), "a b c");
+  EXPECT_EQ(printable("\xff\xfe"
+                      "ok\xc2\x9b"),
+            "ok");
+  EXPECT_EQ(printable("a\u202Eb\u2066c"), "abc");
+  EXPECT_EQ(printable("\x1b"), "");
+  EXPECT_EQ(printable("\x1b[3"), "");
+  EXPECT_EQ(printable("→ é 漢"), "→ é 漢");
+}
+
+TEST(TableTest, WidthCountsColumns) {
+  EXPECT_EQ(display_width("abc"), 3);
+  EXPECT_EQ(display_width("→é"), 2);
+  EXPECT_EQ(display_width("漢字"), 4);
+  EXPECT_EQ(display_width("e\u0301"), 1);
+}
+
+TEST(TableTest, ShowsEdgesExpectationsAndVerdict) {
+  const std::string text = report_table(small_report(), {.width = 120});
+  EXPECT_EQ(text,
+            "latency  (ping)  branches → datacenters\n"
+            "    edge             rtt p50  rtt p99  loss\n"
+            "  ✗ branch-1 → dc-1    11 ms  23.4 ms   1 %  suspect: local_drops\n"
+            "  ? branch-2 → dc-1        -        -     -  no_data: agent_lost\n"
+            "  ✗ p99(rtt) < 20ms  fail  23.4 ms  worst: branch-1 → dc-1  (branch-2 → dc-1: no data)\n"
+            "  ! loss < 0.5%  warning  1 %  worst: branch-1 → dc-1\n"
+            "\n"
+            "! agent branch-2: link lost\n"
+            "! sink influx: pending, 3 pending, 0 dead\n"
+            "✗ branch-health: fail  (partial)  in 2.5 s  run 4f2a\n");
+}
+
+TEST(TableTest, KeepsToTheWidth) {
+  Report report = small_report();
+  report.tests[0].edges[0].target_name = std::string(200, 'x');
+  const std::string text = report_table(report, {.width = 60});
+  size_t begin = 0;
+  while (begin < text.size()) {
+    const size_t end = text.find('\n', begin);
+    EXPECT_LE(display_width(text.substr(begin, end - begin)), 60);
+    begin = end + 1;
+  }
+  EXPECT_THAT(text, HasSubstr("23.4 ms"));  // names give way before numbers
+}
+
+TEST(TableTest, ShowsAtMostTheLimitAndTheBadFirst) {
+  Report report = small_report();
+  EdgeReport ok = report.tests[0].edges[0];
+  ok.verdict = Verdict::pass;
+  ok.source_agent = "good";
+  report.tests[0].edges.insert(report.tests[0].edges.begin(), 5, ok);
+  std::string text = report_table(report, {.width = 120, .max_edges = 3});
+  EXPECT_THAT(text, HasSubstr("branch-1 → dc-1"));
+  EXPECT_THAT(text, HasSubstr("branch-2 → dc-1"));
+  EXPECT_THAT(text, HasSubstr("    ... and 4 more ok\n"));
+  EXPECT_THAT(report_table(report, {.width = 120, .max_edges = 1}),
+              HasSubstr("    ... and 1 more not ok\n    ... and 5 more ok\n"));
+  EXPECT_THAT(report_table(report, {.width = 120}), Not(HasSubstr("more ok")));
+}
+
+TEST(TableTest, ColourIsOptional) {
+  EXPECT_THAT(report_table(small_report()), Not(HasSubstr("\x1b")));
+  EXPECT_THAT(report_table(small_report(), {.colour = true}), HasSubstr("\x1b[31m"));
+}
+
+TEST(TableTest, ATestletWithoutKnownMetricsShowsItsFirst) {
+  Report report = small_report();
+  report.tests[0].edges[0].metrics = {{"alpha", {MetricKind::counter, "{x}", 5}}};
+  EXPECT_THAT(report_table(report, {.width = 120}), HasSubstr("alpha"));
+}
+
+}  // namespace
+}  // namespace todd::model

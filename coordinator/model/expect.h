@@ -52,6 +52,9 @@ Result<Expectation> parse_expectation(std::string_view text, const manifest::Tes
 // The samples an edge must have before the expectation can be told; 1 if any amount does.
 uint64_t samples_needed(const Expectation& expectation);
 
+// For a ratio with a limit that so few events cannot tell from none (or all): how many it takes. 0: they can.
+uint64_t events_needed(const Expectation& expectation, uint64_t events);
+
 // What is known of one edge when a test has ended, or of a test's total.
 struct EdgeData {
   std::string name;  // "from → to"
@@ -83,6 +86,9 @@ Verdict counted(const Expectation& expectation, Verdict verdict);
 
 // The value of a ratio metric from its counters; NaN over nothing.
 double ratio_of(const manifest::Metric& metric, const std::map<std::string, stats::Value>& metrics);
+
+// UCUM's byte is "By"; "B" is what people write. Reports say "B".
+bool is_bytes(std::string_view ucum_unit);
 
 // For the report: base units, ratios computed; declared metrics only, of kind info none. Metrics nobody
 // recorded are left out, except ratios

@@ -21,15 +21,15 @@ struct Load {
   std::string agent;
   bool responder = false;
   uint64_t edges = 0;
-  uint64_t targets = 0;         // what the edges' ranges stand for
-  double packets_per_s = 0;     // probes or requests; 0: not known, HUGE_VAL: as fast as it goes
-  double bits_per_s = 0;        // 0: not known, HUGE_VAL: as fast as it goes
+  uint64_t targets = 0;      // what the edges' ranges stand for
+  double packets_per_s = 0;  // probes or requests; 0: not known, HUGE_VAL: as fast as it goes
+  double bits_per_s = 0;     // 0: not known, HUGE_VAL: as fast as it goes
 };
 
 struct TestPlan {
-  Test test;            // params with --set applied; alongside empty
-  std::string label;    // "bulk", or "bulk+ping" for a test alongside another
-  size_t step = 0;      // tests of one step run side by side, steps one after another
+  Test test;          // params with --set applied; alongside empty
+  std::string label;  // "bulk", or "bulk+ping" for a test alongside another
+  size_t step = 0;    // tests of one step run side by side, steps one after another
   manifest::Testlet testlet;
   std::vector<manifest::TypedValue> params;  // one per testlet.params
   manifest::HostParams host;

@@ -1,0 +1,336 @@
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "coordinator/model/expect.h"
+#include "coordinator/model/table.h"
+
+namespace todd::model {
+
+namespace {
+
+using Op = Expectation::Op;
+using Function = Expectation::Function;
+using Scope = Expectation::Scope;
+
+bool holds(Op op, double value, double limit) {
+  switch (op) {
+    case Op::lt: return value < limit;
+    case Op::le: return value <= limit;
+    case Op::gt: return value > limit;
+    case Op::ge: return value >= limit;
+    case Op::eq: return value == limit;
+    case Op::ne: return value != limit;
+  }
+  return false;
+}
+
+// What one edge says. `value` is NaN if there is none.
+struct Finding {
+  Verdict verdict = Verdict::unknown;
+  double value = NAN;
+  std::string reason;
+};
+
+Finding unknown(std::string reason, double value = NAN) {
+  return {Verdict::unknown, value, std::move(reason)};
+}
+
+uint64_t counter_of(const EdgeData& edge, const std::string& name) {
+  const auto found = edge.metrics.find(name);
+  return found == edge.metrics.end() ? 0 : found->second.counter;
+}
+
+Finding judge(const Expectation& e, double value) {
+  return {holds(e.op, value, e.literal) ? Verdict::pass : Verdict::fail, value, ""};
+}
+
+// Unknown where the answer depends on what became of the undetermined probes: the value may be up to `most`.
+Finding judge_range(const Expectation& e, double value, double most, uint64_t undetermined) {
+  const bool limit_within = e.literal >= value && e.literal <= most && most > value;
+  const bool exact = e.op == Op::eq || e.op == Op::ne;
+  if (holds(e.op, value, e.literal) == holds(e.op, most, e.literal) && !(exact && limit_within))
+    return judge(e, value);
+  return unknown(fmt::format("{} undetermined probes could change it", undetermined), value);
+}
+
+Finding judge_ratio(const Expectation& e, const EdgeData& edge) {
+  const uint64_t over = counter_of(edge, e.metric.denominator);
+  if (over == 0) return unknown(fmt::format("{} is 0", e.metric.denominator));
+  const double events = static_cast<double>(over);
+  const uint64_t part = counter_of(edge, e.metric.numerator);
+  const double value = static_cast<double>(part) / events;
+  // Of the probes sent, the undetermined may be lost or answered; other ratios do not know them.
+  uint64_t undetermined = 0;
+  if (e.metric.numerator == "lost" || e.metric.numerator == "received")
+    undetermined = counter_of(edge, "undetermined");
+  Finding finding =
+      judge_range(e, value, std::min(1.0, static_cast<double>(part + undetermined) / events), undetermined);
+  if (finding.verdict != Verdict::pass) return finding;
+  if (const uint64_t needed = events_needed(e, over)) {
+    return unknown(fmt::format("{} {} cannot resolve it, {} would", over, e.metric.denominator, needed),
+                   value);
+  }
+  return finding;
+}
+
+Finding judge_counter(const Expectation& e, const EdgeData& edge) {
+  const double scale = e.function == Function::rate ? edge.seconds : 1;
+  if (!(scale > 0)) return unknown("no time was measured");
+  const uint64_t counted = counter_of(edge, e.metric.name);
+  const double value = static_cast<double>(counted) / scale;
+  if (e.metric.name != "lost" && e.metric.name != "received") return judge(e, value);
+  const uint64_t undetermined = counter_of(edge, "undetermined");
+  return judge_range(e, value, static_cast<double>(counted + undetermined) / scale, undetermined);
+}
+
+Finding judge_histogram(const Expectation& e, const EdgeData& edge) {
+  const auto found = edge.metrics.find(e.metric.name);
+  const uint64_t count = found == edge.metrics.end() ? 0 : found->second.histogram.count;
+  if (count == 0) return unknown("no answers");
+  const stats::Histogram& histogram = found->second.histogram;
+  double value = 0;
+  switch (e.function) {
+    case Function::min: value = static_cast<double>(histogram.min); break;
+    case Function::max: value = static_cast<double>(histogram.max); break;
+    case Function::stddev: value = histogram.stddev(); break;
+    case Function::percentile: value = histogram.percentile(e.percentile); break;
+    default: value = histogram.mean();
+  }
+  if (const uint64_t needed = samples_needed(e); count < needed) {
+    return unknown(fmt::format("{} answers are too few, it needs {}", count, needed), value);
+  }
+  return judge(e, value);
+}
+
+Finding judge_values(const Expectation& e, const EdgeData& edge) {
+  const auto found = edge.metrics.find(e.metric.name);
+  switch (e.metric.kind) {
+    case stats::Kind::ratio: return judge_ratio(e, edge);
+    case stats::Kind::counter: return judge_counter(e, edge);
+    case stats::Kind::histogram: return judge_histogram(e, edge);
+    case stats::Kind::breakdown: {
+      if (found == edge.metrics.end()) return judge(e, 0);
+      const auto key = found->second.breakdown.find(e.key);
+      return judge(e, key == found->second.breakdown.end() ? 0 : static_cast<double>(key->second));
+    }
+    case stats::Kind::gauge:
+      if (found == edge.metrics.end() || !found->second.has_gauge) return unknown("was not measured");
+      return judge(e, found->second.gauge);
+    case stats::Kind::info: break;
+  }
+  return unknown("nothing can be expected of text");
+}
+
+Finding judge_edge(const Expectation& e, const EdgeData& edge) {
+  if (!edge.has_data) return unknown("no data");
+  Finding finding = judge_values(e, edge);
+  if (edge.suspect) return unknown("the measurement's quality is suspect", finding.value);
+  return finding;
+}
+
+// Greater is worse. NaN is never compared.
+double badness(const Expectation& e, double value) {
+  switch (e.op) {
+    case Op::lt:
+    case Op::le: return value;
+    case Op::gt:
+    case Op::ge: return -value;
+    case Op::eq: return std::abs(value - e.literal);
+    case Op::ne: return -std::abs(value - e.literal);
+  }
+  return 0;
+}
+
+std::string observed_text(const Expectation& e, double value) {
+  if (std::isnan(value)) return "-";
+  const bool per_second = e.function == Function::rate;
+  if (e.metric.kind == stats::Kind::ratio) return format_amount(value, "%");
+  if (e.metric.unit == "ns") return format_amount(value / 1e9, per_second ? "s/s" : "s");
+  if (per_second && is_bytes(e.metric.unit)) return format_amount(value, "B") + "/s";
+  if (is_bytes(e.metric.unit)) return format_amount(value, "B");
+  return format_amount(value, per_second ? "/s" : e.metric.unit);
+}
+
+// What all edges together say.
+struct Tally {
+  size_t edges = 0, pass = 0, fail = 0, unknown = 0, no_data = 0;  // no_data: of the unknown
+  double worst = NAN;
+  std::string worst_edge, unknown_edge, unknown_reason;
+};
+
+Tally tally(const Expectation& e, const std::vector<EdgeData>& edges) {
+  Tally result;
+  result.edges = edges.size();
+  for (const EdgeData& edge : edges) {
+    const Finding finding = judge_edge(e, edge);
+    result.pass += finding.verdict == Verdict::pass;
+    result.fail += finding.verdict == Verdict::fail;
+    if (finding.verdict == Verdict::unknown) {
+      ++result.unknown;
+      result.no_data += !edge.has_data;
+      if (result.unknown_edge.empty()) {
+        result.unknown_edge = edge.name;
+        result.unknown_reason = finding.reason;
+      }
+    }
+    // A value of suspect quality is shown only if there is none better.
+    if (std::isnan(finding.value) || finding.verdict == Verdict::unknown) continue;
+    if (std::isnan(result.worst) || badness(e, finding.value) > badness(e, result.worst)) {
+      result.worst = finding.value;
+      result.worst_edge = edge.name;
+    }
+  }
+  return result;
+}
+
+std::string unknown_text(const Tally& t) {
+  std::string text = fmt::format("{}: {}", t.unknown_edge, t.unknown_reason);
+  if (t.unknown > 1) text += fmt::format(" (and {} more)", t.unknown - 1);
+  return text;
+}
+
+Outcome evaluate_edges(const Expectation& e, const Tally& t) {
+  Outcome outcome;
+  outcome.observed = observed_text(e, t.worst);
+  outcome.worst_edge = t.worst_edge.empty() ? t.unknown_edge : t.worst_edge;
+  if (t.unknown > 0) outcome.reason = unknown_text(t);
+  outcome.verdict = t.fail > 0 ? Verdict::fail : t.unknown > 0 ? Verdict::unknown : Verdict::pass;
+  return outcome;
+}
+
+Outcome evaluate_percent(const Expectation& e, const Tally& t) {
+  Outcome outcome;
+  outcome.observed =
+      format_amount(static_cast<double>(t.pass) / static_cast<double>(t.edges), "%") + " of edges";
+  outcome.worst_edge = t.worst_edge.empty() ? t.unknown_edge : t.worst_edge;
+  outcome.reason = fmt::format("{} of {} edges hold", t.pass, t.edges);
+  if (!std::isnan(t.worst)) outcome.reason += fmt::format(", the worst has {}", observed_text(e, t.worst));
+  const auto enough = [&](size_t holding) {
+    return 100.0 * static_cast<double>(holding) >= e.percent * static_cast<double>(t.edges);
+  };
+  if (enough(t.pass)) {
+    outcome.verdict = Verdict::pass;
+  } else if (enough(t.pass + t.unknown - t.no_data)) {
+    outcome.verdict = Verdict::unknown;
+    outcome.reason += "; " + unknown_text(t);
+  } else {
+    outcome.verdict = Verdict::fail;
+  }
+  return outcome;
+}
+
+Outcome evaluate_total(const Expectation& e, const std::vector<EdgeData>& edges, const EdgeData& total) {
+  const Finding finding = judge_edge(e, total);
+  Outcome outcome{finding.verdict, observed_text(e, finding.value), "", finding.reason};
+  for (const EdgeData& edge : edges) {
+    if (edge.has_data && !edge.suspect) continue;
+    outcome.verdict = Verdict::unknown;
+    outcome.reason =
+        fmt::format("{}: {}", edge.name, edge.has_data ? "the measurement's quality is suspect" : "no data");
+    break;
+  }
+  return outcome;
+}
+
+}  // namespace
+
+uint64_t events_needed(const Expectation& e, uint64_t events) {
+  if (e.metric.kind != stats::Kind::ratio) return 0;
+  double room = 0;  // what a passing value leaves between the limit and its end
+  if (e.op == Op::lt || e.op == Op::le) room = e.literal;
+  if (e.op == Op::gt || e.op == Op::ge) room = 1 - e.literal;
+  if (room <= 0 || room >= 1) return 0;
+  const auto needed = static_cast<uint64_t>(std::ceil(1 / room - 1e-6));
+  return events < needed ? needed : 0;
+}
+
+Outcome evaluate(const Expectation& expectation, const std::vector<EdgeData>& edges, const EdgeData& total) {
+  if (edges.empty()) return {Verdict::unknown, "-", "", "there are no edges"};
+  switch (expectation.scope) {
+    case Scope::total: return evaluate_total(expectation, edges, total);
+    case Scope::percent: return evaluate_percent(expectation, tally(expectation, edges));
+    case Scope::edges: break;
+  }
+  return evaluate_edges(expectation, tally(expectation, edges));
+}
+
+Verdict evaluate_edge(const Expectation& expectation, const EdgeData& edge) {
+  return judge_edge(expectation, edge).verdict;
+}
+
+Verdict counted(const Expectation& expectation, Verdict verdict) {
+  return expectation.severity == Severity::warn ? Verdict::none : verdict;
+}
+
+double ratio_of(const manifest::Metric& metric, const std::map<std::string, stats::Value>& metrics) {
+  const auto part = metrics.find(metric.numerator);
+  const auto whole = metrics.find(metric.denominator);
+  if (whole == metrics.end() || whole->second.counter == 0) return NAN;
+  const uint64_t n = part == metrics.end() ? 0 : part->second.counter;
+  return static_cast<double>(n) / static_cast<double>(whole->second.counter);
+}
+
+namespace {
+
+void fill_histogram(const stats::Histogram& histogram, double scale, MetricReport& out) {
+  out.count = histogram.count;
+  out.sum = static_cast<double>(histogram.sum) * scale;
+  const bool none = histogram.count == 0;
+  const auto scaled = [&](double value) { return none ? NAN : value * scale; };
+  out.min = scaled(static_cast<double>(histogram.min));
+  out.max = scaled(static_cast<double>(histogram.max));
+  out.mean = scaled(histogram.mean());
+  out.stddev = scaled(histogram.stddev());
+  out.p50 = scaled(histogram.percentile(50));
+  out.p90 = scaled(histogram.percentile(90));
+  out.p95 = scaled(histogram.percentile(95));
+  out.p99 = scaled(histogram.percentile(99));
+  out.p999 = scaled(histogram.percentile(99.9));
+}
+
+}  // namespace
+
+MetricReports to_report(const manifest::Testlet& testlet,
+                        const std::map<std::string, stats::Value>& metrics) {
+  MetricReports result;
+  for (const auto& metric : testlet.metrics) {
+    const auto found = metrics.find(metric.name);
+    const bool recorded = found != metrics.end();
+    const double scale = metric.unit == "ns" ? 1e-9 : 1;
+    MetricReport report;
+    report.unit = metric.unit == "ns" ? "s" : is_bytes(metric.unit) ? "B" : metric.unit;
+    switch (metric.kind) {
+      case stats::Kind::counter:
+        report.kind = MetricKind::counter;
+        report.value = recorded ? static_cast<double>(found->second.counter) * scale : 0;
+        break;
+      case stats::Kind::ratio:
+        report.kind = MetricKind::ratio;
+        report.unit = "1";
+        report.value = ratio_of(metric, metrics);
+        break;
+      case stats::Kind::gauge:
+        if (!recorded || !found->second.has_gauge) continue;
+        report.kind = MetricKind::gauge;
+        report.value = found->second.gauge * scale;
+        break;
+      case stats::Kind::histogram:
+        if (!recorded) continue;
+        report.kind = MetricKind::histogram;
+        fill_histogram(found->second.histogram, scale, report);
+        break;
+      case stats::Kind::breakdown:
+        if (!recorded) continue;
+        report.kind = MetricKind::breakdown;
+        report.values = found->second.breakdown;
+        break;
+      case stats::Kind::info: continue;
+    }
+    result.emplace(metric.name, std::move(report));
+  }
+  return result;
+}
+
+}  // namespace todd::model

@@ -1,0 +1,232 @@
+#include "coordinator/model/plan.h"
+
+#include <set>
+
+#include <fmt/format.h>
+
+#include "coordinator/model/plan_estimate.h"
+#include "engine/manifest/nearest.h"
+
+namespace todd::model {
+
+namespace {
+
+class Planner {
+ public:
+  Planner(const Suite& suite, const std::vector<Group>& groups, const std::vector<Facts>& agents,
+          const std::map<std::string, manifest::Testlet>& testlets)
+      : suite_(suite), groups_(groups), agents_(agents), testlets_(testlets) {}
+
+  Result<std::vector<TestPlan>> plans(const std::map<std::string, std::string>& sets,
+                                      const std::vector<std::string>& only) {
+    flatten();
+    if (auto unique = check_labels(); !unique) return tl::unexpected(unique.error());
+    if (auto applied = apply_sets(sets); !applied) return tl::unexpected(applied.error());
+    if (auto chosen = keep_only(only); !chosen) return tl::unexpected(chosen.error());
+    for (TestPlan& plan : plans_) {
+      if (auto made = complete(plan); !made) return tl::unexpected(made.error());
+    }
+    return std::move(plans_);
+  }
+
+ private:
+  // One plan per test, those alongside behind the one they go with; steps as the file's order and `parallel`
+  // ask.
+  void flatten() {
+    size_t step = 0;
+    for (const Test& test : suite_.tests) {
+      if (!plans_.empty() && !test.parallel) ++step;
+      plans_.push_back(bare_plan(test, test.name, step));
+      for (const Test& beside : test.alongside) {
+        const std::string own = beside.name.empty() ? beside.testlet : beside.name;
+        plans_.push_back(bare_plan(beside, test.name + "+" + own, step));
+        plans_.back().test.name = plans_.back().label;
+      }
+    }
+  }
+
+  static TestPlan bare_plan(const Test& test, std::string label, size_t step) {
+    TestPlan plan;
+    plan.test = test;
+    plan.test.alongside.clear();
+    plan.label = std::move(label);
+    plan.step = step;
+    return plan;
+  }
+
+  tl::unexpected<Error> refuse(Position position, const Error& error) const {
+    return fail(error.code, at(suite_.origin, position, error.detail));
+  }
+  tl::unexpected<Error> refuse(const TestPlan& plan, const Error& error) const {
+    return refuse(plan.test.position,
+                  Error{error.code, 0, fmt::format("test \"{}\": {}", plan.label, error.detail)});
+  }
+
+  std::vector<std::string> labels() const {
+    std::vector<std::string> all;
+    for (const TestPlan& plan : plans_) all.push_back(plan.label);
+    return all;
+  }
+
+  Status check_labels() const {
+    std::set<std::string> seen;
+    for (const TestPlan& plan : plans_) {
+      if (seen.insert(plan.label).second) continue;
+      return refuse(
+          plan.test.position,
+          Error{Errc::invalid, 0,
+                fmt::format("two tests are named \"{}\": give each a name of its own", plan.label)});
+    }
+    return {};
+  }
+
+  Result<TestPlan*> find(const std::string& label, const std::string& where) {
+    for (TestPlan& plan : plans_) {
+      if (plan.label == label) return &plan;
+    }
+    std::string hint = manifest::did_you_mean(label, labels());
+    if (hint.empty()) hint = fmt::format(": it has {}", fmt::join(labels(), ", "));
+    return fail(Errc::invalid,
+                fmt::format("{}: suite \"{}\" has no test \"{}\"{}", where, suite_.name, label, hint));
+  }
+
+  Status apply_sets(const std::map<std::string, std::string>& sets) {
+    for (const auto& [path, value] : sets) {
+      // Names of tests may hold dots, those of params do not.
+      const size_t dot = path.rfind('.');
+      if (dot == std::string::npos || dot == 0 || dot + 1 == path.size()) {
+        return fail(Errc::invalid, fmt::format("--set {}: write TEST.PARAM=VALUE", path));
+      }
+      auto plan = find(path.substr(0, dot), "--set " + path);
+      if (!plan) return tl::unexpected(plan.error());
+      const std::string param = path.substr(dot + 1);
+      (*plan)->test.params[param] = value;
+      (*plan)->test.param_positions.erase(param);
+    }
+    return {};
+  }
+
+  // A named test brings what goes alongside it.
+  Status keep_only(const std::vector<std::string>& only) {
+    if (only.empty()) return {};
+    std::set<std::string> wanted;
+    for (const std::string& name : only) {
+      if (auto plan = find(name, "--only " + name); !plan) return tl::unexpected(plan.error());
+      wanted.insert(name);
+    }
+    std::erase_if(plans_, [&](const TestPlan& plan) {
+      return !wanted.contains(plan.label) && !wanted.contains(plan.label.substr(0, plan.label.find('+')));
+    });
+    return {};
+  }
+
+  Status complete(TestPlan& plan) {
+    const auto found = testlets_.find(plan.test.testlet);
+    if (found == testlets_.end()) return refuse(plan, no_testlet(plan.test.testlet));
+    plan.testlet = found->second;
+    if (auto ok = resolve(plan); !ok) return ok;
+    if (auto ok = read_expectations(plan); !ok) return ok;
+    if (plan.test.to.kind == TestTo::Kind::urls && plan.testlet.target_kind != "url") {
+      return refuse(
+          plan.test.to.position,
+          Error{Errc::invalid, 0, fmt::format("{} takes no URLs: write {{hosts: [...]}}", plan.testlet.id)});
+    }
+    auto edges = expand_test(plan.test, groups_, agents_);
+    if (!edges) return refuse(plan, edges.error());
+    plan.edges = std::move(*edges);
+    plan.at_once = plan.test.at_once > 0 ? plan.test.at_once : plan.testlet.heavy ? 1 : 0;
+    estimate(plan);
+    warn_of_resolution(plan);
+    warn_of_agents(plan);
+    return {};
+  }
+
+  Error no_testlet(const std::string& name) const {
+    std::vector<std::string> names;
+    for (const auto& [id, testlet] : testlets_) names.push_back(id);
+    std::string hint = manifest::did_you_mean(name, names);
+    if (hint.empty())
+      hint = names.empty() ? ": no agent has told of any"
+                           : fmt::format(": there are {}", fmt::join(names, ", "));
+    return {Errc::invalid, 0, fmt::format("there is no testlet \"{}\"{}", name, hint)};
+  }
+
+  // Where the param an error is about was given: its message begins with the name or holds it in quotes.
+  Position position_in(const TestPlan& plan, const std::string& detail) const {
+    for (const auto& [name, position] : plan.test.param_positions) {
+      if (detail.starts_with(name + ":") || detail.find("\"" + name + "\"") != std::string::npos)
+        return position;
+    }
+    return plan.test.position;
+  }
+
+  Status resolve(TestPlan& plan) {
+    auto params = manifest::resolve_params(plan.testlet.params, plan.test.params);
+    if (!params) return refuse_param(plan, params.error());
+    plan.params = std::move(*params);
+    auto host = manifest::resolve_host_params(plan.testlet, plan.test.params);
+    if (!host) return refuse_param(plan, host.error());
+    plan.host = *host;
+    return {};
+  }
+
+  Status refuse_param(const TestPlan& plan, const Error& error) const {
+    const std::string what = fmt::format("test \"{}\": {}", plan.label, error.detail);
+    return refuse(position_in(plan, error.detail), Error{error.code, 0, what});
+  }
+
+  Status read_expectations(TestPlan& plan) {
+    std::vector<ExpectationText> texts;
+    if (plan.test.expect) {
+      texts = *plan.test.expect;
+    } else {
+      for (const std::string& text : plan.testlet.default_expect)
+        texts.push_back({text, false, plan.test.position});
+    }
+    for (const ExpectationText& text : texts) {
+      auto expectation = parse_expectation(text.text, plan.testlet);
+      if (!expectation) return refuse(text.position, expectation.error());
+      if (text.warn_only) expectation->severity = Severity::warn;
+      plan.expectations.push_back(std::move(*expectation));
+    }
+    return {};
+  }
+
+  void warn_of_agents(TestPlan& plan) const {
+    std::set<std::string> away;
+    for (const Facts& facts : agents_) {
+      if (!facts.connected) away.insert(facts.agent);
+    }
+    std::set<std::string> missing;
+    for (const Edge& edge : plan.edges) {
+      if (away.contains(edge.source.agent)) missing.insert(edge.source.agent);
+      if (away.contains(edge.target_agent.agent)) missing.insert(edge.target_agent.agent);
+    }
+    static constexpr size_t kNamed = 5;
+    if (missing.empty()) return;
+    std::vector<std::string> names(missing.begin(), missing.end());
+    const size_t more = names.size() > kNamed ? names.size() - kNamed : 0;
+    names.resize(names.size() - more);
+    plan.warnings.push_back(fmt::format("not connected: {}{}; their edges will have no data",
+                                        fmt::join(names, ", "),
+                                        more > 0 ? fmt::format(" and {} more", more) : ""));
+  }
+
+  const Suite& suite_;
+  const std::vector<Group>& groups_;
+  const std::vector<Facts>& agents_;
+  const std::map<std::string, manifest::Testlet>& testlets_;
+  std::vector<TestPlan> plans_;
+};
+
+}  // namespace
+
+Result<std::vector<TestPlan>> plan_suite(const Suite& suite, const std::vector<Group>& groups,
+                                         const std::vector<Facts>& agents,
+                                         const std::map<std::string, manifest::Testlet>& testlets,
+                                         const std::map<std::string, std::string>& sets,
+                                         const std::vector<std::string>& only) {
+  return Planner(suite, groups, agents, testlets).plans(sets, only);
+}
+
+}  // namespace todd::model

@@ -1,0 +1,183 @@
+#include "coordinator/model/plan.h"
+
+#include <cmath>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/coordinator/model/fixtures.h"
+
+namespace todd::model {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::StartsWith;
+
+Suite suite_of(const std::string& text) {
+  auto documents = parse_documents(text, "f.yaml");
+  if (!documents) throw std::runtime_error(documents.error().detail);
+  return documents->suites.at(0);
+}
+
+using Sets = std::map<std::string, std::string>;
+
+Result<std::vector<TestPlan>> plan(const std::string& text, const Sets& sets = {},
+                                   const std::vector<std::string>& only = {},
+                                   const std::vector<Facts>& agents = fleet()) {
+  return plan_suite(suite_of(text), groups(), agents, testlets(), sets, only);
+}
+
+std::string error_of(const std::string& text, const Sets& sets = {},
+                     const std::vector<std::string>& only = {}) {
+  auto plans = plan(text, sets, only);
+  return plans ? "no error" : plans.error().detail;
+}
+
+constexpr const char* kSuite = R"(tests:
+  - name: latency
+    testlet: ping
+    from: branches
+    to: datacenters
+    params: {count: 1000, interval: 10ms, size: 72}
+    expect: [p99(rtt) < 20ms, loss < 0.5%]
+  - name: bulk
+    testlet: iperf
+    from: branches
+    to: datacenters
+    params: {duration: 5s, bitrate: 50M}
+    alongside: [{testlet: ping, params: {interval: 20ms, duration: 5s}}]
+  - {name: beside, testlet: ping, from: branches, to: datacenters, parallel: true}
+)";
+
+TEST(PlanTest, ResolvesEverything) {
+  auto plans = plan(kSuite);
+  ASSERT_TRUE(plans) << plans.error().detail;
+  ASSERT_EQ(plans->size(), 4u);
+  const TestPlan& latency = (*plans)[0];
+  EXPECT_EQ(latency.label, "latency");
+  EXPECT_EQ(latency.host.count, 1000u);
+  EXPECT_EQ(latency.host.interval_ns, 10'000'000);
+  EXPECT_EQ(latency.params.at(0).i, 72);
+  EXPECT_EQ(latency.edges.size(), 6u);
+  EXPECT_EQ(latency.expectations.size(), 2u);
+  EXPECT_THAT(latency.warnings, IsEmpty());
+  EXPECT_NEAR(static_cast<double>(latency.duration_ns), 11e9, 1e6);
+  // Three sources with two edges of 100 probes/s each; then two responders with three.
+  ASSERT_EQ(latency.loads.size(), 5u);
+  EXPECT_EQ(latency.loads[0].agent, "branch-1");
+  EXPECT_DOUBLE_EQ(latency.loads[0].packets_per_s, 200);
+  EXPECT_DOUBLE_EQ(latency.loads[0].bits_per_s, 200 * 100 * 8);
+  EXPECT_TRUE(latency.loads[4].responder);
+  EXPECT_DOUBLE_EQ(latency.loads[4].packets_per_s, 300);
+}
+
+TEST(PlanTest, StepsFollowFileOrderAlongsideAndParallel) {
+  auto plans = plan(kSuite);
+  EXPECT_EQ((*plans)[0].step, 0u);
+  EXPECT_EQ((*plans)[1].step, 1u);
+  EXPECT_EQ((*plans)[2].step, 1u);
+  EXPECT_EQ((*plans)[2].label, "bulk+ping");
+  EXPECT_EQ((*plans)[2].edges.size(), 6u);
+  EXPECT_EQ((*plans)[3].step, 1u);
+}
+
+TEST(PlanTest, HeavyTestsRunOneEdgeAtATime) {
+  auto plans = plan(kSuite);
+  const TestPlan& bulk = (*plans)[1];
+  EXPECT_EQ(bulk.at_once, 1u);
+  EXPECT_EQ(bulk.expectations.at(0).text, "throughput > 0");
+  EXPECT_DOUBLE_EQ(bulk.loads[0].bits_per_s, 50e6);
+  EXPECT_GE(bulk.duration_ns, 10'000'000'000);  // two edges per branch, one after another
+}
+
+TEST(PlanTest, SetsReplaceParams) {
+  auto plans = plan(kSuite, {{"latency.count", "20"}, {"bulk+ping.interval", "1s"}});
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_EQ((*plans)[0].host.count, 20u);
+  EXPECT_EQ((*plans)[2].host.interval_ns, 1'000'000'000);
+  EXPECT_EQ(error_of(kSuite, {{"latncy.count", "20"}}),
+            "--set latncy.count: suite \"f\" has no test \"latncy\": did you mean \"latency\"?");
+  EXPECT_EQ(error_of(kSuite, {{"count", "20"}}), "--set count: write TEST.PARAM=VALUE");
+  EXPECT_THAT(error_of(kSuite, {{"latency.cont", "20"}}), HasSubstr("did you mean \"count\"?"));
+}
+
+TEST(PlanTest, OnlyKeepsTheNamedTests) {
+  auto plans = plan(kSuite, {}, {"bulk"});
+  ASSERT_EQ(plans->size(), 2u);
+  EXPECT_EQ((*plans)[1].label, "bulk+ping");
+  EXPECT_EQ(error_of(kSuite, {}, {"bluk"}),
+            "--only bluk: suite \"f\" has no test \"bluk\": did you mean \"bulk\"?");
+}
+
+TEST(PlanTest, ErrorsBeginWithThePlaceAndNameTheNearest) {
+  const auto one = [](const std::string& test) { return error_of("tests:\n  - " + test + "\n"); };
+  EXPECT_EQ(one("{testlet: pin, from: branches, to: datacenters}"),
+            "f.yaml:2:5: test \"pin\": there is no testlet \"pin\": did you mean \"ping\"?");
+  EXPECT_THAT(one("{testlet: ping, from: branches, to: datacenters, params: {cuont: 5}}"),
+              StartsWith("f.yaml:2:63: test \"ping\": "));
+  EXPECT_THAT(one("{testlet: ping, from: branches, to: datacenters, params: {cuont: 5}}"),
+              HasSubstr("did you mean \"count\"?"));
+  EXPECT_THAT(one("{testlet: ping, from: branches, to: datacenters, params: {count: 5, interval: 10}}"),
+              StartsWith("f.yaml:2:73: test \"ping\": interval"));
+  EXPECT_EQ(one("{testlet: ping, from: branchez, to: datacenters}"),
+            "f.yaml:2:5: test \"ping\": there is no group \"branchez\": did you mean \"branches\"?");
+  EXPECT_THAT(one("{testlet: ping, from: branches, to: datacenters, expect: [p99(rrt) < 1s]}"),
+              StartsWith("f.yaml:2:63: expectation \"p99(rrt) < 1s\": ping has no metric"));
+  EXPECT_THAT(one("{testlet: ping, from: branches, to: {urls: ['http://x/']}}"),
+              StartsWith("f.yaml:2:41: ping takes no URLs"));
+}
+
+TEST(PlanTest, WarnsWhereTheCountCannotResolveALimit) {
+  auto plans = plan(
+      "tests: [{testlet: ping, from: branches, to: datacenters, params: {count: 100, interval: 1ms}, "
+      "expect: ['p99.9(rtt) < 1s', loss < 0.5%, 'total: loss < 0.5%', p99(rtt) < 1s]}]");
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_THAT(
+      (*plans)[0].warnings,
+      ElementsAre(
+          "\"p99.9(rtt) < 1s\" will be unknown: it needs 1,000 answers, 100 are planned",
+          "\"loss < 0.5%\" will be unknown unless it fails: 100 probes resolve loss by 1 %, it needs 200"));
+}
+
+TEST(PlanTest, WarnsOfAgentsThatAreAway) {
+  auto agents = fleet();
+  agents[4].connected = false;
+  auto plans = plan("tests: [{testlet: ping, from: branches, to: datacenters}]", {}, {}, agents);
+  EXPECT_THAT((*plans)[0].warnings, ElementsAre("not connected: dc-2; their edges will have no data"));
+}
+
+TEST(PlanTest, NetworksCountAllTheirTargets) {
+  auto plans = plan(
+      "tests: [{testlet: ping, from: {agent: dc-1}, to: {hosts: [192.0.2.0/24]}, params: {interval: 1s, "
+      "count: 2}}]");
+  ASSERT_TRUE(plans) << plans.error().detail;
+  const Load& load = (*plans)[0].loads.at(0);
+  EXPECT_EQ(load.edges, 1u);
+  EXPECT_EQ(load.targets, 254u);
+  EXPECT_DOUBLE_EQ(load.packets_per_s, 254);
+}
+
+TEST(PlanTest, RateIsPerSourceOverAllItsEdges) {
+  auto plans =
+      plan("tests: [{testlet: ping, from: branches, to: datacenters, params: {rate: 100, duration: 10s}}]");
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_DOUBLE_EQ((*plans)[0].loads.at(0).packets_per_s, 100);
+  EXPECT_DOUBLE_EQ((*plans)[0].loads.at(3).packets_per_s, 150);  // a responder of three sources' halves
+}
+
+TEST(PlanTest, TextShowsEdgesLoadAndDuration) {
+  const Suite suite = suite_of(kSuite);
+  const std::string text = plan_text(suite, plan(kSuite).value());
+  EXPECT_THAT(text, HasSubstr("latency (ping 1.0): 6 edges, about 11 s\n"));
+  EXPECT_THAT(text, HasSubstr("    branch-1 → dc-1  198.51.100.1\n"));
+  EXPECT_THAT(text, HasSubstr("    source    branch-1: 2 edges, 200 probes/s, 160 kbit/s\n"));
+  EXPECT_THAT(text, HasSubstr("    responder dc-1: 3 edges, 300 probes/s, 240 kbit/s\n"));
+  EXPECT_THAT(text, HasSubstr("and at the same time:\n  bulk+ping"));
+  EXPECT_THAT(text, HasSubstr("    expects p99(rtt) < 20ms\n"));
+  EXPECT_THAT(text, HasSubstr("4 tests, 24 edges, about "));
+}
+
+}  // namespace
+}  // namespace todd::model

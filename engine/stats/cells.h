@@ -1,0 +1,177 @@
+#pragma once
+// The results of one task in shared memory, so that what a worker measured survives its death. The lane writes, the
+// supervisor copies. Everything is offsets; the reader treats the content as hostile and checks every one.
+//
+// Invariants
+// - Up to kTwoBankEdges edges: a row per edge in each of two banks. The lane writes the open bank; at the end of a period it
+//   flips, and the reader copies the closed one, which is cleared when the lane flips back to it. A bank holds one period's
+//   delta.
+// - More edges: one flat row per edge (cumulative, no buckets), and the two banks hold a single row merged over all edges.
+// - Histogram buckets live in chunks of 128 handed out on demand, one pool per bank.
+// - Samples and notes are rings; a period's end index is stored with its bank; what the reader has not copied is never
+//   overwritten: newer entries are dropped and counted.
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/stats/buckets.h"
+#include "engine/stats/metric.h"
+
+namespace todd::stats {
+
+inline constexpr uint32_t kTwoBankEdges = 4096;
+inline constexpr uint32_t kChunk = 1u << kSubBits;             // buckets per chunk: one power of two
+inline constexpr uint32_t kChunksPerHistogram = kBuckets / kChunk;
+
+struct CellSample {
+  int64_t at_wall_ns, rtt_ns;
+  uint64_t seq;
+  uint32_t edge;
+  uint8_t ttl, tx_stamp, rx_stamp, reserved;
+  char outcome[16];
+};
+struct CellNote {
+  int64_t at_wall_ns;
+  uint32_t edge;
+  char outcome[20];
+  char text[160];
+};
+
+// Where everything lies: a pure function of the metrics' kinds and the number of edges.
+class CellLayout {
+ public:
+  CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_slots);
+
+  struct HistogramCell {
+    uint64_t count, sum, min, max, squares_low, squares_high;
+    uint32_t chunk[kChunksPerHistogram];  // 1 + index in the bank's pool, 0 = none
+  };
+  struct FlatHistogramCell {
+    uint64_t count, sum, min, max;
+  };
+  struct GaugeCell {
+    double value;
+    uint64_t set;
+  };
+  static constexpr uint32_t kKeyBytes = 24;
+  struct TallyCell {
+    char key[kKeyBytes];
+    uint64_t n;
+  };
+  struct BreakdownCell {
+    uint64_t keys;
+    TallyCell tally[kBreakdownKeys + 1];  // the last one: kOtherKey
+  };
+  struct InfoCell {
+    uint32_t len;
+    char text[252];
+  };
+  struct Bank {
+    uint64_t chunks_used, samples_end, notes_end;
+  };
+  struct Header {
+    uint64_t magic;
+    std::atomic<uint64_t> open_bank;
+    Bank bank[2];
+    uint64_t samples_written, notes_written, samples_dropped, notes_dropped;
+  };
+  static constexpr uint64_t kMagic = 0x31736c6c65436f54;
+  static constexpr uint32_t kNotes = 256;
+
+  const std::vector<Kind>& kinds() const { return kinds_; }
+  uint32_t edges() const { return edges_; }
+  bool compact() const { return edges_ > kTwoBankEdges; }
+  uint32_t bank_rows() const { return compact() ? 1 : edges_; }
+  uint32_t sample_slots() const { return sample_slots_; }
+  size_t bytes() const { return bytes_; }
+
+  size_t row(uint32_t bank, uint32_t row) const { return bank_at_[bank] + size_t{row} * row_stride_; }
+  size_t flat_row(uint32_t edge) const { return flat_at_ + size_t{edge} * flat_stride_; }
+  size_t cell(uint32_t metric) const { return cell_at_[metric]; }
+  size_t flat_cell(uint32_t metric) const { return flat_cell_at_[metric]; }
+  size_t chunk(uint32_t bank, uint32_t index) const { return pool_at_[bank] + size_t{index} * kChunk * sizeof(uint32_t); }
+  uint32_t pool_chunks() const { return pool_chunks_; }
+  size_t row_stride() const { return row_stride_; }
+  size_t samples() const { return samples_at_; }
+  size_t notes() const { return notes_at_; }
+
+ private:
+  std::vector<Kind> kinds_;
+  std::vector<size_t> cell_at_, flat_cell_at_;
+  uint32_t edges_, sample_slots_, pool_chunks_ = 0;
+  size_t row_stride_ = 0, flat_stride_ = 0, bank_at_[2], pool_at_[2], flat_at_, samples_at_, notes_at_, bytes_;
+};
+
+// The lane's side. memory: zeroed, layout.bytes() long, outlives the writer. [one thread]
+class CellWriter {
+ public:
+  CellWriter(const CellLayout& layout, uint8_t* memory);
+
+  // Unknown metrics, edges and kinds that do not fit are ignored and counted in refused().
+  void count(uint32_t metric, uint32_t edge, uint64_t n);
+  void set(uint32_t metric, uint32_t edge, double value, GaugeMerge merge);
+  void observe(uint32_t metric, uint32_t edge, uint64_t value);
+  void tally(uint32_t metric, uint32_t edge, std::string_view key, uint64_t n);
+  void info(uint32_t metric, uint32_t edge, std::string_view text);
+  void sample(const CellSample& sample);
+  void note(const CellNote& note);
+  uint64_t refused() const { return refused_; }
+
+  // Ends the period: returns the bank just closed, which is the reader's until copied() is called. Requires: the bank closed
+  // before was copied.
+  uint32_t close_period();
+  void copied();
+  bool waiting_for_copy() const { return waiting_; }
+
+ private:
+  template <class T>
+  T* at(size_t offset) {
+    return reinterpret_cast<T*>(memory_ + offset);
+  }
+  bool fits(uint32_t metric, uint32_t edge, Kind kind);
+  uint32_t row_of(uint32_t edge) const { return layout_.compact() ? 0 : edge; }
+  CellLayout::Header& header() { return *at<CellLayout::Header>(0); }
+  void clear(uint32_t bank);
+
+  const CellLayout& layout_;
+  uint8_t* memory_;
+  uint32_t open_ = 0;
+  bool waiting_ = false;
+  uint64_t samples_read_ = 0, notes_read_ = 0, refused_ = 0;
+};
+
+// The supervisor's side. Copies what it reads. [one thread]
+class CellReader {
+ public:
+  CellReader(const CellLayout& layout, const uint8_t* memory);
+
+  using Row = std::vector<std::pair<uint32_t, Value>>;  // metrics with something in them
+  // One row of a bank: an edge, or with compact() row 0 for all edges together.
+  Row bank_row(uint32_t bank, uint32_t row) const;
+  Row flat_row(uint32_t edge) const;
+  uint32_t open_bank() const;
+  // What the closed bank's period (or, after a crash, everything) added; at most what the rings hold.
+  std::vector<CellSample> samples(uint32_t bank, bool everything);
+  std::vector<CellNote> notes(uint32_t bank, bool everything);
+  uint64_t samples_dropped() const;
+
+ private:
+  template <class T>
+  const T& at(size_t offset) const {
+    return *reinterpret_cast<const T*>(memory_ + offset);
+  }
+  Histogram histogram(uint32_t bank, const CellLayout::HistogramCell& cell) const;
+
+  const CellLayout& layout_;
+  const uint8_t* memory_;
+  uint64_t samples_read_ = 0, notes_read_ = 0;
+};
+
+}  // namespace todd::stats

@@ -1,0 +1,130 @@
+#include "engine/stats/cells.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+namespace todd::stats {
+namespace {
+
+const std::vector<Kind> kKinds = {Kind::counter, Kind::histogram, Kind::gauge, Kind::breakdown, Kind::info, Kind::ratio};
+
+struct Table {
+  explicit Table(uint32_t edges, uint32_t samples = 8)
+      : layout(kKinds, edges, samples), memory(layout.bytes()), writer(layout, memory.data()), reader(layout, memory.data()) {}
+  CellLayout layout;
+  std::vector<uint8_t> memory;
+  CellWriter writer;
+  CellReader reader;
+};
+
+const Value* find(const CellReader::Row& row, uint32_t metric) {
+  for (const auto& [m, value] : row)
+    if (m == metric) return &value;
+  return nullptr;
+}
+
+TEST(CellsTest, APeriodIsADeltaAndTheNextStartsEmpty) {
+  Table t(3);
+  t.writer.count(0, 1, 5);
+  t.writer.observe(1, 1, 1000);
+  t.writer.set(2, 1, 2.5, GaugeMerge::sum);
+  t.writer.tally(3, 1, "200", 2);
+  t.writer.info(4, 1, "TLS 1.3");
+  uint32_t bank = t.writer.close_period();
+  t.writer.count(0, 1, 7);  // belongs to the next period
+  auto row = t.reader.bank_row(bank, 1);
+  EXPECT_EQ(find(row, 0)->counter, 5u);
+  EXPECT_EQ(find(row, 1)->histogram.sum, 1000u);
+  EXPECT_EQ(find(row, 2)->gauge, 2.5);
+  EXPECT_EQ(find(row, 3)->breakdown.at("200"), 2u);
+  EXPECT_EQ(find(row, 4)->info, "TLS 1.3");
+  EXPECT_TRUE(t.reader.bank_row(bank, 0).empty());
+  t.writer.copied();
+  bank = t.writer.close_period();
+  row = t.reader.bank_row(bank, 1);
+  EXPECT_EQ(find(row, 0)->counter, 7u);
+  EXPECT_EQ(find(row, 1), nullptr);
+  EXPECT_EQ(find(row, 4), nullptr);
+}
+
+TEST(CellsTest, HistogramEqualsTheOneMadeDirectlyOverManyPeriods) {
+  Table t(2);
+  std::mt19937_64 random(7);
+  Histogram direct, read;
+  for (int period = 0; period < 5; ++period) {
+    for (int i = 0; i < 1000; ++i) {
+      const uint64_t v = random() >> (random() % 60 + 4);
+      direct.add(v);
+      t.writer.observe(1, 0, v);
+    }
+    const uint32_t bank = t.writer.close_period();
+    read.merge(find(t.reader.bank_row(bank, 0), 1)->histogram);
+    t.writer.copied();
+  }
+  EXPECT_EQ(read, direct);
+}
+
+TEST(CellsTest, ManyEdgesShareOneBankRowAndKeepFlatRows) {
+  Table t(kTwoBankEdges + 10);
+  ASSERT_TRUE(t.layout.compact());
+  t.writer.count(0, 4100, 1);
+  t.writer.count(0, 5, 2);
+  t.writer.observe(1, 4100, 100);
+  t.writer.observe(1, 5, 300);
+  const uint32_t bank = t.writer.close_period();
+  auto total = t.reader.bank_row(bank, 0);
+  EXPECT_EQ(find(total, 0)->counter, 3u);
+  EXPECT_EQ(find(total, 1)->histogram.count, 2u);
+  auto flat = t.reader.flat_row(4100);
+  EXPECT_EQ(find(flat, 0)->counter, 1u);
+  EXPECT_EQ(find(flat, 1)->histogram.max, 100u);
+}
+
+TEST(CellsTest, WhatDoesNotFitIsRefusedAndCounted) {
+  Table t(1);
+  t.writer.count(1, 0, 1);   // a histogram
+  t.writer.count(0, 1, 1);   // no such edge
+  t.writer.count(99, 0, 1);  // no such metric
+  EXPECT_EQ(t.writer.refused(), 3u);
+}
+
+TEST(CellsTest, SamplesNotYetCopiedAreNeverOverwritten) {
+  Table t(1, 4);
+  CellSample sample{};
+  for (uint64_t i = 0; i < 6; ++i) sample.seq = i, t.writer.sample(sample);
+  EXPECT_EQ(t.reader.samples_dropped(), 2u);
+  const uint32_t bank = t.writer.close_period();
+  auto got = t.reader.samples(bank, false);
+  ASSERT_EQ(got.size(), 4u);
+  EXPECT_EQ(got.back().seq, 3u);
+  t.writer.copied();
+  sample.seq = 9;
+  t.writer.sample(sample);
+  got = t.reader.samples(t.writer.close_period(), false);
+  ASSERT_EQ(got.size(), 1u);
+  EXPECT_EQ(got[0].seq, 9u);
+}
+
+TEST(CellsTest, AReaderSurvivesGarbage) {
+  Table t(4);
+  std::mt19937 random(3);
+  for (auto& byte : t.memory) byte = static_cast<uint8_t>(random());
+  for (uint32_t row = 0; row < 4; ++row) (void)t.reader.bank_row(random() % 2, row);
+  (void)t.reader.samples(0, true);
+  (void)t.reader.notes(1, true);
+}
+
+TEST(CellsTest, BreakdownKeepsItsTotalBeyondTheKeyLimit) {
+  Table t(1);
+  for (int i = 0; i < 100; ++i) t.writer.tally(3, 0, std::to_string(i), 1);
+  const auto row = t.reader.bank_row(t.writer.close_period(), 0);
+  uint64_t total = 0;
+  for (const auto& [key, n] : find(row, 3)->breakdown) total += n;
+  EXPECT_EQ(total, 100u);
+  EXPECT_EQ(find(row, 3)->breakdown.at(kOtherKey), 36u);
+}
+
+}  // namespace
+}  // namespace todd::stats

@@ -1,5 +1,5 @@
 #pragma once
-// Frames of the link: a varint length (as protobuf writes it), then that many bytes.
+// Frames of the link and of the worker's control socket: a varint length (as protobuf writes it), then that many bytes.
 
 #include <cstddef>
 #include <string>
@@ -11,7 +11,7 @@ namespace todd::io {
 
 inline constexpr size_t kMaxFrame = 1u << 20;
 
-// Appends one frame. Requires: payload is not longer than kMaxFrame.
+// Appends one frame. Readers refuse frames longer than their max: kMaxFrame on the link.
 void append_frame(std::string& out, std::string_view payload);
 
 // The first frame of bytes: sets payload (a view into bytes) and returns how many bytes the frame takes, or 0 when it is not

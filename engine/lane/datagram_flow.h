@@ -1,0 +1,80 @@
+#pragma once
+// A flow of datagrams over ICMP or UDP: exchanges with matching and timeouts, plain sends, replies, received datagrams.
+
+#include <array>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "engine/lane/exchange.h"
+#include "engine/lane/flow.h"
+#include "engine/lane/icmp.h"
+#include "engine/lane/instance.h"
+
+namespace todd::lane {
+
+class DatagramFlow : public Flow {
+ public:
+  // Opens the sockets the flow needs; flow.local_port is filled in. Errors are told as the testlet's open() status.
+  static todd_status open(Instance& owner, uint32_t index, todd_flow& flow, todd_error* error, std::unique_ptr<DatagramFlow>& out);
+
+  void run(const todd_op& op);             // SEND or EXCHANGE whose slot was taken
+  void expire(int64_t now_ns);
+  void retry_blocked();
+  void cancel_all();                       // every exchange completes -ECANCELED
+  int64_t next_deadline();
+  uint32_t tickets_ahead(uint32_t limit) const { return table_.free_ahead(limit); }
+  uint64_t live() const { return table_.live() + blocked_.size(); }
+
+ private:
+  struct Out {  // one per slot: what is being sent from it
+    todd_op op{};
+    io::Address to{}, from{};
+    uint16_t exchange = 0;
+    bool has_from = false;
+  };
+  struct Peer {  // behind a reply token
+    io::Address address{}, local{};
+    uint64_t token = 0;
+  };
+  // One socket per address family.
+  struct Side : io::DatagramSink {
+    DatagramFlow* flow = nullptr;
+    int family = 0;
+    bool raw = false;
+    uint16_t ident = 0;
+    std::unique_ptr<io::DatagramSocket> socket;
+    void on_sent(uint64_t cookie, int result, int64_t tx_ns) override { flow->sent(static_cast<uint32_t>(cookie), result, tx_ns); }
+    void on_datagram(const io::DatagramIn& in) override { flow->received(*this, in); }
+    void on_error(const io::DatagramError& error) override { flow->failed(*this, error); }
+    void on_drops(uint64_t n) override { flow->owner_.add_drops(n); }
+  };
+  static constexpr uint32_t kPeers = 1024;
+
+  DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flow, uint32_t slots);
+  todd_status open_icmp(todd_error* error);
+  todd_status open_udp(todd_flow& flow, todd_error* error);
+  bool address_out(Out& out, const todd_op& op);
+  void transmit(uint32_t slot);
+  void sent(uint32_t slot, int result, int64_t tx_ns);
+  void received(Side& side, const io::DatagramIn& in);
+  void failed(Side& side, const io::DatagramError& error);
+  Exchange* match(Side& side, const io::DatagramIn& in, uint16_t& index);
+  void answer(Exchange& e, const io::DatagramIn& in);
+  void deliver(const io::DatagramIn& in);
+  void icmp_error(Exchange& e, const todd_icmp_error& record);
+  void time_out(Exchange& e, bool cancelled);
+  uint64_t token_of(const io::DatagramIn& in);
+
+  Instance& owner_;
+  uint32_t index_;
+  todd_flow wanted_;
+  ExchangeTable table_;
+  std::array<Side, 2> sides_;
+  std::vector<Out> out_;
+  std::deque<uint32_t> blocked_;  // slots waiting for room in the socket
+  std::vector<Peer> peers_;
+  uint64_t next_token_ = 0;
+};
+
+}  // namespace todd::lane

@@ -1,0 +1,66 @@
+#pragma once
+// The match table of one datagram flow: which probe a reply belongs to, and when to give up.
+//
+// Invariants
+// - Entries are used in sequence, so the index (16 bits on the wire) is the slot: no hash. An entry is reused only when its
+//   probe has ended; what a later reply to it means is still known until then.
+// - Probes of a flow expire in the order they left (one timeout per run), so the table is its own timer queue.
+
+#include <cstdint>
+#include <vector>
+
+namespace todd::lane {
+
+struct Exchange {
+  enum State : uint8_t { idle, sending, flying, answered, expired };
+  uint64_t user = 0;
+  int64_t due_ns = 0, tx_ns = 0, deadline_ns = 0;
+  uint64_t number = 0;  // of the probe to this flow, from 0: the sample's seq
+  uint32_t target = 0, generation = 0;
+  State state = idle;
+};
+
+class ExchangeTable {
+ public:
+  static constexpr uint32_t kMax = 65536;
+  // capacity: a power of two up to kMax. secret: makes cookies unpredictable.
+  ExchangeTable(uint32_t capacity, uint64_t secret);
+
+  bool full() const;                 // the next entry is still in use
+  uint32_t free_ahead(uint32_t limit) const;  // how many begin() calls would succeed, at most limit
+  uint16_t begin(uint64_t user, uint32_t target, int64_t due_ns);  // Requires: !full()
+  Exchange& at(uint16_t index) { return entries_[index & mask_]; }
+  // What the probe carries and its reply must bring back: the index in the low 16 bits, a keyed hash above.
+  uint64_t cookie(uint16_t index) const;
+  uint64_t live() const { return live_; }
+  void finish(Exchange& entry, Exchange::State how);
+
+  // Calls fn(entry) for each flying probe whose deadline is not after now, oldest first. fn must finish() it.
+  template <class Fn>
+  void expire(int64_t now_ns, Fn fn) {
+    for (; oldest_ != next_; ++oldest_) {
+      Exchange& e = entries_[oldest_ & mask_];
+      if (e.state == Exchange::sending) return;
+      if (e.state == Exchange::flying) {
+        if (e.deadline_ns > now_ns) return;
+        fn(e);
+      }
+    }
+  }
+  // Everything still unanswered, oldest first.
+  template <class Fn>
+  void drain(Fn fn) {
+    for (; oldest_ != next_; ++oldest_) {
+      Exchange& e = entries_[oldest_ & mask_];
+      if (e.state == Exchange::sending || e.state == Exchange::flying) fn(e);
+    }
+  }
+  int64_t next_deadline();  // INT64_MAX if nothing flies
+
+ private:
+  std::vector<Exchange> entries_;
+  uint32_t mask_;
+  uint64_t secret_, next_ = 0, oldest_ = 0, live_ = 0;
+};
+
+}  // namespace todd::lane

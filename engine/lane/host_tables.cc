@@ -1,0 +1,89 @@
+// The C tables a testlet reaches through host->query: thin doors into its Instance.
+
+#include <linux/tcp.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "engine/lane/instance.h"
+#include "engine/lane/stream_flow.h"
+
+namespace todd::lane {
+
+struct HostTables {
+  static Instance& of(const todd_lane* lane) { return *static_cast<Instance*>(lane->ctx); }
+
+  static void count(const todd_lane* lane, uint32_t metric, uint32_t target, uint64_t n) {
+    Instance& i = of(lane);
+    i.cells_.count(i.metric_base_ + metric, i.edge_of(target), n);
+  }
+  static void set(const todd_lane* lane, uint32_t metric, uint32_t target, double value) {
+    Instance& i = of(lane);
+    const uint32_t index = i.metric_base_ + metric;
+    i.cells_.set(index, i.edge_of(target), value, index < i.merges_.size() ? i.merges_[index] : stats::GaugeMerge::last);
+  }
+  static void observe(const todd_lane* lane, uint32_t metric, uint32_t target, uint64_t value) {
+    Instance& i = of(lane);
+    i.cells_.observe(i.metric_base_ + metric, i.edge_of(target), value);
+  }
+  static void tally(const todd_lane* lane, uint32_t metric, uint32_t target, const char* key, size_t len, uint64_t n) {
+    Instance& i = of(lane);
+    i.cells_.tally(i.metric_base_ + metric, i.edge_of(target), {key, len}, n);
+  }
+  static void info(const todd_lane* lane, uint32_t metric, uint32_t target, const char* text, size_t len) {
+    Instance& i = of(lane);
+    i.cells_.info(i.metric_base_ + metric, i.edge_of(target), {text, len});
+  }
+  static void note(const todd_lane* lane, uint32_t target, const char* outcome, const char* text, size_t len) {
+    of(lane).note(target, outcome, {text, len});
+  }
+  static void sample(const todd_lane* lane, const todd_sample* s) {
+    Instance& i = of(lane);
+    if (s->target >= i.setup_.targets.size()) return;
+    char outcome[sizeof s->outcome + 1] = {};
+    memcpy(outcome, s->outcome, sizeof s->outcome);
+    i.sample(i.setup_.targets[s->target], s->seq, s->at_ns, s->rtt_ns, outcome, s->ttl, s->tx_src, s->rx_src);
+  }
+  static todd_status open(const todd_lane* lane, todd_flow* flow, uint32_t* index, todd_error* error) {
+    return of(lane).open_flow(*flow, index, error);
+  }
+  static todd_status target(const todd_lane* lane, uint32_t index, todd_target* out) { return of(lane).describe_target(index, *out); }
+  static uint32_t peer(const todd_lane* lane, uint64_t token) {
+    Instance& i = of(lane);
+    const auto it = i.peers_.find(token);
+    return token == 0 || it == i.peers_.end() ? TODD_NONE : it->second;
+  }
+  static void publish(const todd_lane* lane, uint16_t port) { of(lane).publish(port); }
+  static void ready(const todd_lane* lane) { of(lane).testlet_ready(); }
+  static todd_status stream_info(const todd_lane* lane, uint64_t stream, todd_stream_info* out) {
+    StreamFlow* flow = of(lane).stream_flow_of(stream);
+    if (flow == nullptr || out->size < sizeof *out) return -ENOENT;
+    tcp_info info{};
+    socklen_t len = sizeof info;
+    if (getsockopt(flow->fd(stream), IPPROTO_TCP, TCP_INFO, &info, &len) != 0) return -errno;
+    out->mss = info.tcpi_snd_mss;
+    out->rtt_us = info.tcpi_rtt;
+    out->rttvar_us = info.tcpi_rttvar;
+    out->cwnd = info.tcpi_snd_cwnd;
+    out->retransmits = info.tcpi_total_retrans;
+    out->pmtu = info.tcpi_pmtu;
+    out->bytes_acked = info.tcpi_bytes_acked;
+    out->bytes_received = info.tcpi_bytes_received;
+    return 0;
+  }
+};
+
+const void* query_interface(const todd_host*, const char* id) {
+  using T = HostTables;
+  static const todd_record record{sizeof record, 0, T::count, T::set, T::observe, T::tally, T::info, T::note};
+  static const todd_samples samples{sizeof samples, 0, T::sample};
+  static const todd_net net{sizeof net, 0, T::open, T::target, T::peer, T::publish, T::ready, T::stream_info};
+  if (strcmp(id, TODD_RECORD_1) == 0) return &record;
+  if (strcmp(id, TODD_SAMPLES_1) == 0) return &samples;
+  if (strcmp(id, TODD_NET_1) == 0) return &net;
+  return nullptr;
+}
+
+}  // namespace todd::lane

@@ -1,0 +1,469 @@
+#include "engine/lane/instance.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "engine/base/check.h"
+#include "engine/io/sockets.h"
+#include "engine/lane/datagram_flow.h"
+#include "engine/lane/errors.h"
+#include "engine/lane/stream_flow.h"
+
+namespace todd::lane {
+namespace {
+
+constexpr size_t kTickets = schedule::Pacer::kBurst;
+constexpr size_t kDone = 256;
+constexpr size_t kOps = 512;
+constexpr int64_t kSecond = 1'000'000'000;
+// How long a testlet may take to finish after its last ticket and the last timeout, and a responder after STOP.
+constexpr int64_t kDrainNs = kSecond;
+constexpr uint32_t kMaxFlows = 64;
+constexpr int kExamples = 5;
+
+}  // namespace
+
+Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents& events, const todd_host& host)
+    : setup_(setup), reactor_(reactor), events_(events), host_(host), cells_(*setup.layout, setup.cells),
+      schedule_(setup.plan), pacer_(schedule_), tickets_(kTickets) {
+  lane_ = {.size = sizeof lane_, .index = 0, .host = &host_, .run = &setup_.run, .ctx = this};
+  metric_base_ = setup_.manifest.probes ? uint32_t{kHostMetrics} : 0u;
+  for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
+  for (uint32_t i = 0; i < setup_.peer_tokens.size(); ++i) peers_[setup_.peer_tokens[i]] = i;
+  done_.reserve(kDone + 8);
+  ops_.resize(kOps);
+  now_ns_ = monotonic_ns();
+  wall_minus_host_ = wall_ns() - now_ns_;
+}
+
+Instance::~Instance() = default;
+
+uint32_t Instance::edge_of(uint32_t target) const {
+  if (setup_.run.role == TODD_RESPONDER) return target < setup_.peer_tokens.size() ? target : TODD_NONE;
+  return target < setup_.targets.size() ? setup_.targets[target].edge : TODD_NONE;
+}
+
+void Instance::host_count(HostMetric metric, uint32_t target, uint64_t n) {
+  if (metric_base_ != 0) cells_.count(metric, edge_of(target), n);
+}
+
+void Instance::begin() {
+  phase_ = Phase::started;
+  todd_error error{.size = sizeof error, .code = 0, .text = {}};
+  const todd_status status = setup_.testlet->start(setup_.instance, &lane_, &error);
+  if (status < 0) {
+    const char* reason = failed_reason(status);
+    phase_ = Phase::ended;
+    events_.failed(setup_.id, reason, error.text[0] != '\0' ? std::string(error.text) : std::string(strerror(status > -10000 ? -status : EINVAL)));
+  } else if (said_ready_) {
+    phase_ = Phase::prepared;
+    events_.ready(setup_.id, port_);
+  }
+}
+
+void Instance::testlet_ready() {
+  if (said_ready_) return;
+  said_ready_ = true;
+  if (phase_ != Phase::started || !in_step_) return;  // in start(): told when it returns
+  phase_ = Phase::prepared;
+  events_.ready(setup_.id, port_);
+}
+
+void Instance::start_at(int64_t start_wall_ns) {
+  if (phase_ == Phase::ended || start_ns_ != INT64_MAX) return;
+  start_ns_ = std::max(to_mono(start_wall_ns), now_ns_);
+  if (setup_.deadline_ns > 0) end_ns_ = start_ns_ + setup_.deadline_ns;
+}
+
+void Instance::stop(bool cancel) {
+  stop_wanted_ = true;
+  cancel_wanted_ |= cancel;
+}
+
+void Instance::period_copied() {
+  if (!cells_.waiting_for_copy()) return;
+  cells_.copied();
+  if (phase_ == Phase::closing) phase_ = Phase::ended;
+}
+
+bool Instance::stepping_allowed() const {
+  if (phase_ == Phase::running || phase_ == Phase::draining) return true;
+  return setup_.run.role == TODD_RESPONDER && (phase_ == Phase::prepared || phase_ == Phase::started);
+}
+
+void Instance::work(int64_t now_ns, int64_t wall_minus_host_ns) {
+  now_ns_ = now_ns;
+  wall_minus_host_ = wall_minus_host_ns;
+  graveyard_.clear();
+  for (auto* flow : stream_flows_) flow->forget_closed();
+  if (phase_ == Phase::ended) return;
+  run_timers();
+  for (auto* flow : datagram_flows_) flow->retry_blocked(), flow->expire(now_ns_);
+  advance();
+  if (stepping_allowed()) {
+    take_tickets();
+    step();
+  } else if (phase_ == Phase::started && !done_.empty()) {
+    step();
+  }
+  advance();
+  if (phase_ == Phase::running || phase_ == Phase::draining) {
+    if (now_ns_ >= period_end_ns_ && !cells_.waiting_for_copy()) close_period(false);
+  }
+  if (phase_ == Phase::ending && !cells_.waiting_for_copy()) close_period(true);
+
+  wake_ns_ = INT64_MAX;
+  if (phase_ == Phase::ended || phase_ == Phase::closing || phase_ == Phase::ending) return;
+  if (phase_ == Phase::prepared && start_ns_ != INT64_MAX) wake_ns_ = start_ns_;
+  if (phase_ == Phase::running) {
+    bool room = true;
+    for (auto* flow : datagram_flows_) room &= flow->tickets_ahead(1) != 0;
+    if (setup_.manifest.schedule.tickets && setup_.run.role == TODD_SOURCE && room) wake_ns_ = pacer_.next_due_ns();
+  }
+  if (phase_ == Phase::running || phase_ == Phase::draining) {
+    if (!cells_.waiting_for_copy()) wake_ns_ = std::min(wake_ns_, period_end_ns_);
+    wake_ns_ = std::min({wake_ns_, end_ns_, drain_by_ns_});
+  }
+  if (plugin_wake_ns_ != 0) wake_ns_ = std::min(wake_ns_, plugin_wake_ns_);
+  if (!timers_.empty()) wake_ns_ = std::min(wake_ns_, timers_.top().at_ns);
+  for (auto* flow : datagram_flows_) wake_ns_ = std::min(wake_ns_, flow->next_deadline());
+  if (!done_.empty()) wake_ns_ = 0;
+}
+
+void Instance::advance() {
+  const bool source = setup_.run.role == TODD_SOURCE;
+  if (phase_ == Phase::prepared && now_ns_ >= start_ns_) {
+    phase_ = Phase::running;
+    period_from_ns_ = start_ns_;
+    period_end_ns_ = setup_.period_ns > 0 ? start_ns_ + setup_.period_ns : INT64_MAX;
+  }
+  if (cancel_wanted_ && phase_ < Phase::ending) {
+    cancel_everything();
+    return finish("cancelled", "", "");
+  }
+  if (stop_wanted_ && (phase_ == Phase::started || phase_ == Phase::prepared)) return finish("complete", "", "");
+  if (phase_ == Phase::running) {
+    const bool schedule_done = source && setup_.manifest.schedule.tickets && pacer_.done();
+    if (schedule_done || stop_wanted_) {
+      phase_ = Phase::draining;
+      drain_by_ns_ = now_ns_ + kDrainNs + (source ? setup_.timeout_ns : 0);
+    }
+  }
+  if (phase_ == Phase::draining && finished_) return finish("complete", "", "");
+  if (phase_ == Phase::draining && now_ns_ >= drain_by_ns_) {
+    cancel_everything();
+    return finish("complete", "", "");
+  }
+  if (phase_ == Phase::running && finished_) return finish("complete", "", "");
+  if ((phase_ == Phase::running || phase_ == Phase::draining) && now_ns_ >= end_ns_) {
+    cancel_everything();
+    finish("error", "deadline", "the test did not end within its time");
+  }
+}
+
+void Instance::cancel_everything() {
+  for (auto* flow : datagram_flows_) flow->cancel_all();
+  for (auto* flow : stream_flows_) flow->cancel_all();
+  phase_ = Phase::draining;
+  cancel_wanted_ = true;
+  step();
+}
+
+void Instance::finish(const char* state, std::string reason, std::string detail) {
+  state_ = state;
+  reason_ = std::move(reason);
+  detail_ = std::move(detail);
+  for (auto* flow : datagram_flows_) flow->cancel_all();
+  done_.clear();
+  if (phase_ == Phase::started || phase_ == Phase::prepared) period_from_ns_ = now_ns_;
+  phase_ = Phase::ending;
+}
+
+void Instance::take_tickets() {
+  if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets || in_step_) return;
+  size_t room = kTickets;
+  for (auto* flow : datagram_flows_) room = std::min<size_t>({room, flow->tickets_ahead(kTickets), flow->free_slots()});
+  static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
+  std::array<schedule::Ticket, kTickets> due;
+  const uint64_t before = pacer_.issued() + pacer_.skipped();
+  const size_t n = room == 0 ? 0 : pacer_.take(now_ns_, start_ns_, std::span(due.data(), room));
+  count_skipped(before, pacer_.skipped() - skipped_seen_);
+  skipped_seen_ = pacer_.skipped();
+  tickets_.resize(n);
+  for (size_t i = 0; i < n; ++i) {
+    tickets_[i] = {due[i].due_ns, due[i].target, due[i].round};
+    host_count(kPlanned, due[i].target);
+  }
+}
+
+void Instance::count_skipped(uint64_t from, uint64_t n) {
+  if (metric_base_ == 0) return;
+  for (uint64_t i = 0; i < n; ++i) {
+    const uint32_t target = schedule_.target(from + i);
+    host_count(kPlanned, target);
+    host_count(kUnsent, target);
+  }
+}
+
+void Instance::step() {
+  if (in_step_) return;
+  const uint32_t state = cancel_wanted_ ? TODD_CANCELLED : phase_ == Phase::draining ? TODD_DRAINING : phase_ == Phase::running ? TODD_RUNNING : TODD_PREPARED;
+  const bool woken = plugin_wake_ns_ != 0 && plugin_wake_ns_ <= now_ns_;
+  if (done_.empty() && tickets_.empty() && !woken && state == told_state_) return;
+  told_state_ = state;
+  slot_views_.clear();
+  for (auto& flow : flows_) slot_views_.push_back(flow->offer());
+  std::vector<todd_done> done;
+  done.swap(done_);
+  done_.reserve(kDone + 8);
+  todd_batch batch{};
+  batch.size = sizeof batch;
+  batch.state = state;
+  batch.now_ns = now();
+  batch.start_ns = start_ns_ == INT64_MAX ? 0 : start_ns_;
+  batch.deadline_ns = end_ns_;
+  batch.wall_minus_host_ns = wall_minus_host_;
+  batch.done = done.data();
+  batch.n_done = static_cast<uint32_t>(done.size());
+  batch.ticket = tickets_.data();
+  batch.n_ticket = static_cast<uint32_t>(tickets_.size());
+  batch.op = ops_.data();
+  batch.cap_op = kOps;
+  batch.slots = slot_views_.data();
+  batch.n_flow = static_cast<uint32_t>(slot_views_.size());
+  batch.served = 0;
+  in_step_ = true;
+  const todd_status status = setup_.testlet->step(setup_.instance, &batch);
+  in_step_ = false;
+  plugin_wake_ns_ = batch.wake_ns;
+  for (uint32_t i = batch.served; i < batch.n_ticket; ++i) host_count(kUnsent, tickets_[i].target);
+  tickets_.clear();
+  for (auto& flow : flows_) flow->forget_received();
+  if (status < 0 && phase_ < Phase::ending) return finish("error", "testlet_error", "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));
+  if (batch.state != TODD_CANCELLED) run_ops(batch);
+  finished_ |= status == 1;
+}
+
+void Instance::run_ops(todd_batch& batch) {
+  const uint32_t n = std::min(batch.n_op, batch.cap_op);
+  for (uint32_t i = 0; i < n; ++i) run_op(ops_[i]);
+}
+
+void Instance::reject(const todd_op& op, int error) {
+  complete({.user = op.user, .result = -error, .code = op.code, .flags = TODD_DF_LOCAL, .flow = op.flow, .target = op.target, .slot = TODD_NONE, .rx_ns = now_ns_});
+}
+
+void Instance::run_op(const todd_op& op) {
+  if (op.code == TODD_OP_TIMER) {
+    return add_timer(op.at_ns, [this, user = op.user] { complete({.user = user, .result = 0, .code = TODD_OP_TIMER, .target = TODD_NONE, .slot = TODD_NONE, .rx_ns = now_ns_}); });
+  }
+  if (op.code == TODD_OP_RESOLVE) return resolve(op);
+  const bool stream_op = op.code == TODD_OP_RECV || op.code == TODD_OP_SHUTDOWN || op.code == TODD_OP_CLOSE;
+  if (!stream_op && op.flow >= flows_.size()) return reject(op, EBADF);
+  auto* datagram = stream_op ? nullptr : dynamic_cast<DatagramFlow*>(flows_[op.flow].get());
+  StreamFlow* stream = stream_op || (op.code == TODD_OP_SEND && datagram == nullptr) ? stream_flow_of(op.key) : nullptr;
+  switch (op.code) {
+    case TODD_OP_SEND:
+    case TODD_OP_EXCHANGE: {
+      Flow* flow = datagram != nullptr ? static_cast<Flow*>(datagram) : stream;
+      if (flow == nullptr) return reject(op, ENOTCONN);
+      if (op.slot == TODD_NONE || op.len > flow->slot_cap() || !flow->take(op.slot)) return reject(op, EINVAL);
+      if (datagram != nullptr) return datagram->run(op);
+      if (op.code != TODD_OP_SEND || !stream->run(op)) reject(op, ENOTCONN);
+      return;
+    }
+    case TODD_OP_CONNECT:
+    case TODD_OP_LISTEN: {
+      auto* flow = dynamic_cast<StreamFlow*>(flows_[op.flow].get());
+      if (flow == nullptr) return reject(op, EBADF);
+      return op.code == TODD_OP_CONNECT ? flow->connect(op) : flow->listen(op);
+    }
+    case TODD_OP_RECV:
+    case TODD_OP_SHUTDOWN:
+    case TODD_OP_CLOSE:
+      if (stream == nullptr || !stream->run(op)) {
+        if (op.code != TODD_OP_CLOSE) reject(op, ENOTCONN);
+      }
+      return;
+    default: return reject(op, EOPNOTSUPP);
+  }
+}
+
+StreamFlow* Instance::stream_flow_of(uint64_t stream) {
+  const auto index = static_cast<size_t>(stream >> 48);
+  auto* flow = index < flows_.size() ? dynamic_cast<StreamFlow*>(flows_[index].get()) : nullptr;
+  return flow != nullptr && flow->has(stream) ? flow : nullptr;
+}
+
+void Instance::resolve(const todd_op& op) {
+  if (op.target >= setup_.targets.size()) return reject(op, EINVAL);
+  const auto& target = setup_.targets[op.target];
+  const std::string host = schedule::host_at(setup_.specs[target.spec], target.offset);
+  if (schedule::is_literal(host))
+    return complete({.user = op.user, .result = 0, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = now_ns_, .rx_ns = now_ns_});
+  const uint64_t token = ++timer_order_;
+  resolving_[token] = op;
+  resolving_[token].at_ns = now_ns_;
+  events_.resolve(setup_.id, token, host);
+}
+
+void Instance::resolved(uint64_t token, const std::vector<std::string>& addresses, int error) {
+  const auto it = resolving_.find(token);
+  if (it == resolving_.end()) return;
+  const todd_op op = it->second;
+  resolving_.erase(it);
+  int result = error != 0 ? -error : -ENOENT;
+  Target& target = setup_.targets[op.target];
+  for (const auto& text : addresses) {
+    const auto address = io::parse_address(text, io::port_of(target.address));
+    if (!address || (setup_.run.family == 4 && address->sa.sa_family != AF_INET) || (setup_.run.family == 6 && address->sa.sa_family != AF_INET6)) continue;
+    target.address = *address;
+    described_.erase(op.target);
+    result = 0;
+    break;
+  }
+  complete({.user = op.user, .result = result, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = op.at_ns, .rx_ns = now_ns_});
+}
+
+void Instance::complete(const todd_done& done) {
+  if (phase_ >= Phase::ending) return;
+  if (done_.size() >= kDone && !in_step_) step();
+  done_.push_back(done);
+}
+
+void Instance::make_room(Flow& flow, uint32_t len) {
+  if (!flow.fits(len) && !in_step_) step();
+}
+
+void Instance::add_timer(int64_t at_ns, std::function<void()> task) {
+  timers_.push({at_ns, ++timer_order_});
+  timer_tasks_[timer_order_] = std::move(task);
+}
+
+void Instance::run_timers() {
+  while (!timers_.empty() && timers_.top().at_ns <= now_ns_) {
+    auto task = timer_tasks_.extract(timers_.top().order);
+    timers_.pop();
+    if (task) task.mapped()();
+  }
+}
+
+void Instance::sent_late(int64_t late_ns) {
+  const auto value = static_cast<uint64_t>(std::max<int64_t>(0, late_ns));
+  lateness_[stats::bucket_of(value)]++;
+  lateness_count_++;
+  lateness_sum_ += value;
+  lateness_max_ = std::max(lateness_max_, value);
+  lateness_min_ = std::min(lateness_min_, value);
+}
+
+void Instance::sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome, uint8_t ttl, uint8_t tx_src, uint8_t rx_src) {
+  if (setup_.samples == 0 || (setup_.samples > 0 && samples_taken_ >= static_cast<uint64_t>(setup_.samples))) return;
+  ++samples_taken_;
+  stats::CellSample out{.at_wall_ns = to_wall(at_ns), .rtt_ns = rtt_ns, .seq = seq, .edge = target.edge, .ttl = ttl, .tx_stamp = tx_src, .rx_stamp = rx_src, .reserved = 0, .outcome = {}};
+  memcpy(out.outcome, outcome, strnlen(outcome, sizeof out.outcome));
+  cells_.sample(out);
+}
+
+void Instance::note(uint32_t target, std::string_view outcome, std::string_view text) {
+  auto it = noted_.find(outcome);
+  if (it == noted_.end()) {
+    if (noted_.size() >= 64) return;
+    it = noted_.emplace(outcome, 0).first;
+  }
+  if (it->second >= kExamples) return;
+  ++it->second;
+  stats::CellNote out{};
+  out.at_wall_ns = to_wall(now_ns_);
+  out.edge = edge_of(target);
+  memcpy(out.outcome, outcome.data(), std::min(outcome.size(), sizeof out.outcome - 1));
+  memcpy(out.text, text.data(), std::min(text.size(), sizeof out.text - 1));
+  cells_.note(out);
+}
+
+todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error) {
+  if (flows_.size() >= kMaxFlows) return set_error(error, -EMFILE, "a testlet may open at most 64 flows");
+  if (wanted.slot_cap == 0 || wanted.slot_cap > 4u << 20) return set_error(error, -EINVAL, "a flow's slot_cap must be 1 to 4 MiB");
+  const auto index = static_cast<uint32_t>(flows_.size());
+  if (wanted.proto == TODD_TCP) {
+    auto made = std::make_unique<StreamFlow>(*this, index, wanted);
+    stream_flows_.push_back(made.get());
+    flows_.push_back(std::move(made));
+  } else if (wanted.proto == TODD_ICMP || wanted.proto == TODD_UDP) {
+    std::unique_ptr<DatagramFlow> made;
+    const todd_status status = DatagramFlow::open(*this, index, wanted, error, made);
+    if (status < 0) return status;
+    datagram_flows_.push_back(made.get());
+    flows_.push_back(std::move(made));
+  } else {
+    return set_error(error, TODD_E_UNSUPPORTED, "unknown flow protocol");
+  }
+  *flow = index;
+  return 0;
+}
+
+todd_status Instance::describe_target(uint32_t index, todd_target& out) {
+  if (index >= setup_.targets.size() || out.size < sizeof(todd_target)) return -EINVAL;
+  auto known = described_.find(index);
+  if (known == described_.end()) {
+    const Target& target = setup_.targets[index];
+    const auto& spec = setup_.specs[target.spec];
+    auto keep = [this](std::string text) { return strings_.emplace_back(std::move(text)).c_str(); };
+    todd_target made{};
+    made.size = sizeof made;
+    made.port = io::port_of(target.address);
+    const int family = target.address.sa.sa_family;
+    made.family = family == AF_INET ? 4 : family == AF_INET6 ? 6 : 0;
+    copy_host(target.address, made.address);
+    made.scope = family == AF_INET6 ? target.address.v6.sin6_scope_id : 0;
+    made.peer_token = spec.peer_token;
+    made.host = keep(schedule::host_at(spec, target.offset));
+    made.name = spec.name.empty() ? made.host : keep(spec.name);
+    made.url = keep(spec.url);
+    made.address_text = keep(family == 0 ? "" : io::format_address(target.address));
+    known = described_.emplace(index, made).first;
+  }
+  const uint32_t size = out.size;
+  out = known->second;
+  out.size = size;
+  return 0;
+}
+
+void Instance::close_period(bool last) {
+  Closed closed;
+  closed.bank = cells_.close_period();
+  closed.from_wall_ns = to_wall(period_from_ns_);
+  closed.to_wall_ns = to_wall(now_ns_);
+  closed.last = last;
+  closed.tx_stamp = tx_stamp_;
+  closed.rx_stamp = rx_stamp_;
+  closed.local_drops = local_drops_;
+  closed.skipped_tickets = skipped_seen_;
+  closed.unmatched = unmatched_;
+  closed.lateness.count = lateness_count_;
+  closed.lateness.sum = lateness_sum_;
+  closed.lateness.max = lateness_max_;
+  closed.lateness.min = lateness_min_;
+  if (lateness_count_ != 0) {
+    for (uint32_t i = 0; i < stats::kBuckets; ++i)
+      if (lateness_[i] != 0) closed.lateness.buckets.emplace_back(i, lateness_[i]);
+    lateness_.fill(0);
+  }
+  lateness_count_ = lateness_sum_ = lateness_max_ = 0;
+  lateness_min_ = UINT64_MAX;
+  local_drops_ = unmatched_ = 0;
+  if (last) {
+    closed.state = state_;
+    closed.reason = reason_;
+    closed.detail = detail_;
+    phase_ = Phase::closing;
+  }
+  period_from_ns_ = now_ns_;
+  // Periods keep to their grid; one that the reader made longer is followed by the next whole one.
+  if (setup_.period_ns > 0)
+    while (period_end_ns_ <= now_ns_) period_end_ns_ += setup_.period_ns;
+  events_.closed(setup_.id, closed);
+}
+
+}  // namespace todd::lane

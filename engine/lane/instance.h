@@ -1,0 +1,161 @@
+#pragma once
+// One testlet instance on a lane: its state, its schedule, its batches, its flows and its cells.
+//
+// States: created -> started -> PREPARED (the testlet said ready) -> RUNNING (START's time came) -> DRAINING (schedule done,
+// or told to stop) -> ended. Responders are stepped from PREPARED on. CANCELLED is the last step's state when it did not end
+// by itself.
+
+#include <todd/testlet.h>
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <queue>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/base/clock.h"
+#include "engine/io/reactor.h"
+#include "engine/lane/flow.h"
+#include "engine/lane/setup.h"
+#include "engine/stats/buckets.h"
+
+namespace todd::lane {
+
+class DatagramFlow;
+class StreamFlow;
+
+// What an instance tells the worker. Called on the lane's thread; id is the task's.
+struct InstanceEvents {
+  std::function<void(const std::string& id, uint16_t port)> ready;
+  std::function<void(const std::string& id, const std::string& reason, const std::string& detail)> failed;  // before start
+  std::function<void(const std::string& id, const Closed&)> closed;
+  // A RESOLVE of this target's name; answered by Instance::resolved with the same token.
+  std::function<void(const std::string& id, uint64_t token, const std::string& name)> resolve;
+};
+
+class Instance {
+ public:
+  // setup.instance is created; the setup outlives the instance.
+  Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents& events, const todd_host& host);
+  ~Instance();
+  Instance(const Instance&) = delete;
+  Instance& operator=(const Instance&) = delete;
+
+  void begin();                        // calls the testlet's start(); ready or failed follows
+  void start_at(int64_t start_wall_ns);
+  void stop(bool cancel);
+  void period_copied();                // the reader has the closed bank
+  void resolved(uint64_t token, const std::vector<std::string>& addresses, int error);  // error: 0 or an errno
+
+  // One round of work: expiries, tickets, step, operations, periods. Called before every wait of the reactor.
+  void work(int64_t now_ns, int64_t wall_minus_host_ns);
+  int64_t next_wake() const { return wake_ns_; }  // after work(): when to call again at the latest
+  bool ended() const { return phase_ == Phase::ended; }   // its last period was closed and copied
+
+  // ---- for the flows and the tables the testlet calls (engine/lane/host_tables.cc)
+  TaskSetup& setup() { return setup_; }
+  io::Reactor& reactor() { return reactor_; }
+  stats::CellWriter& cells() { return cells_; }
+  const todd_lane& lane() const { return lane_; }
+  // Fresh: sinks run after the reactor has waited, and batches may be stepped in between.
+  int64_t now() const { return monotonic_ns(); }
+  int64_t to_mono(int64_t wall_ns) const { return wall_ns - wall_minus_host_; }
+  int64_t to_wall(int64_t mono_ns) const { return mono_ns + wall_minus_host_; }
+  uint32_t metric_base() const { return metric_base_; }
+  uint32_t edges() const { return setup_.layout->edges(); }
+  uint32_t edge_of(uint32_t target) const;   // TODD_NONE for an unknown target or peer
+  void host_count(HostMetric metric, uint32_t target, uint64_t n = 1);
+  // Appends a completion; steps first when the batch is full.
+  void complete(const todd_done& done);
+  // Makes room for len received bytes on the flow, by stepping if it must.
+  void make_room(Flow& flow, uint32_t len);
+  void add_timer(int64_t at_ns, std::function<void()> task);
+  void sent_late(int64_t late_ns);
+  void add_drops(uint64_t n) { local_drops_ += n; last_drop_ns_ = now_ns_; }
+  int64_t last_drop_ns() const { return last_drop_ns_; }
+  void unmatched() { ++unmatched_; }
+  void sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome, uint8_t ttl, uint8_t tx_src, uint8_t rx_src);
+  void note(uint32_t target, std::string_view outcome, std::string_view text);
+  void stamps(const char* tx, const char* rx) { tx_stamp_ = tx, rx_stamp_ = rx; }
+  void testlet_ready();
+  void publish(uint16_t port) { port_ = port; }
+  todd_status open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error);
+  todd_status describe_target(uint32_t index, todd_target& out);
+  StreamFlow* stream_flow_of(uint64_t stream);
+  void bury(std::unique_ptr<io::Stream> stream) { graveyard_.push_back(std::move(stream)); }
+
+ private:
+  enum class Phase { created, started, prepared, running, draining, ending, closing, ended };
+  struct Timer {
+    int64_t at_ns;
+    uint64_t order;
+    bool operator>(const Timer& o) const { return at_ns != o.at_ns ? at_ns > o.at_ns : order > o.order; }
+  };
+
+  bool stepping_allowed() const;
+  void take_tickets();
+  void count_skipped(uint64_t from, uint64_t n);
+  void step();
+  void run_ops(todd_batch& batch);
+  void run_op(const todd_op& op);
+  void reject(const todd_op& op, int error);
+  void run_timers();
+  void advance();                 // phase changes that time brings
+  void finish(const char* state, std::string reason, std::string detail);
+  void cancel_everything();
+  void close_period(bool last);
+  void resolve(const todd_op& op);
+
+  TaskSetup& setup_;
+  io::Reactor& reactor_;
+  const InstanceEvents& events_;
+  const todd_host& host_;
+  todd_lane lane_{};
+  stats::CellWriter cells_;
+  std::vector<stats::GaugeMerge> merges_;
+  uint32_t metric_base_ = 0;
+
+  Phase phase_ = Phase::created;
+  bool said_ready_ = false, in_step_ = false, stop_wanted_ = false, cancel_wanted_ = false, finished_ = false;
+  uint16_t port_ = 0;
+  uint32_t told_state_ = 0;  // of the last batch
+  int64_t now_ns_ = 0, wall_minus_host_ = 0, wake_ns_ = 0, plugin_wake_ns_ = 0;
+  int64_t start_ns_ = INT64_MAX, end_ns_ = INT64_MAX, drain_by_ns_ = INT64_MAX, period_from_ns_ = 0, period_end_ns_ = INT64_MAX;
+  std::string state_, reason_, detail_;
+
+  schedule::Schedule schedule_;
+  schedule::Pacer pacer_;
+  std::vector<todd_ticket> tickets_;
+  std::vector<todd_done> done_;
+  std::vector<todd_op> ops_;
+  std::vector<std::unique_ptr<Flow>> flows_;
+  std::vector<DatagramFlow*> datagram_flows_;
+  std::vector<StreamFlow*> stream_flows_;
+  std::vector<todd_slots*> slot_views_;
+  std::vector<std::unique_ptr<io::Stream>> graveyard_;
+  std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;
+  std::unordered_map<uint64_t, std::function<void()>> timer_tasks_;
+  uint64_t timer_order_ = 0;
+  std::unordered_map<uint64_t, todd_op> resolving_;
+  std::deque<std::string> strings_;  // behind todd_target's pointers
+  std::unordered_map<uint32_t, todd_target> described_;
+  std::unordered_map<uint64_t, uint32_t> peers_;
+  std::map<std::string, int, std::less<>> noted_;
+
+  std::array<uint32_t, stats::kBuckets> lateness_{};
+  uint64_t lateness_count_ = 0, lateness_sum_ = 0, lateness_max_ = 0, lateness_min_ = UINT64_MAX;
+  uint64_t local_drops_ = 0, unmatched_ = 0, skipped_seen_ = 0, samples_taken_ = 0;
+  int64_t last_drop_ns_ = INT64_MIN;
+  std::string tx_stamp_, rx_stamp_;
+
+  friend struct HostTables;
+};
+
+// The tables behind host->query for instances: record, samples and net (host_tables.cc).
+const void* query_interface(const todd_host* host, const char* id);
+
+}  // namespace todd::lane

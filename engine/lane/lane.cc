@@ -1,0 +1,136 @@
+#include "engine/lane/lane.h"
+
+#include <sys/prctl.h>
+
+#include <future>
+#include <map>
+#include <thread>
+
+#include "engine/base/clock.h"
+#include "engine/base/log.h"
+
+namespace todd::lane {
+namespace {
+
+void log_from_testlet(const todd_host*, int32_t level, const char* text, size_t len) {
+  const LogLevel levels[] = {LogLevel::debug, LogLevel::info, LogLevel::warn, LogLevel::error};
+  log(levels[level < 0 || level > 3 ? 1 : level], "testlet", {text, len});
+}
+
+const todd_host kHost{.size = sizeof(todd_host), .abi_minor = TODD_ABI_MINOR, .ctx = nullptr, .name = "todd-worker",
+                      .version = "0.1.0", .query = query_interface, .log = log_from_testlet};
+
+}  // namespace
+
+struct Lane::Impl {
+  struct Task {
+    std::unique_ptr<TaskSetup> setup;
+    std::unique_ptr<Instance> instance;
+  };
+  Events events;
+  std::unique_ptr<io::Reactor> reactor;
+  std::map<std::string, Task> tasks;
+  bool stopping = false;  // set by a posted task
+  std::thread thread;
+
+  void run() {
+    while (!stopping) {
+      int64_t wake = work();
+      reactor->turn(wake);
+    }
+    tasks.clear();
+  }
+
+  // Every task's round; returns when the next is due.
+  int64_t work() {
+    const int64_t now = monotonic_ns();
+    const int64_t wall_minus_host = wall_ns() - now;
+    int64_t wake = INT64_MAX;
+    for (auto it = tasks.begin(); it != tasks.end();) {
+      it->second.instance->work(now, wall_minus_host);
+      if (it->second.instance->ended()) {
+        it->second.instance.reset();
+        events.ended(std::move(it->second.setup));
+        it = tasks.erase(it);
+      } else {
+        wake = std::min(wake, it->second.instance->next_wake());
+        ++it;
+      }
+    }
+    return wake;
+  }
+
+  void with(const std::string& id, const std::function<void(Instance&)>& what) {
+    const auto it = tasks.find(id);
+    if (it != tasks.end()) what(*it->second.instance);
+  }
+};
+
+Lane::Lane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Result<std::unique_ptr<Lane>> Lane::start(io::Backend backend, Events events) {
+  auto impl = std::make_unique<Impl>();
+  Impl* raw = impl.get();
+  raw->events = std::move(events);
+  std::promise<Status> made;
+  auto outcome = made.get_future();
+  raw->thread = std::thread([raw, backend, &made] {
+    prctl(PR_SET_NAME, "todd-lane");
+    prctl(PR_SET_TIMERSLACK, 1);  // the default 50 us would dominate pacing
+    auto reactor = io::make_reactor(backend);
+    if (!reactor) {
+      made.set_value(tl::unexpected(reactor.error()));
+      return;
+    }
+    raw->reactor = std::move(*reactor);
+    made.set_value({});
+    raw->run();
+    raw->reactor.reset();
+  });
+  if (auto status = outcome.get(); !status) {
+    raw->thread.join();
+    return tl::unexpected(status.error());
+  }
+  std::unique_ptr<Lane> lane(new Lane(std::move(impl)));
+  lane->engine_ = raw->reactor->name();
+  lane->why_ = raw->reactor->why();
+  return lane;
+}
+
+Lane::~Lane() {
+  if (!impl_->thread.joinable()) return;
+  impl_->reactor->post([impl = impl_.get()] { impl->stopping = true; });
+  impl_->thread.join();
+}
+
+const todd_host& Lane::host() const { return kHost; }
+
+void Lane::prepare(std::unique_ptr<TaskSetup> setup) {
+  auto shared = std::make_shared<std::unique_ptr<TaskSetup>>(std::move(setup));  // std::function must be copyable
+  impl_->reactor->post([impl = impl_.get(), shared] {
+    auto& task = impl->tasks[(*shared)->id];
+    task.setup = std::move(*shared);
+    task.instance = std::make_unique<Instance>(*task.setup, *impl->reactor, impl->events.instance, kHost);
+    task.instance->begin();
+  });
+}
+
+void Lane::start_task(const std::string& id, int64_t at_wall_ns) {
+  impl_->reactor->post([impl = impl_.get(), id, at_wall_ns] { impl->with(id, [&](Instance& i) { i.start_at(at_wall_ns); }); });
+}
+
+void Lane::stop(const std::string& id, bool cancel) {
+  impl_->reactor->post([impl = impl_.get(), id, cancel] { impl->with(id, [&](Instance& i) { i.stop(cancel); }); });
+}
+
+void Lane::copied(const std::string& id) {
+  impl_->reactor->post([impl = impl_.get(), id] { impl->with(id, [](Instance& i) { i.period_copied(); }); });
+}
+
+void Lane::resolved(const std::string& id, uint64_t token, std::vector<std::string> addresses, int error) {
+  impl_->reactor->post([impl = impl_.get(), id, token, addresses = std::move(addresses), error] {
+    impl->with(id, [&](Instance& i) { i.resolved(token, addresses, error); });
+  });
+}
+
+}  // namespace todd::lane

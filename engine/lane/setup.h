@@ -1,0 +1,66 @@
+#pragma once
+// What a lane needs to run one task, made by the worker's control thread and then owned by the lane.
+
+#include <todd/testlet.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/io/reactor.h"
+#include "engine/manifest/manifest.h"
+#include "engine/schedule/schedule.h"
+#include "engine/schedule/targets.h"
+#include "engine/stats/cells.h"
+
+namespace todd::lane {
+
+// One target: address (family 0 until resolved), the spec it came from, and the edge of the task it reports as.
+struct Target {
+  io::Address address{};
+  uint32_t spec = 0;
+  uint32_t offset = 0;  // within the spec
+  uint32_t edge = 0;
+};
+
+struct TaskSetup {
+  std::string id, run_id;
+  const todd_testlet* testlet = nullptr;
+  void* instance = nullptr;         // of create(); destroyed by whoever owns the setup, after the lane has let go
+  manifest::Testlet manifest;
+  todd_run run{};                   // its pointers point into this struct
+  std::vector<todd_value> values;
+  std::vector<std::string> texts;   // behind the values
+  schedule::Plan plan;
+  int64_t timeout_ns = 0, period_ns = 0, deadline_ns = 0;
+  int64_t samples = 0;
+  std::vector<schedule::TargetSpec> specs;
+  std::vector<Target> targets;
+  std::vector<uint64_t> peer_tokens;
+  uint16_t listen_first = 0, listen_last = 0, listen_port = 0;
+  // ICMP sockets from the supervisor, by family (0: v4, 1: v6), or why there is none.
+  struct Icmp {
+    UniqueFd fd;
+    bool raw = false;
+    std::string error;
+  } icmp[2];
+  std::unique_ptr<stats::CellLayout> layout;
+  uint8_t* cells = nullptr;         // shared memory, layout->bytes()
+};
+
+// The host's own metrics come first in a manifest with probes.
+enum HostMetric : uint32_t { kPlanned, kUnsent, kSent, kReceived, kLost, kLate, kDuplicate, kUndetermined, kLossRatio, kHostMetrics };
+
+// What a closed period says besides its cells.
+struct Closed {
+  uint32_t bank = 0;
+  int64_t from_wall_ns = 0, to_wall_ns = 0;
+  bool last = false;
+  std::string state, reason, detail;  // with last
+  std::string tx_stamp, rx_stamp;
+  uint64_t local_drops = 0, skipped_tickets = 0, unmatched = 0;
+  stats::Histogram lateness;
+};
+
+}  // namespace todd::lane

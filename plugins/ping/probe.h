@@ -19,7 +19,7 @@ class Ping : public testlet<Ping> {
                                    TODD_TF_PROBES | TODD_TF_TICKETS,
                                    TODD_TARGET_HOST,
                                    0,
-                                   0,
+                                   TODD_NEED_RAW,
                                    "Sends one echo request per target and interval and measures when its "
                                    "reply comes back. Mode udp needs an echo "
                                    "service at the target: an agent, or `todd serve ping`."};

@@ -1,0 +1,288 @@
+#include "engine/worker/control.h"
+
+#include <fmt/format.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "engine/io/frame.h"
+#include "engine/io/sockets.h"
+#include "engine/manifest/elf.h"
+#include "engine/worker/make_setup.h"
+#include "todd/v1/worker.pb.h"
+
+namespace todd::worker {
+namespace {
+
+constexpr size_t kMaxControlFrame = 64u << 20;  // a task may list a million targets
+
+// Sealed, so that neither side can pull the memory from under the other.
+Result<UniqueFd> make_cells(size_t bytes) {
+  UniqueFd fd(memfd_create("todd-cells", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return fail_errno(errno, "memfd for the results");
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return fail_errno(errno, fmt::format("{} bytes of shared memory for the results", bytes));
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return fail_errno(errno, "sealing the results' memory");
+  return fd;
+}
+
+}  // namespace
+
+struct Control::Pending {
+  std::unique_ptr<lane::TaskSetup> setup;
+  v1::Ready ready;
+  size_t names_open = 0;
+  int sockets_open = 0;
+};
+
+Control::Control(io::Loop& loop, Options options) : loop_(loop), options_(std::move(options)), resolver_(loop) {}
+
+Control::~Control() {
+  lane_.reset();  // before the channel its events write to
+}
+
+Status Control::start() {
+  for (const auto& path : options_.libraries) {
+    if (auto manifest = manifest::read_manifest(path))
+      for (const auto& testlet : manifest->testlets) library_of_[testlet.id] = path;
+  }
+  io::Channel::Events events;
+  events.on_data = [this](std::string_view bytes) {
+    size_t used = 0;
+    std::string_view payload;
+    for (;;) {
+      auto n = io::next_frame(bytes.substr(used), payload, kMaxControlFrame);
+      if (!n || *n == 0) break;
+      used += *n;
+      v1::ToWorker message;
+      if (message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) on_message(message);
+    }
+    return used;
+  };
+  events.on_close = [this](const Error&) { loop_.stop(); };
+  channel_ = io::adopt(loop_, std::move(options_.control), nullptr, std::move(events), {.write_limit = kMaxControlFrame});
+  auto lane = lane::Lane::start(options_.backend, lane_events());
+  if (!lane) return tl::unexpected(lane.error());
+  lane_ = std::move(*lane);
+  v1::FromWorker hello;
+  hello.mutable_hello()->set_pid(static_cast<uint32_t>(getpid()));
+  hello.mutable_hello()->set_engine(lane_->engine());
+  hello.mutable_hello()->set_engine_why(lane_->why());
+  send(hello);
+  return {};
+}
+
+void Control::send(const v1::FromWorker& message) {
+  std::string frame;
+  io::append_frame(frame, message.SerializeAsString());
+  channel_->send(frame);
+}
+
+lane::Lane::Events Control::lane_events() {
+  lane::Lane::Events events;
+  events.instance.ready = [this](const std::string& id, uint16_t port) {
+    loop_.post([this, id, port] {
+      v1::FromWorker message;
+      auto& ready = *message.mutable_ready();
+      if (const auto it = endpoints_.find(id); it != endpoints_.end()) {
+        ready = it->second->ready;
+        endpoints_.erase(it);
+      }
+      ready.set_task(id);
+      ready.set_port(port);
+      send(message);
+    });
+  };
+  events.instance.failed = [this](const std::string& id, const std::string& reason, const std::string& detail) {
+    loop_.post([=, this] { failed(id, reason, detail); });
+  };
+  events.instance.closed = [this](const std::string& id, const lane::Closed& closed) {
+    v1::FromWorker message;
+    auto& out = *message.mutable_closed();
+    out.set_task(id);
+    out.set_bank(closed.bank);
+    out.set_from_wall_ns(closed.from_wall_ns);
+    out.set_to_wall_ns(closed.to_wall_ns);
+    out.set_last(closed.last);
+    out.set_state(closed.state);
+    out.set_reason(closed.reason);
+    out.set_detail(closed.detail);
+    auto& quality = *out.mutable_quality();
+    quality.set_engine(lane_ != nullptr ? lane_->engine() : "");
+    quality.set_tx_stamp(closed.tx_stamp);
+    quality.set_rx_stamp(closed.rx_stamp);
+    quality.set_local_drops(closed.local_drops);
+    quality.set_skipped_tickets(closed.skipped_tickets);
+    quality.set_unmatched(closed.unmatched);
+    if (closed.lateness.count != 0) {
+      auto& lateness = *quality.mutable_lateness();
+      lateness.set_count(closed.lateness.count);
+      lateness.set_sum(closed.lateness.sum);
+      lateness.set_min(closed.lateness.min);
+      lateness.set_max(closed.lateness.max);
+      uint32_t before = 0;
+      for (const auto& [bucket, n] : closed.lateness.buckets) {
+        lateness.add_bucket(bucket - before);
+        lateness.add_n(n);
+        before = bucket;
+      }
+    }
+    loop_.post([this, message = std::move(message)] { send(message); });
+  };
+  events.instance.resolve = [this](const std::string& id, uint64_t token, const std::string& name) {
+    loop_.post([=, this] {
+      resolver_.resolve(name, AF_UNSPEC, [this, id, token](Result<std::vector<std::string>> found) {
+        const int error = found ? 0 : found.error().code == Errc::timed_out ? ETIMEDOUT : ENOENT;
+        lane_->resolved(id, token, found ? std::move(*found) : std::vector<std::string>{}, error);
+      });
+    });
+  };
+  events.ended = [this](std::unique_ptr<lane::TaskSetup> setup) {
+    auto shared = std::make_shared<std::unique_ptr<lane::TaskSetup>>(std::move(setup));
+    loop_.post([this, shared] { ended(std::move(*shared)); });
+  };
+  return events;
+}
+
+void Control::ended(std::unique_ptr<lane::TaskSetup> setup) {
+  setup->testlet->destroy(setup->instance);
+  munmap(setup->cells, setup->layout->bytes());
+}
+
+void Control::failed(const std::string& task, const std::string& reason, const std::string& detail) {
+  endpoints_.erase(task);
+  v1::FromWorker message;
+  message.mutable_failed()->set_task(task);
+  message.mutable_failed()->set_reason(reason);
+  message.mutable_failed()->set_detail(detail);
+  send(message);
+}
+
+void Control::on_message(const v1::ToWorker& message) {
+  switch (message.m_case()) {
+    case v1::ToWorker::kPrepare: return prepare(message.prepare());
+    case v1::ToWorker::kStart: return lane_->start_task(message.start().task(), message.start().at_wall_ns());
+    case v1::ToWorker::kStop: return lane_->stop(message.stop().task(), message.stop().cancel());
+    case v1::ToWorker::kCopied: return lane_->copied(message.copied().task());
+    case v1::ToWorker::kSocket: return on_socket(message.socket());
+    case v1::ToWorker::kShutdown: return loop_.stop();
+    case v1::ToWorker::M_NOT_SET: return;
+  }
+}
+
+void Control::prepare(const v1::Prepare& prepare) {
+  const auto& task = prepare.task();
+  const auto library = library_of_.find(task.testlet());
+  if (library == library_of_.end()) return failed(task.id(), "no_testlet", fmt::format("this host has no testlet \"{}\"", task.testlet()));
+  auto loaded = libraries_.load(library->second, task.testlet());
+  if (!loaded) return failed(task.id(), "no_testlet", loaded.error().detail);
+  auto setup = make_setup(task, *loaded);
+  if (!setup) return failed(task.id(), "bad_param", setup.error().detail);
+  auto pending = std::make_shared<Pending>();
+  pending->setup = std::move(*setup);
+  resolve_names(pending);
+}
+
+void Control::resolve_names(const std::shared_ptr<Pending>& pending) {
+  const auto names = names_of(*pending->setup);
+  pending->names_open = names.size() + 1;
+  auto done_one = [this, pending] {
+    if (--pending->names_open == 0) need_sockets(pending);
+  };
+  for (const auto& name : names) {
+    resolver_.resolve(name.text, AF_UNSPEC, [pending, name, done_one](Result<std::vector<std::string>> found) {
+      auto& setup = *pending->setup;
+      auto& endpoint = *pending->ready.add_endpoints();
+      for (const auto& target : setup.targets)
+        if (target.spec == name.spec) endpoint.set_edge(target.edge);
+      if (!found) {
+        endpoint.set_error(found.error().detail);
+      } else if (!set_address(setup, name.spec, *found)) {
+        endpoint.set_error(fmt::format("{}: no address of the wanted family", name.text));
+      } else {
+        for (const auto& target : setup.targets)
+          if (target.spec == name.spec) endpoint.set_address(io::format_address(target.address));
+      }
+      done_one();
+    });
+  }
+  done_one();
+}
+
+void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
+  auto& setup = *pending->setup;
+  const bool source = setup.run.role == TODD_SOURCE;
+  drop_unresolved(setup);
+  if (source && setup.targets.empty()) {
+    std::string detail;
+    for (const auto& endpoint : pending->ready.endpoints()) detail += (detail.empty() ? "" : "; ") + endpoint.error();
+    return failed(setup.id, "name_resolution", detail.empty() ? "no target" : detail);
+  }
+  bool wanted[2] = {false, false};
+  if (source && (setup.testlet->needs & TODD_NEED_RAW) != 0) {
+    for (const auto& target : setup.targets) wanted[target.address.sa.sa_family == AF_INET6 ? 1 : 0] = true;
+  }
+  pending->sockets_open = wanted[0] + wanted[1];
+  if (pending->sockets_open == 0) return hand_over(pending);
+  for (int i = 0; i < 2; ++i) {
+    if (!wanted[i]) continue;
+    v1::FromWorker message;
+    auto& need = *message.mutable_need();
+    need.set_id(++next_socket_);
+    need.set_kind("icmp");
+    need.set_family(i == 0 ? 4 : 6);
+    waiting_sockets_[next_socket_] = pending;
+    send(message);
+  }
+}
+
+void Control::on_socket(const v1::GotSocket& got) {
+  const auto it = waiting_sockets_.find(got.id());
+  if (it == waiting_sockets_.end()) return;
+  const auto pending = it->second;
+  waiting_sockets_.erase(it);
+  auto& icmp = pending->setup->icmp[got.family() == 6 ? 1 : 0];
+  icmp.raw = got.raw();
+  icmp.error = got.error();
+  if (icmp.error.empty()) {
+    auto fd = io::receive_fd(options_.descriptors.get());
+    if (fd) icmp.fd = std::move(*fd);
+    else icmp.error = fd.error().detail;
+  }
+  if (--pending->sockets_open == 0) hand_over(pending);
+}
+
+void Control::hand_over(const std::shared_ptr<Pending>& pending) {
+  auto& setup = *pending->setup;
+  todd_error error{.size = sizeof error, .code = 0, .text = {}};
+  todd_status status = setup.testlet->check != nullptr ? setup.testlet->check(&lane_->host(), &setup.run, &error) : 0;
+  if (status >= 0) status = setup.testlet->create(&lane_->host(), &setup.run, &setup.instance, &error);
+  if (status < 0) {
+    const char* reason = status == TODD_E_UNSUPPORTED ? "unsupported" : status == TODD_E_PARAM ? "bad_param" : "local_resource";
+    return failed(setup.id, reason, error.text[0] != '\0' ? std::string(error.text) : fmt::format("the testlet refused the task ({})", status));
+  }
+  auto fd = make_cells(setup.layout->bytes());
+  void* memory = fd ? mmap(nullptr, setup.layout->bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0) : MAP_FAILED;
+  if (memory == MAP_FAILED) {
+    setup.testlet->destroy(setup.instance);
+    return failed(setup.id, "local_resource", fd ? "mapping the results' memory failed" : fd.error().detail);
+  }
+  setup.cells = static_cast<uint8_t*>(memory);
+  v1::FromWorker message;
+  auto& cells = *message.mutable_cells();
+  cells.set_task(setup.id);
+  cells.set_bytes(setup.layout->bytes());
+  cells.set_edges(setup.layout->edges());
+  cells.set_sample_slots(setup.layout->sample_slots());
+  if (auto sent = io::send_fd(options_.descriptors.get(), fd->get()); !sent) {
+    setup.testlet->destroy(setup.instance);
+    munmap(memory, setup.layout->bytes());
+    return failed(setup.id, "local_resource", sent.error().detail);
+  }
+  send(message);
+  endpoints_[setup.id] = pending;
+  lane_->prepare(std::move(pending->setup));
+}
+
+}  // namespace todd::worker

@@ -1,0 +1,143 @@
+#include "engine/worker/make_setup.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/io/sockets.h"
+#include "todd/v1/task.pb.h"
+
+namespace todd::worker {
+namespace {
+
+constexpr uint64_t kMaxSampleSlots = 65536;
+
+schedule::TargetSpec spec_of(const v1::TargetSpec& in, uint16_t default_port) {
+  schedule::TargetSpec out;
+  out.name = in.name();
+  out.host = in.host();
+  out.port = in.port() != 0 ? static_cast<uint16_t>(in.port()) : default_port;
+  out.url = in.url();
+  out.agent = in.agent();
+  out.peer_token = in.peer_token();
+  return out;
+}
+
+Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
+  const auto& params = setup.manifest.params;
+  if (static_cast<size_t>(task.params_size()) != params.size())
+    return fail(Errc::invalid, fmt::format("{} takes {} parameters, the task has {}", task.testlet(), params.size(), task.params_size()));
+  setup.texts.reserve(params.size());  // pointers into it must stay
+  for (int i = 0; i < task.params_size(); ++i) {
+    const auto& in = task.params(i);
+    todd_value value{};
+    value.type = static_cast<uint16_t>(params[static_cast<size_t>(i)].type);
+    value.given = in.given() ? 1 : 0;
+    if (in.has_r()) {
+      value.v.r = in.r();
+    } else if (in.has_s()) {
+      setup.texts.push_back(in.s());
+      value.v.s = setup.texts.back().c_str();
+      value.len = static_cast<uint32_t>(in.s().size());
+    } else {
+      value.v.i = in.i();
+    }
+    setup.values.push_back(value);
+  }
+  return {};
+}
+
+Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
+  for (const auto& in : task.targets()) {
+    auto spec = spec_of(in, setup.manifest.default_port);
+    auto n = schedule::count(spec);
+    if (!n) return tl::unexpected(n.error());
+    const auto index = static_cast<uint32_t>(setup.specs.size());
+    for (uint64_t i = 0; i < *n; ++i) {
+      lane::Target target{.spec = index, .offset = static_cast<uint32_t>(i), .edge = static_cast<uint32_t>(setup.targets.size())};
+      if (auto address = io::parse_address(schedule::host_at(spec, i), spec.port)) target.address = *address;
+      else io::set_port(target.address, spec.port);
+      setup.targets.push_back(target);
+    }
+    setup.specs.push_back(std::move(spec));
+  }
+  return {};
+}
+
+uint32_t sample_slots(const lane::TaskSetup& setup) {
+  if (setup.samples == 0) return 0;
+  return static_cast<uint32_t>(setup.samples < 0 ? kMaxSampleSlots : std::min<uint64_t>(static_cast<uint64_t>(setup.samples), kMaxSampleSlots));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded) {
+  auto setup = std::make_unique<lane::TaskSetup>();
+  setup->id = task.id();
+  setup->run_id = task.run_id();
+  setup->testlet = loaded.testlet;
+  setup->manifest = loaded.manifest;
+  const auto& schedule = task.schedule();
+  setup->timeout_ns = schedule.timeout_ns();
+  setup->period_ns = schedule.period_ns();
+  setup->deadline_ns = task.deadline_ns();
+  setup->samples = schedule.samples();
+  setup->listen_first = static_cast<uint16_t>(task.listen_first());
+  setup->listen_last = static_cast<uint16_t>(task.listen_last());
+  setup->listen_port = static_cast<uint16_t>(task.listen_port());
+  for (const auto& peer : task.peers()) setup->peer_tokens.push_back(peer.token());
+  if (auto good = add_values(*setup, task); !good) return tl::unexpected(good.error());
+  if (auto good = add_targets(*setup, task); !good) return tl::unexpected(good.error());
+  setup->plan = {.targets = 0, .count = schedule.count(), .interval_ns = schedule.interval_ns(), .rate = schedule.rate(), .duration_ns = schedule.duration_ns(), .seed = 1};
+  const bool source = task.role() == v1::SOURCE;
+  const auto edges = static_cast<uint32_t>(std::max<size_t>(1, source ? setup->targets.size() : setup->peer_tokens.size()));
+  std::vector<stats::Kind> kinds;
+  for (const auto& metric : setup->manifest.metrics) kinds.push_back(metric.kind);
+  setup->layout = std::make_unique<stats::CellLayout>(std::move(kinds), edges, sample_slots(*setup));
+  auto& run = setup->run;
+  run.size = sizeof run;
+  run.role = source ? TODD_SOURCE : TODD_RESPONDER;
+  run.n_value = static_cast<uint32_t>(setup->values.size());
+  run.run_id = setup->run_id.c_str();
+  run.value = setup->values.data();
+  run.timeout_ns = setup->timeout_ns;
+  run.duration_ns = schedule.duration_ns();
+  run.count = schedule.count();
+  run.rate = schedule.rate();
+  run.n_peer = static_cast<uint32_t>(setup->peer_tokens.size());
+  run.family = task.family();
+  return setup;
+}
+
+std::vector<Name> names_of(const lane::TaskSetup& setup) {
+  std::vector<Name> names;
+  for (const auto& target : setup.targets)
+    if (target.address.sa.sa_family == 0) names.push_back({target.spec, setup.specs[target.spec].host});
+  return names;
+}
+
+bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses) {
+  for (auto& target : setup.targets) {
+    if (target.spec != spec) continue;
+    for (const auto& text : addresses) {
+      const auto address = io::parse_address(text, setup.specs[spec].port);
+      if (!address || (setup.run.family == 4 && address->sa.sa_family != AF_INET) || (setup.run.family == 6 && address->sa.sa_family != AF_INET6)) continue;
+      target.address = *address;
+      return true;
+    }
+  }
+  return false;
+}
+
+std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup) {
+  std::vector<uint32_t> dropped;
+  for (const auto& target : setup.targets)
+    if (target.address.sa.sa_family == 0) dropped.push_back(target.edge);
+  std::erase_if(setup.targets, [](const lane::Target& t) { return t.address.sa.sa_family == 0; });
+  setup.run.n_target = static_cast<uint32_t>(setup.targets.size());
+  setup.plan.targets = setup.run.n_target;
+  return dropped;
+}
+
+}  // namespace todd::worker

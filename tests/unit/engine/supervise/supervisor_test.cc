@@ -1,0 +1,251 @@
+// The supervisor with the real worker and the real ping testlet, on loopback, on each back end.
+#include "engine/supervise/supervisor.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmath>
+
+#include "engine/base/clock.h"
+#include "engine/manifest/params.h"
+#include "todd/v1/task.pb.h"
+
+namespace todd::supervise {
+namespace {
+
+struct Book {  // what the supervisor said of one task
+  bool ready = false, failed = false, last = false, partial = false;
+  uint32_t port = 0;
+  std::string state, reason, detail;
+  uint64_t seq = 0;
+  std::map<uint32_t, std::map<uint32_t, uint64_t>> counters;  // edge -> metric -> sum
+  uint64_t rtts = 0, rtt_max = 0;
+  int samples = 0;
+};
+
+class SupervisorTest : public testing::TestWithParam<io::Backend> {
+ protected:
+  void SetUp() override {
+    if (geteuid() != 0) GTEST_SKIP() << "ICMP sockets need root here";
+    SupervisorOptions options{.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
+                              .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
+                              .backend = GetParam()};
+    Supervisor::Events events;
+    events.ready = [this](const v1::Ready& ready) {
+      books_[ready.task()].ready = true;
+      books_[ready.task()].port = ready.port();
+    };
+    events.failed = [this](const v1::Failed& failed) {
+      auto& book = books_[failed.task()];
+      book.failed = true;
+      book.reason = failed.reason();
+      book.detail = failed.detail();
+    };
+    events.record = [this](v1::Record&& record) { enter(record); };
+    supervisor_ = std::make_unique<Supervisor>(loop_, options, events);
+    ASSERT_TRUE(supervisor_->start());
+  }
+
+  void enter(const v1::Record& record) {
+    auto& book = books_[record.task()];
+    EXPECT_EQ(record.seq(), ++book.seq);
+    for (const auto& row : record.rows()) {
+      for (const auto& cell : row.cells()) {
+        book.counters[row.edge()][cell.metric()] += cell.counter();
+        if (cell.metric() == 9 && cell.has_histogram()) {  // rtt, the first of ping's own
+          book.rtts += cell.histogram().count();
+          book.rtt_max = std::max<uint64_t>(book.rtt_max, cell.histogram().max());
+        }
+      }
+    }
+    book.samples += record.samples_size();
+    if (!record.last()) return;
+    book.last = true;
+    book.partial = record.partial();
+    book.state = record.state();
+    book.reason = record.reason();
+    book.detail = record.detail();
+  }
+
+  v1::Task ping(const std::string& id, const std::vector<std::string>& hosts, uint64_t count, int64_t interval_ns) {
+    v1::Task task;
+    task.set_id(id);
+    task.set_run_id("run");
+    task.set_testlet("ping");
+    task.set_role(v1::SOURCE);
+    fill_params(task, {});
+    task.mutable_schedule()->set_count(count);
+    task.mutable_schedule()->set_interval_ns(interval_ns);
+    task.mutable_schedule()->set_timeout_ns(300'000'000);
+    task.mutable_schedule()->set_period_ns(50'000'000);
+    task.set_deadline_ns(20'000'000'000);
+    for (const auto& host : hosts) task.add_targets()->set_host(host);
+    return task;
+  }
+
+  void fill_params(v1::Task& task, const std::map<std::string, std::string>& given) {
+    for (const auto& file : supervisor_->testlets()) {
+      const auto* testlet = file.manifest.testlet(task.testlet());
+      if (testlet == nullptr) continue;
+      auto values = manifest::resolve_params(testlet->params, given);
+      ASSERT_TRUE(values) << values.error().detail;
+      for (const auto& value : *values) {
+        auto& out = *task.add_params();
+        out.set_given(value.given);
+        if (value.type == manifest::ParamType::text) out.set_s(value.s);
+        else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::rate || value.type == manifest::ParamType::ratio) out.set_r(value.r);
+        else out.set_i(value.i);
+      }
+    }
+  }
+
+  template <class Done>
+  bool wait(Done done) {
+    const int64_t until = monotonic_ns() + 20'000'000'000;
+    while (!done() && monotonic_ns() < until) loop_.turn(100'000'000);
+    return done();
+  }
+  Book& run(const v1::Task& task) {
+    supervisor_->prepare(task);
+    Book& book = books_[task.id()];
+    EXPECT_TRUE(wait([&] { return book.ready || book.failed; }));
+    if (book.ready) {
+      supervisor_->start_task(task.id(), wall_ns() + 20'000'000);
+      EXPECT_TRUE(wait([&] { return book.last; }));
+    }
+    return book;
+  }
+
+  io::Loop loop_;
+  std::map<std::string, Book> books_;
+  std::unique_ptr<Supervisor> supervisor_;
+};
+
+enum { kPlanned, kUnsent, kSent, kReceived, kLost, kLate, kDuplicate, kUndetermined };
+
+TEST_P(SupervisorTest, PingsLoopbackOfBothFamiliesAndCountsExactly) {
+  auto& book = run(ping("t", {"127.0.0.1", "::1", "127.0.0.2"}, 20, 5'000'000));
+  ASSERT_TRUE(book.last) << book.reason << ": " << book.detail;
+  EXPECT_EQ(book.state, "complete");
+  for (uint32_t edge = 0; edge < 3; ++edge) {
+    EXPECT_EQ(book.counters[edge][kPlanned], 20u) << edge;
+    EXPECT_EQ(book.counters[edge][kSent], 20u) << edge;
+    EXPECT_EQ(book.counters[edge][kReceived], 20u) << edge;
+    EXPECT_EQ(book.counters[edge][kLost], 0u) << edge;
+  }
+  EXPECT_EQ(book.rtts, 60u);
+  EXPECT_LT(book.rtt_max, 300'000'000u);
+  EXPECT_GT(book.seq, 1u) << "100 ms in periods of 50 ms";
+}
+
+TEST_P(SupervisorTest, ADeadAddressIsLostNotAnError) {
+  // 127.0.0.1's neighbour in a range nobody owns on lo: unreachable at once or silent, either is the network's answer.
+  auto& book = run(ping("t", {"127.0.0.1", "240.0.0.1"}, 3, 10'000'000));
+  ASSERT_TRUE(book.last) << book.detail;
+  EXPECT_EQ(book.state, "complete");
+  EXPECT_EQ(book.counters[0][kReceived], 3u);
+  EXPECT_EQ(book.counters[1][kPlanned], 3u);
+  EXPECT_EQ(book.counters[1][kReceived], 0u);
+  EXPECT_EQ(book.counters[1][kSent], book.counters[1][kLost]);
+  EXPECT_EQ(book.counters[1][kPlanned], book.counters[1][kSent] + book.counters[1][kUnsent]);
+}
+
+TEST_P(SupervisorTest, TwoRunsOnOneHostDoNotTakeEachOthersReplies) {
+  for (const char* id : {"a", "b"}) supervisor_->prepare(ping(id, {"127.0.0.1"}, 200, 1'000'000));
+  ASSERT_TRUE(wait([&] { return books_["a"].ready && books_["b"].ready; }));
+  for (const char* id : {"a", "b"}) supervisor_->start_task(id, wall_ns());
+  ASSERT_TRUE(wait([&] { return books_["a"].last && books_["b"].last; }));
+  for (const char* id : {"a", "b"}) {
+    EXPECT_EQ(books_[id].counters[0][kReceived] + books_[id].counters[0][kUnsent], 200u) << id;
+    EXPECT_EQ(books_[id].counters[0][kDuplicate], 0u) << id;
+  }
+}
+
+TEST_P(SupervisorTest, EveryAddressOfANetworkIsAnEdge) {
+  auto& book = run(ping("t", {"127.1.0.0/24"}, 1, 100'000'000));
+  ASSERT_TRUE(book.last) << book.detail;
+  EXPECT_EQ(book.counters.size(), 254u);
+  EXPECT_EQ(book.rtts, 254u);
+}
+
+TEST_P(SupervisorTest, UdpEchoBetweenSourceAndResponder) {
+  v1::Task responder;
+  responder.set_id("r");
+  responder.set_testlet("ping");
+  responder.set_role(v1::RESPONDER);
+  fill_params(responder, {{"mode", "udp"}});
+  responder.mutable_schedule()->set_period_ns(50'000'000);
+  supervisor_->prepare(responder);
+  ASSERT_TRUE(wait([&] { return books_["r"].ready || books_["r"].failed; }));
+  ASSERT_TRUE(books_["r"].ready) << books_["r"].detail;
+  ASSERT_NE(books_["r"].port, 0u);
+  supervisor_->start_task("r", wall_ns());
+  auto source = ping("s", {"127.0.0.1"}, 50, 1'000'000);
+  source.clear_params();
+  fill_params(source, {{"mode", "udp"}});
+  source.mutable_targets(0)->set_port(books_["r"].port);
+  auto& book = run(source);
+  ASSERT_TRUE(book.last) << book.detail;
+  EXPECT_EQ(book.counters[0][kReceived] + book.counters[0][kUnsent], 50u);
+  EXPECT_EQ(book.counters[0][kLost], 0u);
+  supervisor_->stop_task("r", false);
+  ASSERT_TRUE(wait([&] { return books_["r"].last; }));
+  EXPECT_EQ(books_["r"].state, "complete");
+}
+
+TEST_P(SupervisorTest, AKilledWorkerEndsItsTaskWithWhatWasMeasured) {
+  supervisor_->prepare(ping("t", {"127.0.0.1"}, 1000, 10'000'000));
+  auto& book = books_["t"];
+  ASSERT_TRUE(wait([&] { return book.ready; }));
+  supervisor_->start_task("t", wall_ns());
+  ASSERT_TRUE(wait([&] { return book.counters[0][kReceived] >= 10; }));
+  kill(supervisor_->worker_pid(), SIGSEGV);
+  ASSERT_TRUE(wait([&] { return book.last; }));
+  EXPECT_EQ(book.state, "error");
+  EXPECT_EQ(book.reason, "testlet_crashed");
+  EXPECT_TRUE(book.partial);
+  EXPECT_NE(book.detail.find("signal 11"), std::string::npos) << book.detail;
+  EXPECT_GE(book.counters[0][kReceived], 10u);
+  // And the next worker serves.
+  auto& next = run(ping("u", {"127.0.0.1"}, 2, 1'000'000));
+  EXPECT_EQ(next.counters[0][kReceived], 2u) << next.detail;
+}
+
+TEST_P(SupervisorTest, CancelEndsAtOnceAndTheBooksBalance) {
+  supervisor_->prepare(ping("t", {"127.0.0.1"}, 100000, 1'000'000));
+  auto& book = books_["t"];
+  ASSERT_TRUE(wait([&] { return book.ready; }));
+  supervisor_->start_task("t", wall_ns());
+  ASSERT_TRUE(wait([&] { return book.counters[0][kReceived] >= 10; }));
+  supervisor_->stop_task("t", true);
+  ASSERT_TRUE(wait([&] { return book.last; }));
+  EXPECT_EQ(book.state, "cancelled");
+  auto& c = book.counters[0];
+  EXPECT_EQ(c[kPlanned], c[kSent] + c[kUnsent]);
+  EXPECT_EQ(c[kSent], c[kReceived] + c[kLost] + c[kUndetermined]);
+}
+
+TEST_P(SupervisorTest, ANameIsResolvedAndABadOneSaysSo) {
+  auto& good = run(ping("t", {"localhost"}, 2, 1'000'000));
+  EXPECT_EQ(good.counters[0][kReceived], 2u) << good.detail;
+  auto& bad = run(ping("u", {"no-such-host.invalid"}, 2, 1'000'000));
+  EXPECT_TRUE(bad.failed);
+  EXPECT_EQ(bad.reason, "name_resolution") << bad.detail;
+}
+
+TEST_P(SupervisorTest, AnUnknownTestletIsRefused) {
+  v1::Task task;
+  task.set_id("t");
+  task.set_testlet("pong");
+  auto& book = run(task);
+  EXPECT_TRUE(book.failed);
+  EXPECT_EQ(book.reason, "no_testlet");
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, SupervisorTest, testing::Values(io::Backend::uring, io::Backend::event),
+                         [](const auto& info) { return info.param == io::Backend::uring ? "uring" : "event"; });
+
+}  // namespace
+}  // namespace todd::supervise

@@ -110,9 +110,11 @@ struct RecordingStream : StreamSink {
 struct RecordingAcceptor : AcceptSink {
   std::vector<UniqueFd> accepted;
   std::vector<Address> peers;
+  std::function<void()> then;
   void on_accepted(UniqueFd fd, const Address& peer) override {
     accepted.push_back(std::move(fd));
     peers.push_back(peer);
+    if (then) then();
   }
 };
 

@@ -1,6 +1,8 @@
 // TCP through the reactor, on both back ends.
 #include <sys/socket.h>
 
+#include <algorithm>
+
 #include "engine/io/reactor.h"
 #include "tests/unit/engine/io/reactor_fixture.h"
 
@@ -155,6 +157,47 @@ TEST_P(ReactorStreamTest, SinkMayDestroyItsStream) {
   const size_t bytes = server_sink_.received.size();
   reactor_->turn(monotonic_ns() + 5'000'000);
   EXPECT_EQ(server_sink_.received.size(), bytes);
+}
+
+TEST_P(ReactorStreamTest, MoreStreamsThanBuffersLoseNothing) {
+  constexpr size_t kCount = 40;
+  const StreamOptions large{.receive_chunk = 1u << 18};  // so large that a back end with shared buffers has fewer than 40
+  std::vector<std::unique_ptr<Stream>> clients, servers;
+  std::vector<RecordingStream> sinks(kCount);
+  const std::string text = "some bytes";
+  for (size_t i = 0; i < kCount; ++i) {
+    clients.push_back(reactor_->add_stream(tcp_socket(), client_sink_, {}));
+    clients.back()->connect(listening_, i);
+    send_text(*clients.back(), text, i);
+  }
+  ASSERT_TRUE(until([&] { return client_sink_.sent.size() == kCount && accepted_.accepted.size() == kCount; }));
+  for (size_t i = 0; i < kCount; ++i) {
+    servers.push_back(reactor_->add_stream(std::move(accepted_.accepted[i]), sinks[i], large));
+    servers.back()->receive();
+  }
+  EXPECT_TRUE(until([&] {
+    return std::all_of(sinks.begin(), sinks.end(), [&](const RecordingStream& sink) { return sink.received == text; });
+  }));
+}
+
+TEST_P(ReactorStreamTest, ConnectionsNobodyTookEndWithTheAcceptor) {
+  accepted_.then = [this] { acceptor_.reset(); };
+  std::vector<UniqueFd> clients;
+  for (int i = 0; i < 5; ++i) {
+    clients.emplace_back(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    ASSERT_EQ(::connect(clients.back().get(), &listening_.sa, address_len(listening_)), 0);
+  }
+  ASSERT_TRUE(until([&] { return !acceptor_; }));
+  ASSERT_EQ(accepted_.accepted.size(), 1u);
+  const std::string peer = format_endpoint(accepted_.peers[0]);
+  for (const UniqueFd& client : clients) {
+    if (format_endpoint(*local_address(client.get())) == peer) continue;
+    const timeval limit{5, 0};
+    ASSERT_EQ(setsockopt(client.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+    char byte;
+    const ssize_t got = recv(client.get(), &byte, 1, 0);
+    EXPECT_TRUE(got == 0 || errno == ECONNRESET) << got << ' ' << errno;
+  }
 }
 
 TEST_P(ReactorStreamTest, AcceptsMany) {

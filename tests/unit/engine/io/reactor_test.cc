@@ -2,9 +2,13 @@
 #include "engine/io/reactor.h"
 
 #include <linux/errqueue.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <set>
@@ -113,7 +117,8 @@ TEST_P(ReactorDatagramTest, ClosedPortDisturbsNobody) {
       ASSERT_TRUE(source->send(datagram(dead, to_closed, 2 * i)));
       ASSERT_TRUE(source->send(datagram(alive, to_live, 2 * i + 1)));
     }
-    ASSERT_TRUE(until([&] { return here.sent.size() == 2 * kPairs && there.received.size() == kPairs && !here.errors.empty(); }));
+    ASSERT_TRUE(source->send(datagram(dead, to_closed, 2 * kPairs)));  // its error is pending when the first send is repeated
+    ASSERT_TRUE(until([&] { return here.sent.size() == 2 * kPairs + 1 && there.received.size() == kPairs && !here.errors.empty(); }));
     for (const Sent& sent : here.sent) EXPECT_EQ(sent.result, 0) << sent.cookie;
     for (const Failed& failed : here.errors) {
       EXPECT_EQ(failed.error.sys_errno, ECONNREFUSED);
@@ -144,6 +149,10 @@ TEST_P(ReactorDatagramTest, RefusalOfOneProbeArrivesAlone) {
     ASSERT_TRUE(until([&] { return here.errors.size() == i + 1; }));
     EXPECT_EQ(here.sent.back().result, 0);
   }
+  RecordingSink there;
+  auto peer = reactor_->add_datagram(udp_socket(), there, {});
+  ASSERT_TRUE(peer->send(datagram(text, *local_address(source->fd()), 0)));
+  EXPECT_TRUE(until([&] { return here.received.size() == 1; }));
   EXPECT_GT(here.errors[0].error.rx_wall_ns, 0);
   EXPECT_LE(here.errors[0].error.rx_wall_ns, wall_ns());
 }
@@ -160,6 +169,39 @@ TEST_P(ReactorDatagramTest, OversizeDatagramIsItsOwnError) {
   ASSERT_EQ(here.sent.size(), 2u);
   for (const Sent& sent : here.sent) EXPECT_EQ(sent.result, sent.cookie == 1 ? -EMSGSIZE : 0);
   EXPECT_EQ(there.received[0].data, small);
+}
+
+// A local error stands in the error queue but is not pending on the socket: only draining it ends the wake-ups.
+TEST_P(ReactorDatagramTest, LocalErrorsDoNotStayInTheQueue) {
+  RecordingSink here;
+  UniqueFd fd = udp_socket(AF_INET6);
+  const int on = 1;
+  ASSERT_EQ(setsockopt(fd.get(), SOL_IPV6, IPV6_DONTFRAG, &on, sizeof on), 0);
+  auto source = reactor_->add_datagram(std::move(fd), here, {});
+  const std::string huge(65520, 'h');  // with headers more than the 65,536 of the loopback interface
+  ASSERT_TRUE(source->send(datagram(huge, loopback(AF_INET6, 9), 1)));
+  ASSERT_TRUE(until([&] { return here.sent.size() == 1; }));
+  EXPECT_EQ(here.sent[0].result, -EMSGSIZE);
+  ASSERT_TRUE(until([&] { return !here.errors.empty(); }));
+  EXPECT_EQ(here.errors[0].error.sys_errno, EMSGSIZE);
+  EXPECT_EQ(here.errors[0].error.info, 65536u);
+  reactor_->turn(monotonic_ns() + 5'000'000);
+  char byte;
+  EXPECT_EQ(recv(source->fd(), &byte, 1, MSG_ERRQUEUE | MSG_DONTWAIT), -1);
+  EXPECT_EQ(errno, EAGAIN);
+}
+
+TEST_P(ReactorDatagramTest, ReceivesMoreThanItsBuffersAtOnce) {
+  constexpr uint64_t kCount = 1500;
+  RecordingSink here, there;
+  auto source = reactor_->add_datagram(udp_socket(), here, {.send_queue = kCount});
+  auto target = reactor_->add_datagram(udp_socket(AF_INET, 16u << 20), there, {.max_payload = 65000});
+  if (granted_receive_buffer(target->fd()) < (8u << 20)) GTEST_SKIP() << "needs CAP_NET_ADMIN for a large receive buffer";
+  const Address to = *local_address(target->fd());
+  const std::string text = "x";
+  for (uint64_t i = 0; i < kCount; ++i) ASSERT_TRUE(source->send(datagram(text, to, i)));
+  EXPECT_TRUE(until([&] { return there.received.size() == kCount; })) << there.received.size();
+  EXPECT_EQ(there.drops, 0u);
 }
 
 TEST_P(ReactorDatagramTest, SaysWhenADatagramWasCut) {
@@ -353,6 +395,40 @@ TEST(MakeReactor, ChoosesByItself) {
   EXPECT_STREQ((*reactor)->name(), can ? "uring" : "event");
   if (!can) {
     EXPECT_NE((*reactor)->why().find("io_uring"), std::string::npos) << (*reactor)->why();
+  }
+}
+
+// Makes one system call fail for this thread, as containers do.
+void forbid(uint32_t call, uint32_t error) {
+  sock_filter program[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  const sock_fprog filter{std::size(program), program};
+  ASSERT_EQ(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+  ASSERT_EQ(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+TEST(MakeReactor, FallsBackAndSaysWhy) {
+  struct Case {
+    uint32_t call, error;
+    const char* said;
+  };
+  for (const Case& c : {Case{__NR_io_uring_setup, EPERM, "kernel.io_uring_disabled"}, Case{__NR_io_uring_setup, ENOSYS, "Linux 6.1"},
+                        Case{__NR_io_uring_setup, ENOMEM, "locked memory"}, Case{__NR_io_uring_register, EINVAL, "operations"}}) {
+    std::thread([&c] {  // a filter stays with its thread
+      forbid(c.call, c.error);
+      const auto forced = make_reactor(Backend::uring);
+      ASSERT_FALSE(forced);
+      EXPECT_EQ(forced.error().code, Errc::unsupported);
+      EXPECT_NE(forced.error().detail.find(c.said), std::string::npos) << forced.error().detail;
+      const auto chosen = make_reactor(Backend::automatic);
+      ASSERT_TRUE(chosen);
+      EXPECT_STREQ((*chosen)->name(), "event");
+      EXPECT_EQ((*chosen)->why(), "epoll, because " + forced.error().detail);
+    }).join();
   }
 }
 

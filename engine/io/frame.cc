@@ -4,7 +4,6 @@
 namespace todd::io {
 
 void append_frame(std::string& out, std::string_view payload) {
-  TODD_CHECK(payload.size() <= kMaxFrame);
   size_t length = payload.size();
   for (; length >= 0x80; length >>= 7) out.push_back(static_cast<char>(length | 0x80));
   out.push_back(static_cast<char>(length));

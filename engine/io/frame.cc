@@ -1,5 +1,6 @@
 #include "engine/io/frame.h"
 
+#include "engine/base/check.h"
 
 namespace todd::io {
 

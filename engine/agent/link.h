@@ -42,6 +42,7 @@ class Link {
     std::function<void(const std::string& task, int64_t at_wall_ns)> start;
     std::function<void(const std::string& task, bool cancel)> stop;
     std::function<void(const std::string& task)> forget;  // nobody waits for it any more
+    std::function<void()> acked;  // the spool got shorter; may be empty
     std::function<void(bool up)> state;
     // The coordinator will not have this agent (Errc::denied), or shares no protocol (Errc::unsupported). It dials no more.
     std::function<void(const Error&)> rejected;

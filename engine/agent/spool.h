@@ -24,7 +24,7 @@ class Spool {
   void ack(const std::string& task, uint64_t seq);
   void forget(const std::string& task);
 
-  // The next record that was not sent on this link, serialized, or nullptr. Valid until the next call.
+  // The next record that was not sent on this link, as a FromAgent message, or nullptr. Valid until the next call.
   const std::string* next();
   // A new link: everything left is to be sent again.
   void rewind() { cursor_ = 0; }
@@ -48,6 +48,7 @@ class Spool {
   size_t limit_;
   size_t bytes_ = 0;
   size_t cursor_ = 0;  // entries_ before it were sent on this link
+  size_t full_from_ = 0;  // entries_ before it have nothing more to drop
   uint64_t dropped_ = 0;
   std::deque<Entry> entries_;
 };

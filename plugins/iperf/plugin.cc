@@ -1,0 +1,3 @@
+#include "plugins/iperf/probe.h"
+
+TODD_REGISTER(todd::iperf::Iperf)

@@ -1,6 +1,7 @@
 #include "engine/agent/agent.h"
 
 #include <set>
+#include <string>
 
 #include "engine/agent/facts.h"
 #include "engine/agent/link.h"
@@ -43,6 +44,7 @@ struct Agent::Impl {
   Link::Events link_events();
   void hello(v1::AgentHello& hello);
   void facts(v1::Facts& facts);
+  void tell_engine();
   std::string manifest(const std::string& hash) const;
   void prepare(const v1::Task& task);
   void refuse(const v1::Task& task, const char* reason, const std::string& detail);
@@ -63,6 +65,7 @@ struct Agent::Impl {
   io::HandlePtr lease;
   io::HandlePtr farewell;
   io::HandlePtr ending;
+  std::string told_engine;  // what the coordinator was last told
   bool leaving = false;
 };
 
@@ -76,11 +79,7 @@ supervise::Supervisor::Events Agent::Impl::supervisor_events() {
     end_if_done();
   };
   events.record = [this](v1::Record&& made) { record(std::move(made)); };
-  events.engine_known = [this] {
-    v1::Facts now;
-    facts(now);
-    link.send(now);
-  };
+  events.engine_known = [this] { tell_engine(); };
   return events;
 }
 
@@ -110,8 +109,17 @@ void Agent::Impl::facts(v1::Facts& facts) {
   facts.set_engine_why(supervisor.engine_why());
 }
 
+void Agent::Impl::tell_engine() {
+  if (told_engine == supervisor.engine() || !link.up()) return;
+  told_engine = supervisor.engine();
+  v1::Facts now;
+  facts(now);
+  link.send(now);
+}
+
 void Agent::Impl::hello(v1::AgentHello& hello) {
   facts(*hello.mutable_facts());
+  told_engine = supervisor.engine();
   for (const manifest::Found& found : supervisor.testlets()) {
     v1::TestletOffer& offer = *hello.add_testlets();
     offer.set_hash(found.manifest.hash);
@@ -165,7 +173,10 @@ void Agent::Impl::record(v1::Record&& record) {
 }
 
 void Agent::Impl::link_changed(bool up) {
-  if (up) return lease.reset();
+  if (up) {
+    lease.reset();
+    return tell_engine();  // it may have become known after hello was written
+  }
   lease = loop.after(kLeaseNs, [this] {
     if (!open.empty()) log(LogLevel::warn, "agent", "no coordinator for 10 minutes: stopping " + std::to_string(open.size()) + " tasks");
     stop_all(false);

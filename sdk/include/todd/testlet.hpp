@@ -36,11 +36,7 @@
 #include <string>
 #include <string_view>
 
-// The C header casts as C does.
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wold-style-cast"
 #include "todd/testlet.h"
-#pragma GCC diagnostic pop
 
 namespace todd {
 

@@ -9,8 +9,8 @@
 
 namespace todd::store {
 
-// Groups and suites as files, one object each, DIR/<kind>-<name>.yaml with the object's own text. People may edit the
-// files by hand: every call first looks whether one has changed. Resource; single-threaded.
+// Groups and suites as files, one object each, DIR/<kind>-<name>.yaml with the object's own text. People may edit
+// the files by hand and add files with several objects: every call first looks whether something has changed. Resource; single-threaded.
 class Definitions {
  public:
   // The folder is made if missing. Errors: system, denied.
@@ -24,7 +24,7 @@ class Definitions {
 
   // Replaces or adds; durable when it returns. Errors: invalid (says where), system.
   Status put(const model::Definition& definition);
-  // All or, where one is wrong, none of them are checked in. Errors as put.
+  // All of them, or none where one is wrong. Errors as put.
   Status put_all(const std::vector<model::Definition>& definitions);
   // Errors: not_found, system.
   Status remove(const std::string& kind, const std::string& name);
@@ -61,7 +61,8 @@ class Definitions {
   explicit Definitions(std::string dir) : dir_(std::move(dir)) {}
   void refresh();
   void load(const std::string& path, File& file);
-  std::string path_of(const std::string& kind, const std::string& name) const;
+  std::string own_path(const std::string& kind, const std::string& name) const;
+  Status split(const std::string& path);
 
   std::string dir_;
   std::map<std::string, File> files_;                                    // by path

@@ -35,7 +35,8 @@ class Journal {
   // appends go on from there.
   std::vector<OpenRun> recover();
 
-  // Begins a run's file with its first entry, durable when it returns. Errors: exists, system.
+  // Begins a run's file with its first entry, durable when it returns. Errors: exists, exhausted (above kMaxEntry),
+  // system.
   Status begin(const std::string& run, std::string_view first);
   // on_durable is called from the loop, in the order of the appends, never from within append. A failure is the
   // disk's: the entry will not be durable. Precondition: begun or recovered, not ended.

@@ -1,0 +1,206 @@
+#include "coordinator/store/definitions.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <set>
+#include <utility>
+
+#include "coordinator/store/files.h"
+#include "engine/base/log.h"
+#include "engine/manifest/nearest.h"
+
+namespace todd::store {
+namespace {
+constexpr size_t kMaxFile = size_t{1} << 20;
+
+std::string lower(std::string text) {
+  for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  return text;
+}
+}  // namespace
+
+Result<Definitions> Definitions::open(std::string dir) {
+  if (Status made = make_folder(dir); !made) return tl::unexpected(made.error());
+  Definitions definitions(std::move(dir));
+  definitions.refresh();
+  return definitions;
+}
+
+std::string Definitions::own_path(const std::string& kind, const std::string& name) const {
+  // A file written by hand keeps its name.
+  const auto found = entries_.find({kind, name});
+  if (found != entries_.end() && files_.at(found->second.path).keys.size() == 1) return found->second.path;
+  return dir_ + "/" + lower(kind) + "-" + name + ".yaml";
+}
+
+// Gives every object of a hand-written file a file of its own, so that one of them can be replaced or removed.
+Status Definitions::split(const std::string& path) {
+  const auto keys = files_.at(path).keys;
+  if (keys.size() < 2) return {};
+  std::string text;
+  for (const auto& key : keys) {
+    const std::string own = dir_ + "/" + lower(key.first) + "-" + key.second + ".yaml";
+    if (own == path) {
+      text = entries_.at(key).definition.text;
+    } else if (Status kept = write_atomically(own, entries_.at(key).definition.text); !kept) {
+      return kept;
+    }
+  }
+  if (!text.empty()) {
+    if (Status kept = write_atomically(path, text); !kept) return kept;
+  } else if (::unlink(path.c_str()) != 0) {
+    return fail_errno(errno, "cannot remove " + path);
+  }
+  for (const auto& key : keys) entries_.erase(key);
+  files_.erase(path);
+  refresh();
+  return {};
+}
+
+void Definitions::refresh() {
+  std::set<std::string> seen;
+  std::error_code error;
+  std::vector<std::string> paths;
+  for (const auto& item : std::filesystem::directory_iterator(dir_, error)) {
+    if (item.path().extension() == ".yaml") paths.push_back(item.path().string());
+  }
+  std::sort(paths.begin(), paths.end());
+  for (const std::string& path : paths) {
+    struct stat info{};
+    if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
+    seen.insert(path);
+    const Stamp stamp{info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec, info.st_size};
+    File& file = files_[path];
+    if (file.stamp == stamp) continue;
+    file.stamp = stamp;
+    load(path, file);
+  }
+  for (auto it = files_.begin(); it != files_.end();) {
+    if (seen.count(it->first) != 0) {
+      ++it;
+      continue;
+    }
+    for (const auto& key : it->second.keys) entries_.erase(key);
+    it = files_.erase(it);
+  }
+}
+
+// On an error the file's objects stay as they were.
+void Definitions::load(const std::string& path, File& file) {
+  const auto refuse = [&](const std::string& why) {
+    file.error = why;
+    log(LogLevel::warn, "store", why + " (the file is passed over until it is mended)");
+  };
+  const auto text = read_file(path, kMaxFile);
+  if (!text) return refuse(text.error().detail);
+  auto definitions = model::split_definitions(*text, path);
+  if (!definitions) return refuse(definitions.error().detail);
+  std::vector<std::pair<std::pair<std::string, std::string>, Entry>> fresh;
+  for (auto& definition : *definitions) {
+    const std::pair<std::string, std::string> key{definition.kind, definition.name};
+    const auto there = entries_.find(key);
+    if (there != entries_.end() && there->second.path != path) {
+      return refuse(path + ": " + key.first + " " + key.second + " is also in " + there->second.path);
+    }
+    auto parsed = model::parse_documents(definition.text, definition.name);
+    if (!parsed) return refuse(path + ": " + parsed.error().detail);
+    fresh.push_back({key, Entry{definition, std::move(parsed->groups), std::move(parsed->suites), path}});
+  }
+  for (const auto& key : file.keys) entries_.erase(key);
+  file.keys.clear();
+  file.error.clear();
+  for (auto& [key, entry] : fresh) {
+    file.keys.push_back(key);
+    entries_[key] = std::move(entry);
+  }
+}
+
+Status Definitions::put(const model::Definition& definition) { return put_all({definition}); }
+
+Status Definitions::put_all(const std::vector<model::Definition>& definitions) {
+  for (const auto& definition : definitions) {
+    auto parsed = model::parse_documents(definition.text, definition.name);
+    if (!parsed) return tl::unexpected(parsed.error());
+    const bool is_group = parsed->groups.size() == 1 && parsed->suites.empty() && definition.kind == "Group" &&
+                          parsed->groups[0].name == definition.name;
+    const bool is_suite = parsed->suites.size() == 1 && parsed->groups.empty() && definition.kind == "Suite" &&
+                          parsed->suites[0].name == definition.name;
+    if (!model::is_valid_name(definition.name) || !(is_group || is_suite)) {
+      return fail(Errc::invalid, "the text is not that of one " + lower(definition.kind) + " named \"" + definition.name + "\"");
+    }
+  }
+  refresh();
+  for (const auto& definition : definitions) {
+    const auto found = entries_.find({definition.kind, definition.name});
+    if (found != entries_.end()) {
+      const std::string path = found->second.path;
+      if (Status alone = split(path); !alone) return alone;
+    }
+    const std::string path = own_path(definition.kind, definition.name);
+    if (Status written = write_atomically(path, definition.text); !written) return written;
+    // Two writes may fall into one tick of the file's clock.
+    files_[path].stamp = {};
+    refresh();
+  }
+  return {};
+}
+
+Status Definitions::remove(const std::string& kind, const std::string& name) {
+  if (auto found = get(kind, name); !found) return tl::unexpected(found.error());
+  const std::string shared = entries_.at({kind, name}).path;
+  if (Status alone = split(shared); !alone) return alone;
+  const std::string path = own_path(kind, name);
+  if (::unlink(path.c_str()) != 0) return fail_errno(errno, "cannot remove " + path);
+  Status synced = sync_folder(dir_);
+  refresh();
+  return synced;
+}
+
+std::vector<model::Definition> Definitions::list(const std::string& kind) {
+  refresh();
+  std::vector<model::Definition> all;
+  for (const auto& [key, entry] : entries_) {
+    if (kind.empty() || key.first == kind) all.push_back(entry.definition);
+  }
+  return all;
+}
+
+Result<model::Definition> Definitions::get(const std::string& kind, const std::string& name) {
+  refresh();
+  const auto found = entries_.find({kind, name});
+  if (found != entries_.end()) return found->second.definition;
+  std::vector<std::string> names;
+  for (const auto& [key, entry] : entries_) {
+    if (key.first == kind) names.push_back(key.second);
+  }
+  return fail(Errc::not_found, "no " + lower(kind) + " \"" + name + "\"" + manifest::did_you_mean(name, names));
+}
+
+std::vector<model::Group> Definitions::groups() {
+  refresh();
+  std::vector<model::Group> all;
+  for (const auto& [key, entry] : entries_) all.insert(all.end(), entry.groups.begin(), entry.groups.end());
+  return all;
+}
+
+Result<model::Suite> Definitions::suite(const std::string& name) {
+  if (auto found = get("Suite", name); !found) return tl::unexpected(found.error());
+  const Entry& entry = entries_.at({"Suite", name});
+  if (entry.suites.empty()) return fail(Errc::corrupt, entry.path + " holds no suite");
+  return entry.suites.front();
+}
+
+std::vector<Definitions::Broken> Definitions::broken() {
+  refresh();
+  std::vector<Broken> all;
+  for (const auto& [path, file] : files_) {
+    if (!file.error.empty()) all.push_back({path, file.error});
+  }
+  return all;
+}
+
+}  // namespace todd::store

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <string_view>
 
+
 #include "engine/base/files.h"
 #include "engine/base/log.h"
 
@@ -73,21 +74,16 @@ bool equal(const EnrolledAgent& a, const EnrolledAgent& b) { return write_agent(
 Status check_agent_name(const std::string& name) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
   constexpr size_t kLongest = 63;
-  const bool good = !name.empty() && name.size() <= kLongest &&
-                    kLetters.find(name[0]) != std::string_view::npos &&
+  const bool good = !name.empty() && name.size() <= kLongest && kLetters.find(name[0]) != std::string_view::npos &&
                     name.find_first_not_of(std::string(kLetters) + "._-") == std::string::npos;
   if (good) return {};
-  return fail(
-      Errc::invalid,
-      "\"" + escaped(name.substr(0, kLongest)) +
-          "\" cannot name an agent: use up to 63 letters, digits and ._- beginning with a letter or digit");
+  return fail(Errc::invalid, "\"" + escaped(name.substr(0, kLongest)) +
+                                 "\" cannot name an agent: use up to 63 letters, digits and ._- beginning with a letter or digit");
 }
 
 std::string write_agent(const EnrolledAgent& agent) {
   std::string text;
-  const auto line = [&](const std::string& key, const std::string& value) {
-    text += key + " = " + escaped(value) + "\n";
-  };
+  const auto line = [&](const std::string& key, const std::string& value) { text += key + " = " + escaped(value) + "\n"; };
   line("id", agent.id);
   line("name", agent.name);
   line("key_sha256", agent.key_sha256_hex);
@@ -117,11 +113,8 @@ Result<EnrolledAgent> read_agent(const std::string& text) {
     const size_t between = line.find(kBetween);
     const Taken taken = between == std::string::npos
                             ? Taken::wrong
-                            : take(agent, line.substr(0, between),
-                                   unescaped(std::string_view(line).substr(between + kBetween.size())));
-    if (taken == Taken::wrong)
-      return fail(Errc::corrupt,
-                  "line " + std::to_string(number) + ": not \"KEY = VALUE\" with a valid value");
+                            : take(agent, line.substr(0, between), unescaped(std::string_view(line).substr(between + kBetween.size())));
+    if (taken == Taken::wrong) return fail(Errc::corrupt, "line " + std::to_string(number) + ": not \"KEY = VALUE\" with a valid value");
   }
   if (agent.id.empty() || agent.key_sha256_hex.empty() || !check_agent_name(agent.name)) {
     return fail(Errc::corrupt, "id, name or key_sha256 is missing");
@@ -141,8 +134,7 @@ Status Roster::load() {
   for (const auto& entry : fs::directory_iterator(folder_, error)) {
     if (entry.path().extension() != kEnding) continue;
     const auto content = read_file(entry.path());
-    const auto agent =
-        content ? read_agent(*content) : Result<EnrolledAgent>(tl::unexpected(content.error()));
+    const auto agent = content ? read_agent(*content) : Result<EnrolledAgent>(tl::unexpected(content.error()));
     std::string damage;
     if (!agent) damage = agent.error().detail;
     else if (path(agent->id) != entry.path()) damage = "it is of another agent, " + agent->id;
@@ -172,11 +164,8 @@ Status Roster::put(const EnrolledAgent& agent) {
   if (auto good = check_agent_name(agent.name); !good) return good;
   const auto holder = id_by_name_.find(agent.name);
   if (holder != id_by_name_.end() && holder->second != agent.id) {
-    return fail(
-        Errc::exists,
-        "an agent named " + agent.name +
-            " is enrolled already; choose another --name, or take the old one out with `todd agents delete " +
-            agent.name + "`");
+    return fail(Errc::exists, "an agent named " + agent.name + " is enrolled already; choose another --name, or take the old one out with `todd agents delete " +
+                                  agent.name + "`");
   }
   const EnrolledAgent* before = by_id(agent.id);
   if (before && equal(*before, agent)) return {};

@@ -13,8 +13,7 @@ constexpr int kMostMissed = 3;
 constexpr size_t kMaxStrangerFrame = 16 * 1024;  // an Enroll with its CSR takes about 1 KiB
 }  // namespace
 
-Session::Session(io::Loop& loop, UniqueFd fd, std::shared_ptr<io::TlsContext> tls, Timing timing,
-                 Owner& owner)
+Session::Session(io::Loop& loop, UniqueFd fd, std::shared_ptr<io::TlsContext> tls, Timing timing, Owner& owner)
     : loop_(loop), timing_(timing), owner_(owner) {
   io::Channel::Events events;
   events.on_open = [this] {
@@ -24,8 +23,7 @@ Session::Session(io::Loop& loop, UniqueFd fd, std::shared_ptr<io::TlsContext> tl
   };
   events.on_data = [this](std::string_view bytes) { return take(bytes); };
   events.on_close = [this](const Error& error) { closed(finishing_ ? finish_reason_ : error.detail); };
-  channel_ = io::adopt(loop, std::move(fd), std::move(tls), std::move(events),
-                       {.write_limit = kWriteLimit, .handshake_ns = timing.hello_ns});
+  channel_ = io::adopt(loop, std::move(fd), std::move(tls), std::move(events), {.write_limit = kWriteLimit, .handshake_ns = timing.hello_ns});
 }
 
 Session::~Session() = default;
@@ -65,8 +63,7 @@ size_t Session::take(std::string_view bytes) {
   size_t taken = 0;
   while (!ended_ && !finishing_) {
     std::string_view payload;
-    const auto frame =
-        io::next_frame(bytes.substr(taken), payload, agent.name.empty() ? kMaxStrangerFrame : io::kMaxFrame);
+    const auto frame = io::next_frame(bytes.substr(taken), payload, agent.name.empty() ? kMaxStrangerFrame : io::kMaxFrame);
     if (!frame) {
       end(frame.error().detail);
       break;
@@ -87,25 +84,18 @@ void Session::dispatch(const v1::FromAgent& message) {
     greeted_ = true;
     if (peer_id_.empty() && kind == Kind::kEnroll) return owner_.on_enrol(*this, message.enroll());
     if (!peer_id_.empty() && kind == Kind::kHello) return owner_.on_hello(*this, message.hello());
-    return end(peer_id_.empty() ? "no certificate: only Enroll is accepted"
-                                : "the first message is not AgentHello");
+    return end(peer_id_.empty() ? "no certificate: only Enroll is accepted" : "the first message is not AgentHello");
   }
   switch (kind) {
-    case Kind::kPong:
-      return answer(message.pong());
-    case Kind::kManifest:
-      return owner_.on_manifest(*this, message.manifest());
-    case Kind::kFacts:
-      return owner_.on_facts(*this, message.facts());
+    case Kind::kPong: return answer(message.pong());
+    case Kind::kManifest: return owner_.on_manifest(*this, message.manifest());
+    case Kind::kFacts: return owner_.on_facts(*this, message.facts());
     case Kind::kReady:
     case Kind::kFailed:
-    case Kind::kRecord:
-      return owner_.on_message(*this, message);
-    case Kind::M_NOT_SET:
-      return;  // of a newer protocol: skipped
+    case Kind::kRecord: return owner_.on_message(*this, message);
+    case Kind::M_NOT_SET: return;  // of a newer protocol: skipped
     case Kind::kHello:
-    case Kind::kEnroll:
-      return end("a second greeting");
+    case Kind::kEnroll: return end("a second greeting");
   }
 }
 

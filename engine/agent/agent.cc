@@ -1,7 +1,6 @@
 #include "engine/agent/agent.h"
 
 #include <set>
-#include <string>
 
 #include "engine/agent/facts.h"
 #include "engine/agent/link.h"
@@ -26,10 +25,8 @@ supervise::SupervisorOptions supervisor_options(const Config& config) {
 std::string malformed(const v1::Task& task) {
   if (task.id().empty() || task.testlet().empty()) return "a task without id or testlet";
   if (task.role() != v1::SOURCE && task.role() != v1::RESPONDER) return "a task without role";
-  if (task.targets_size() > kMostEdges || task.peers_size() > kMostEdges)
-    return "a task with more than 1,000,000 edges";
-  if (task.listen_first() > task.listen_last() || task.listen_last() > UINT16_MAX ||
-      task.listen_port() > UINT16_MAX) {
+  if (task.targets_size() > kMostEdges || task.peers_size() > kMostEdges) return "a task with more than 1,000,000 edges";
+  if (task.listen_first() > task.listen_last() || task.listen_last() > UINT16_MAX || task.listen_port() > UINT16_MAX) {
     return "a task with ports that are none";
   }
   if (task.deadline_ns() < 0) return "a task whose deadline is negative";
@@ -39,17 +36,13 @@ std::string malformed(const v1::Task& task) {
 
 struct Agent::Impl {
   Impl(io::Loop& l, const Clock& c, Config g, Identity identity, std::function<void(Status)> e)
-      : loop(l),
-        config(std::move(g)),
-        ended(std::move(e)),
-        supervisor(l, supervisor_options(config), supervisor_events()),
+      : loop(l), config(std::move(g)), ended(std::move(e)), supervisor(l, supervisor_options(config), supervisor_events()),
         link(l, std::move(identity), spool, c, link_events()) {}
 
   supervise::Supervisor::Events supervisor_events();
   Link::Events link_events();
   void hello(v1::AgentHello& hello);
   void facts(v1::Facts& facts);
-  void tell_engine();
   std::string manifest(const std::string& hash) const;
   void prepare(const v1::Task& task);
   void refuse(const v1::Task& task, const char* reason, const std::string& detail);
@@ -70,7 +63,6 @@ struct Agent::Impl {
   io::HandlePtr lease;
   io::HandlePtr farewell;
   io::HandlePtr ending;
-  std::string told_engine;  // what the coordinator was last told
   bool leaving = false;
 };
 
@@ -84,7 +76,11 @@ supervise::Supervisor::Events Agent::Impl::supervisor_events() {
     end_if_done();
   };
   events.record = [this](v1::Record&& made) { record(std::move(made)); };
-  events.engine_known = [this] { tell_engine(); };
+  events.engine_known = [this] {
+    v1::Facts now;
+    facts(now);
+    link.send(now);
+  };
   return events;
 }
 
@@ -114,17 +110,8 @@ void Agent::Impl::facts(v1::Facts& facts) {
   facts.set_engine_why(supervisor.engine_why());
 }
 
-void Agent::Impl::tell_engine() {
-  if (told_engine == supervisor.engine() || !link.up()) return;
-  told_engine = supervisor.engine();
-  v1::Facts now;
-  facts(now);
-  link.send(now);
-}
-
 void Agent::Impl::hello(v1::AgentHello& hello) {
   facts(*hello.mutable_facts());
-  told_engine = supervisor.engine();
   for (const manifest::Found& found : supervisor.testlets()) {
     v1::TestletOffer& offer = *hello.add_testlets();
     offer.set_hash(found.manifest.hash);
@@ -155,8 +142,7 @@ void Agent::Impl::prepare(const v1::Task& task) {
   if (const std::string why = malformed(task); !why.empty()) return refuse(task, "bad_param", why);
   if (leaving) return refuse(task, "local_resource", "the agent is stopping");
   if (!open.insert(task.id()).second) {
-    log(LogLevel::warn, "agent",
-        "task " + task.id() + " was prepared already; the second request is ignored");
+    log(LogLevel::warn, "agent", "task " + task.id() + " was prepared already; the second request is ignored");
     return;
   }
   v1::Task mine = task;
@@ -172,22 +158,16 @@ void Agent::Impl::record(v1::Record&& record) {
   const uint64_t dropped = spool.dropped();
   spool.add(record);
   if (dropped == 0 && spool.dropped() > 0) {
-    log(LogLevel::error, "agent",
-        "the memory for unacknowledged records is full; the oldest lose their content");
+    log(LogLevel::error, "agent", "the memory for unacknowledged records is full; the oldest lose their content");
   }
   if (record.last()) open.erase(record.task());
   link.flush();
 }
 
 void Agent::Impl::link_changed(bool up) {
-  if (up) {
-    lease.reset();
-    return tell_engine();  // it may have become known after hello was written
-  }
+  if (up) return lease.reset();
   lease = loop.after(kLeaseNs, [this] {
-    if (!open.empty())
-      log(LogLevel::warn, "agent",
-          "no coordinator for 10 minutes: stopping " + std::to_string(open.size()) + " tasks");
+    if (!open.empty()) log(LogLevel::warn, "agent", "no coordinator for 10 minutes: stopping " + std::to_string(open.size()) + " tasks");
     stop_all(false);
   });
 }
@@ -201,8 +181,7 @@ void Agent::Impl::shut_down() {
   if (std::exchange(leaving, true)) return end({});
   stop_all(true);
   farewell = loop.after(kFarewellNs, [this] {
-    if (spool.records() > 0)
-      log(LogLevel::warn, "agent", std::to_string(spool.records()) + " records could not be delivered");
+    if (spool.records() > 0) log(LogLevel::warn, "agent", std::to_string(spool.records()) + " records could not be delivered");
     end({});
   });
   end_if_done();
@@ -220,8 +199,7 @@ void Agent::Impl::end(Status status) {
   });
 }
 
-Agent::Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity,
-             std::function<void(Status)> ended)
+Agent::Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity, std::function<void(Status)> ended)
     : impl_(std::make_unique<Impl>(loop, clock, std::move(config), std::move(identity), std::move(ended))) {}
 Agent::~Agent() = default;
 

@@ -18,10 +18,8 @@ inline constexpr int64_t kLeaseNs = 600'000'000'000;  // tasks go on that long w
 // Resource, on the loop's thread.
 class Agent {
  public:
-  // ended is called once, from the loop: with a value after shut_down(), or the error that makes going on
-  // useless.
-  Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity,
-        std::function<void(Status)> ended);
+  // ended is called once, from the loop: with a value after shut_down(), or the error that makes going on useless.
+  Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity, std::function<void(Status)> ended);
   ~Agent();
 
   Status start();

@@ -16,16 +16,12 @@ namespace {
 int exit_code(const Error& error) {
   switch (error.code) {
     case Errc::invalid:
-    case Errc::not_found:
-      return 2;
+    case Errc::not_found: return 2;
     case Errc::unavailable:
-    case Errc::timed_out:
-      return 3;
+    case Errc::timed_out: return 3;
     case Errc::denied:
-    case Errc::corrupt:
-      return 4;
-    default:
-      return 7;
+    case Errc::corrupt: return 4;
+    default: return 7;
   }
 }
 
@@ -41,9 +37,8 @@ Result<Identity> find_identity(io::Loop& loop, const Config& config) {
   if (!stored && !first) return stored;
   if (stored && (!config.join || config.join->id == stored->token_id)) return stored;
   if (!config.join) {
-    return fail(Errc::not_found,
-                "no identity in " + config.data_dir +
-                    "; join a coordinator with --join TOKEN, made there by `todd agents invite`");
+    return fail(Errc::not_found, "no identity in " + config.data_dir +
+                                     "; join a coordinator with --join TOKEN, made there by `todd agents invite`");
   }
   EnrolOptions options{.token = *config.join, .name = config.name};
   if (config.coordinator) options.token.coordinators = {*config.coordinator};

@@ -14,8 +14,7 @@ std::string empty_record(const std::string& task, uint64_t seq, size_t lost_byte
   record.set_task(task);
   record.set_seq(seq);
   record.set_partial(true);
-  record.set_detail(std::to_string(lost_bytes) +
-                    " bytes of results were dropped: the agent's memory for unacknowledged records was full");
+  record.set_detail(std::to_string(lost_bytes) + " bytes of results were dropped: the agent's memory for unacknowledged records was full");
   return message.SerializeAsString();
 }
 }  // namespace
@@ -35,8 +34,7 @@ void Spool::add(const v1::Record& record) {
     cut.clear_samples();
     cut.clear_examples();
     cut.set_partial(true);
-    cut.set_detail(std::to_string(entry.bytes.size()) +
-                   " bytes of results were dropped: too long for one message");
+    cut.set_detail(std::to_string(entry.bytes.size()) + " bytes of results were dropped: too long for one message");
     entry.bytes = message.SerializeAsString();
     entry.keep = true;
   }

@@ -17,7 +17,8 @@ constexpr int64_t kDurationNs = 10'000'000'000;
 constexpr int64_t kTimeoutNs = 5'000'000'000;
 constexpr uint32_t kSlotsPerStream = 4, kMaxSlots = 256;
 
-// A number that differs between instances and hosts: addresses in memory are random, and so is the time in ns.
+// A number that differs between instances and hosts. Addresses in memory are random, and so is the time in
+// ns.
 uint64_t fresh_number(const void* self, const char* run_id, uint64_t salt) {
   const uint64_t parts[] = {reinterpret_cast<uintptr_t>(self),
                             std::hash<std::string_view>{}(run_id != nullptr ? run_id : ""), salt};
@@ -27,13 +28,11 @@ uint64_t fresh_number(const void* self, const char* run_id, uint64_t salt) {
 }  // namespace
 
 void Iperf::check(const todd_run& run) {
-  const int64_t asked = get(run, length);
-  if (asked != 0 && asked < kMessage) {
+  const int64_t bytes = get(run, length);
+  if (bytes != 0 && bytes < kMessage)
     throw error(TODD_E_PARAM, "length: at least 64 bytes, the size of the header; or 0");
-  }
-  if (get(run, protocol) == kUdp && asked > kMaxDatagram) {
+  if (get(run, protocol) == kUdp && bytes > kMaxDatagram)
     throw error(TODD_E_PARAM, "length: a UDP datagram has at most 65507 bytes");
-  }
 }
 
 void Iperf::start() {

@@ -156,8 +156,7 @@ typedef struct {
 } todd_batch;
 /* The bytes a completion brought (d->len of them; d->slot is an offset in units of 64 bytes). Read only, until step() returns. */
 static inline const uint8_t *todd_payload(const todd_batch *b, const todd_done *d) {
-  const size_t offset = d->slot;
-  return d->slot == TODD_NONE ? 0 : b->slots[d->flow]->received + offset * 64u;
+  return d->slot == TODD_NONE ? 0 : b->slots[d->flow]->received + (size_t)d->slot * 64u;
 }
 
 /* ---- host ---------------------------------------------------------------------------------------------------- */

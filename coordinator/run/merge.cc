@@ -1,0 +1,201 @@
+#include "coordinator/run/merge.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "coordinator/model/expect.h"
+#include "engine/stats/buckets.h"
+#include "todd/v1/task.pb.h"
+
+namespace todd::run {
+namespace {
+
+// Whatever an agent sends, the buckets come out sorted and in range.
+stats::Histogram histogram_of(const v1::Histogram& in) {
+  stats::Histogram out;
+  out.count = in.count();
+  if (out.count == 0) return out;
+  out.sum = in.sum();
+  out.min = in.min();
+  out.max = in.max();
+  out.sum_squares = static_cast<unsigned __int128>(in.squares_high()) << 64 | in.squares_low();
+  uint64_t bucket = 0;
+  const int n = std::min(in.bucket_size(), in.n_size());
+  for (int i = 0; i < n; ++i) {
+    bucket += in.bucket(i);
+    if (bucket >= stats::kBuckets) break;
+    if (in.n(i) == 0) continue;
+    if (!out.buckets.empty() && out.buckets.back().first == bucket) {
+      out.buckets.back().second += in.n(i);
+    } else {
+      out.buckets.emplace_back(static_cast<uint32_t>(bucket), in.n(i));
+    }
+  }
+  return out;
+}
+
+stats::Value value_of(const v1::Cell& cell, stats::Kind kind) {
+  stats::Value out;
+  out.kind = kind;
+  switch (kind) {
+    case stats::Kind::counter: out.counter = cell.counter(); break;
+    case stats::Kind::gauge:
+      out.has_gauge = cell.has_gauge();
+      out.gauge = cell.gauge();
+      break;
+    case stats::Kind::histogram: out.histogram = histogram_of(cell.histogram()); break;
+    case stats::Kind::breakdown:
+      for (const v1::Tally& tally : cell.tallies()) stats::add_to_breakdown(out.breakdown, tally.key(), tally.n());
+      break;
+    case stats::Kind::info: out.info = cell.info(); break;
+    case stats::Kind::ratio: break;
+  }
+  return out;
+}
+
+// One record on its way into a run.
+class Merger {
+ public:
+  Merger(Run& run, Task& task, const v1::Record& record, int64_t offset_ns, const RunsOptions& options, sink::SinkSet* sinks)
+      : run_(run),
+        task_(task),
+        test_(run.tests[task.test]),
+        testlet_(test_.plan->testlet),
+        record_(record),
+        offset_ns_(offset_ns),
+        from_ns_(record.from_wall_ns() - offset_ns),
+        to_ns_(record.to_wall_ns() - offset_ns),
+        options_(options),
+        sinks_(sinks) {}
+
+  void merge() {
+    for (const v1::Row& row : record_.rows()) merge_row(row);
+    for (const v1::Cell& cell : record_.totals()) {
+      if (!known(cell)) continue;
+      count_sent(cell);
+      test_.total.merge(testlet_, cell.metric(), value_of(cell, testlet_.metrics[cell.metric()].kind));
+    }
+    for (const v1::Sample& sample : record_.samples()) add_sample(sample);
+    for (const v1::Example& example : record_.examples()) add_example(example);
+    if (record_.has_quality()) add_quality(record_.quality());
+    task_.cut_short = task_.cut_short || record_.partial();
+    if (to_ns_ > from_ns_) {
+      task_.from_ns = task_.from_ns == 0 ? from_ns_ : std::min(task_.from_ns, from_ns_);
+      task_.to_ns = std::max(task_.to_ns, to_ns_);
+    }
+  }
+
+ private:
+  bool known(const v1::Cell& cell) const {
+    return cell.metric() < testlet_.metrics.size() && testlet_.metrics[cell.metric()].kind != stats::Kind::ratio;
+  }
+  void count_sent(const v1::Cell& cell) {
+    if (testlet_.metrics[cell.metric()].name == "sent") task_.sent += cell.counter();
+  }
+  Slot* slot_of(uint32_t row) { return row < task_.slots.size() ? &test_.slots[task_.slots[row]] : nullptr; }
+
+  void merge_row(const v1::Row& row) {
+    Slot* slot = slot_of(row.edge());
+    if (slot == nullptr) return;
+    slot->has_record = slot->has_record || task_.source;
+    std::map<std::string, stats::Value> delta;
+    for (const v1::Cell& cell : row.cells()) {
+      if (!known(cell)) continue;
+      if (record_.totals_size() == 0) count_sent(cell);
+      const manifest::Metric& metric = testlet_.metrics[cell.metric()];
+      stats::Value value = value_of(cell, metric.kind);
+      slot->cells.merge(testlet_, cell.metric(), value);
+      // Where rows are compact, the agent sends the totals itself.
+      if (record_.totals_size() == 0) test_.total.merge(testlet_, cell.metric(), value);
+      delta[metric.name] = std::move(value);
+    }
+    if (delta.empty()) return;
+    write_point(*slot, delta);
+    if (task_.source) keep_period(*slot, delta);
+  }
+
+  void write_point(Slot& slot, const std::map<std::string, stats::Value>& delta) {
+    if (sinks_ == nullptr) return;
+    const model::Edge& edge = test_.plan->edges[slot.edge];
+    slot.last_point_ns = std::max(slot.last_point_ns + 1, to_ns_);
+    sinks_->write({run_.id, run_.request.suite, test_.plan->label, testlet_, edge.source.agent, edge.target_name, slot.address,
+                   slot.last_point_ns, delta});
+  }
+
+  void keep_period(Slot& slot, const std::map<std::string, stats::Value>& delta) {
+    if (run_.periods >= options_.max_periods) {
+      if (run_.periods++ == options_.max_periods) {
+        run_.warnings.push_back("only the first " + std::to_string(options_.max_periods) + " periods are kept");
+      }
+      return;
+    }
+    ++run_.periods;
+    model::PeriodReport period;
+    period.started_at_ns = from_ns_;
+    period.seconds = static_cast<double>(to_ns_ - from_ns_) / 1e9;
+    period.partial = record_.partial();
+    period.metrics = model::to_report(testlet_, delta);
+    slot.details().periods.push_back(std::move(period));
+  }
+
+  void add_sample(const v1::Sample& in) {
+    Slot* slot = slot_of(in.edge());
+    if (slot == nullptr || run_.samples >= options_.max_samples) return;
+    ++run_.samples;
+    static constexpr const char* kStamps[] = {"", "user", "kernel", "nic"};  // TODD_TS_NONE and up
+    const auto stamp = [](uint32_t source) { return source < std::size(kStamps) ? kStamps[source] : ""; };
+    model::SampleReport out;
+    out.at_ns = in.at_wall_ns() - offset_ns_;
+    out.rtt_s = in.rtt_ns() < 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(in.rtt_ns()) / 1e9;
+    out.outcome = in.outcome();
+    out.seq = in.seq();
+    out.ttl = in.ttl() == 0 ? -1 : static_cast<int>(in.ttl());
+    out.tx_stamp = stamp(in.tx_stamp());
+    out.rx_stamp = stamp(in.rx_stamp());
+    slot->details().samples.push_back(std::move(out));
+  }
+
+  void add_example(const v1::Example& in) {
+    Slot* slot = slot_of(in.edge());
+    if (slot == nullptr) return;
+    auto& examples = slot->details().examples;
+    const auto same = std::count_if(examples.begin(), examples.end(), [&](const auto& e) { return e.outcome == in.outcome(); });
+    constexpr size_t kOutcomes = 32;  // an agent invents no more
+    if (static_cast<size_t>(same) >= options_.examples_per_outcome || examples.size() >= kOutcomes * options_.examples_per_outcome) return;
+    examples.push_back({in.at_wall_ns() - offset_ns_, in.outcome(), in.detail()});
+  }
+
+  void add_quality(const v1::Quality& in) {
+    model::Quality& quality = task_.quality;
+    if (!in.tx_stamp().empty()) quality.tx_stamp = in.tx_stamp();
+    if (!in.rx_stamp().empty()) quality.rx_stamp = in.rx_stamp();
+    if (!in.engine().empty()) {
+      quality.engine = in.engine();
+      run_.agent_engines[task_.agent] = in.engine();
+    }
+    quality.local_drops += in.local_drops();
+    task_.lateness.merge(histogram_of(in.lateness()));
+  }
+
+  Run& run_;
+  Task& task_;
+  TestRun& test_;
+  const manifest::Testlet& testlet_;
+  const v1::Record& record_;
+  int64_t offset_ns_, from_ns_, to_ns_;
+  const RunsOptions& options_;
+  sink::SinkSet* sinks_;
+};
+
+}  // namespace
+
+void merge_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns, const RunsOptions& options,
+                  sink::SinkSet* sinks) {
+  Merger(run, task, record, offset_ns, options, sinks).merge();
+}
+
+}  // namespace todd::run

@@ -1,0 +1,152 @@
+// What agents say of tasks, and how it is taken up again after a restart.
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/run/impl.h"
+#include "coordinator/run/merge.h"
+#include "engine/base/log.h"
+#include "todd/v1/journal.pb.h"
+#include "todd/v1/task.pb.h"
+
+namespace todd::run {
+
+void Runs::Impl::task_failed(Run& run, Task& task, const v1::Failed& failed) {
+  task.failed_reason = model::is_reason(failed.reason()) ? failed.reason() : model::reason::kInternal;
+  task.failed_detail = failed.detail().empty() ? failed.reason() : failed.detail();
+  end_task(run, task);
+}
+
+void Runs::Impl::take_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns) {
+  merge_record(run, task, record, offset_ns, options, stores.sinks);
+  if (!record.last() || task.phase == Task::Phase::ended) return;
+  if (record.state() == "error") {
+    task.failed_reason = model::is_reason(record.reason()) ? record.reason() : model::reason::kInternal;
+    task.failed_detail = record.detail().empty() ? record.reason() : record.detail();
+  }
+  task.cancelled = record.state() == "cancelled";
+  end_task(run, task);
+}
+
+size_t Runs::Impl::recover() {
+  if (stores.journal == nullptr) return 0;
+  size_t taken = 0;
+  for (const store::Journal::OpenRun& from : stores.journal->recover()) {
+    if (take_up(from)) {
+      ++taken;
+    } else {
+      stores.journal->end(from.id);
+    }
+  }
+  settle();
+  return taken;
+}
+
+bool Runs::Impl::take_up(const store::Journal::OpenRun& from) {
+  // It had ended; only its journal was still there.
+  if (stores.finished != nullptr && stores.finished->list().count(from.id) != 0) return false;
+  v1::JournalEntry entry;
+  if (from.entries.empty() || !entry.ParseFromString(from.entries.front()) || !entry.has_opened()) {
+    log(LogLevel::error, "run", "the journal of run " + from.id + " has no beginning; the run is lost");
+    return false;
+  }
+  auto made = decode_opened(entry.opened());
+  if (!made) {
+    log(LogLevel::error, "run", "run " + from.id + " cannot be taken up: " + made.error().detail);
+    return false;
+  }
+  Run& run = *(open[from.id] = std::move(*made));
+  if (stores.sinks != nullptr) stores.sinks->open_run(run.id);
+  for (const TestRun& test : run.tests) run.step = std::min(run.step, test.plan->step);
+  run.hold_until_ns = clock.now_ns() + options.prepare_ns;
+  for (size_t i = 1; i < from.entries.size(); ++i) {
+    if (!entry.ParseFromString(from.entries[i]) || !replay(run, entry)) {
+      log(LogLevel::warn, "run", "run " + run.id + ": entry " + std::to_string(i) + " of its journal makes no sense, passed over");
+    }
+  }
+  for (TestRun& test : run.tests) {
+    for (Unit& unit : test.units) {
+      if (unit.phase == Unit::Phase::running) check(run, unit);
+    }
+  }
+  if (run.cancelled) {
+    for (TestRun& test : run.tests) {
+      for (Unit& unit : test.units) cancel_unit(run, unit);
+    }
+  }
+  touch(run);
+  log(LogLevel::info, "run", "run " + run.id + " of suite " + run.request.suite + " taken up again");
+  return true;
+}
+
+void Runs::Impl::replay_started(Run& run, const v1::JournalStarted& started) {
+  TestRun& test = run.tests[started.test()];
+  Unit& unit = test.units[started.unit()];
+  for (const v1::JournalTask& written : started.tasks()) {
+    std::vector<uint32_t> edges;
+    for (const uint32_t e : written.edges()) {
+      if (e < test.plan->edges.size()) edges.push_back(e);
+    }
+    Task& task = add_task(run, unit, written.agent(), written.role() == v1::SOURCE, std::move(edges));
+    tasks.erase(task.id);
+    task.id = written.id();
+    tasks[task.id] = {&run, &task};
+    task.phase = Task::Phase::running;
+    task.clock_error_ns = written.clock_error_ns();
+  }
+  for (const v1::JournalFailure& failure : started.failures()) {
+    if (failure.slot() >= test.slots.size() || failure.state() > static_cast<uint32_t>(model::EdgeState::cancelled)) continue;
+    decide(test, test.slots[failure.slot()], static_cast<model::EdgeState>(failure.state()), failure.reason().c_str(),
+           failure.detail());
+  }
+  for (const v1::Endpoint& endpoint : started.endpoints()) {
+    if (endpoint.edge() < test.slots.size()) test.slots[endpoint.edge()].address = endpoint.address();
+  }
+  unit.started_wall_ns = started.at_wall_ns();
+  if (unit.started_wall_ns == 0) {
+    unit.phase = Unit::Phase::done;
+    return;
+  }
+  unit.phase = Unit::Phase::running;
+  // The deadline goes on by the wall clock; at least agents get the time to come back and deliver.
+  const int64_t passed = clock.wall_now_ns() - unit.started_wall_ns;
+  const int64_t left = std::max(running_ns(run, unit) - passed, int64_t{0}) + options.grace_ns;
+  unit.deadline_ns = clock.now_ns() + left;
+  unit.holds_turn = false;
+  take_turn(run, unit);
+}
+
+// False where the entry does not fit the run.
+bool Runs::Impl::replay(Run& run, const v1::JournalEntry& entry) {
+  const auto task_of = [&](const std::string& id) -> Task* {
+    const auto found = tasks.find(id);
+    return found != tasks.end() && found->second.run == &run ? found->second.task : nullptr;
+  };
+  switch (entry.m_case()) {
+    case v1::JournalEntry::kStarted: {
+      const v1::JournalStarted& started = entry.started();
+      if (started.test() >= run.tests.size() || started.unit() >= run.tests[started.test()].units.size()) return false;
+      if (run.tests[started.test()].units[started.unit()].phase != Unit::Phase::waiting) return false;
+      replay_started(run, started);
+      return true;
+    }
+    case v1::JournalEntry::kAccepted: {
+      const v1::Record& record = entry.accepted().record();
+      Task* task = task_of(record.task());
+      if (task == nullptr || record.seq() <= task->seq) return false;
+      task->missing += record.seq() - task->seq - 1;
+      task->seq = task->durable = record.seq();
+      take_record(run, *task, record, entry.accepted().offset_ns());
+      return true;
+    }
+    case v1::JournalEntry::kFailed: {
+      Task* task = task_of(entry.failed().failed().task());
+      if (task == nullptr || task->phase == Task::Phase::ended) return false;
+      task_failed(run, *task, entry.failed().failed());
+      return true;
+    }
+    case v1::JournalEntry::kCancelled: run.cancelled = true; return true;
+    default: return false;
+  }
+}
+
+}  // namespace todd::run

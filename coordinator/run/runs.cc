@@ -1,0 +1,242 @@
+#include "coordinator/run/runs.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "coordinator/run/assemble.h"
+#include "coordinator/run/impl.h"
+#include "todd/v1/journal.pb.h"
+#include "todd/v1/task.pb.h"
+
+namespace todd::run {
+
+Runs::Runs(io::Loop& loop, Transport& transport, const Clock& clock, RunsOptions options, Stores stores)
+    : impl_(std::make_unique<Impl>(loop, transport, clock, options, stores)) {}
+
+Runs::~Runs() {
+  if (impl_->stores.sinks != nullptr) impl_->stores.sinks->on_settled(nullptr);
+}
+
+size_t Runs::recover() { return impl_->recover(); }
+
+Result<std::string> Runs::create(Request request) {
+  Impl& impl = *impl_;
+  if (impl.open.size() >= impl.options.max_open) {
+    return fail(Errc::exhausted, std::to_string(impl.open.size()) + " runs are under way; wait for one or cancel one");
+  }
+  const std::string id = impl.uuids.next(impl.clock.wall_now_ns());
+  auto made = make_run(id, std::move(request), impl.clock.wall_now_ns());
+  if (!made) return tl::unexpected(made.error());
+  Run& run = **made;
+  run.step = SIZE_MAX;
+  for (const TestRun& test : run.tests) run.step = std::min(run.step, test.plan->step);
+  if (impl.stores.journal != nullptr) {
+    v1::JournalEntry entry;
+    *entry.mutable_opened() = encode_opened(run);
+    if (Status begun = impl.stores.journal->begin(id, entry.SerializeAsString()); !begun) return tl::unexpected(begun.error());
+  }
+  impl.open[id] = std::move(*made);
+  if (impl.stores.sinks != nullptr) impl.stores.sinks->open_run(id);
+  std::vector<TestProgress> tests;
+  for (const TestRun& test : run.tests) tests.push_back(progress_of(test));
+  impl.emit(Event::Kind::run_started, run, std::move(tests));
+  impl.touch(run);
+  impl.settle();
+  return id;
+}
+
+Status Runs::cancel(const std::string& id) {
+  const auto found = impl_->open.find(id);
+  if (found == impl_->open.end()) {
+    for (const RunSummary& summary : list()) {
+      if (summary.id == id) return fail(Errc::exists, "run " + id + " has ended");
+    }
+    return fail(Errc::not_found, "no run " + id);
+  }
+  Run& run = *found->second;
+  if (std::exchange(run.cancelled, true)) return {};
+  v1::JournalEntry entry;
+  entry.set_cancelled(true);
+  impl_->write_down(run, entry);
+  for (TestRun& test : run.tests) {
+    for (Unit& unit : test.units) impl_->cancel_unit(run, unit);
+  }
+  impl_->touch(run);
+  impl_->settle();
+  return {};
+}
+
+std::vector<RunSummary> Runs::list() const {
+  std::vector<RunSummary> all;
+  for (const auto& [id, run] : impl_->open) {
+    all.push_back({id, run->request.suite, model::RunState::running, model::Verdict::none, run->started_wall_ns, 0, run->waiting});
+  }
+  const auto add = [&](const store::FinishedRuns& from) {
+    for (const auto& [id, run] : from.list()) {
+      all.push_back({id, run.suite, run.state, run.verdict, run.started_at_ns, run.finished_at_ns, ""});
+    }
+  };
+  add(impl_->memory);
+  if (impl_->stores.finished != nullptr) add(*impl_->stores.finished);
+  std::sort(all.begin(), all.end(), [](const RunSummary& a, const RunSummary& b) { return a.id > b.id; });
+  return all;
+}
+
+Result<std::string> Runs::resolve(const std::string& text) const {
+  const std::vector<RunSummary> all = list();
+  if (text == "last") {
+    if (all.empty()) return fail(Errc::not_found, "there is no run yet");
+    return all.front().id;
+  }
+  if (const size_t tilde = text.rfind('~'); tilde != std::string::npos) {
+    const std::string suite = text.substr(0, tilde), number = text.substr(tilde + 1);
+    if (number.empty() || number.size() > 6 || number.find_first_not_of("0123456789") != std::string::npos || std::stoul(number) == 0) {
+      return fail(Errc::invalid, "\"" + text + "\": after ~ comes a number from 1, as in branch-health~1");
+    }
+    size_t left = std::stoul(number);
+    for (const RunSummary& run : all) {
+      if (run.suite == suite && run.state != model::RunState::running && --left == 0) return run.id;
+    }
+    return fail(Errc::not_found, "suite \"" + suite + "\" has no " + number + " finished runs");
+  }
+  std::vector<std::string> fits;
+  for (const RunSummary& run : all) {
+    if (run.id == text) return run.id;
+    if (text.size() >= 4 && run.id.rfind(text, 0) == 0) fits.push_back(run.id);
+  }
+  if (fits.size() == 1) return fits.front();
+  if (fits.empty()) return fail(Errc::not_found, "no run \"" + text + "\"; todd runs lists them");
+  std::string candidates;
+  for (size_t i = 0; i < fits.size() && i < 5; ++i) candidates += (i > 0 ? ", " : "") + fits[i];
+  return fail(Errc::invalid, "\"" + text + "\" fits " + std::to_string(fits.size()) + " runs: " + candidates +
+                                 (fits.size() > 5 ? ", ..." : ""));
+}
+
+Result<model::Report> Runs::report(const std::string& id, ReportWanted wanted) const {
+  Result<model::Report> report = fail(Errc::not_found, "no run " + id);
+  const sink::SinkSet* sinks = impl_->stores.sinks;
+  if (const auto found = impl_->open.find(id); found != impl_->open.end()) {
+    report = assemble_run(*found->second);
+  } else if (impl_->memory.list().count(id) != 0) {
+    report = impl_->memory.get(id);
+  } else if (impl_->stores.finished != nullptr) {
+    report = impl_->stores.finished->get(id);
+  }
+  if (!report) return report;
+  if (sinks != nullptr) {
+    if (auto now = sinks->delivery(id); !now.empty()) report->delivery = std::move(now);
+  }
+  for (model::TestReport& test : report->tests) {
+    for (model::EdgeReport& edge : test.edges) {
+      if (!wanted.periods) edge.periods.clear();
+      if (!wanted.samples) edge.samples.clear();
+    }
+  }
+  return report;
+}
+
+io::HandlePtr Runs::subscribe(std::function<void(const Event&)> listener) {
+  auto handle = std::make_unique<Impl::Listener>(*impl_);
+  handle->call = std::move(listener);
+  impl_->listeners.push_back(handle.get());
+  return handle;
+}
+
+void Runs::on_ready(const std::string& agent, const v1::Ready& ready) {
+  const auto found = impl_->tasks.find(ready.task());
+  if (found == impl_->tasks.end()) return impl_->transport.stop(agent, ready.task(), true);
+  auto [run, task] = found->second;
+  if (task->agent != agent || task->phase != Task::Phase::preparing) return;
+  task->phase = Task::Phase::ready;
+  task->port = static_cast<uint16_t>(ready.port());
+  TestRun& test = run->tests[task->test];
+  for (const v1::Endpoint& endpoint : ready.endpoints()) {
+    if (!task->source || endpoint.edge() >= task->slots.size()) continue;
+    Slot& slot = test.slots[task->slots[endpoint.edge()]];
+    if (!endpoint.address().empty()) slot.address = endpoint.address();
+    if (endpoint.error().empty()) continue;
+    impl_->decide(test, slot, model::EdgeState::error, model::reason::kNameResolution, endpoint.error());
+  }
+  impl_->check(*run, impl_->unit_of(*run, *task));
+  impl_->settle();
+}
+
+void Runs::on_failed(const std::string& agent, const v1::Failed& failed) {
+  const auto found = impl_->tasks.find(failed.task());
+  if (found == impl_->tasks.end()) return;
+  auto [run, task] = found->second;
+  if (task->agent != agent || task->phase == Task::Phase::ended) return;
+  const auto take = [this, failed] {
+    const auto still = impl_->tasks.find(failed.task());
+    if (still == impl_->tasks.end() || still->second.task->phase == Task::Phase::ended) return;
+    auto [its_run, its_task] = still->second;
+    impl_->task_failed(*its_run, *its_task, failed);
+    impl_->progress(*its_run);
+    impl_->check(*its_run, impl_->unit_of(*its_run, *its_task));
+    impl_->settle();
+  };
+  if (task->phase != Task::Phase::running) return take();
+  v1::JournalEntry entry;
+  entry.mutable_failed()->set_agent(agent);
+  *entry.mutable_failed()->mutable_failed() = failed;
+  // Behind the records that came before it.
+  impl_->write_down(*run, entry, [take](bool) { take(); });
+}
+
+void Runs::on_record(const std::string& agent, const v1::Record& record) {
+  const auto found = impl_->tasks.find(record.task());
+  if (found == impl_->tasks.end()) return impl_->transport.ack(agent, record.task(), record.seq());
+  auto [run, task] = found->second;
+  if (task->agent != agent) return;
+  if (record.seq() <= task->seq) {
+    if (task->durable > 0) impl_->transport.ack(agent, task->id, task->durable);
+    return;
+  }
+  task->missing += record.seq() - task->seq - 1;
+  task->seq = record.seq();
+  const int64_t offset_ns = impl_->transport.clock(agent).offset_ns;
+  v1::JournalEntry entry;
+  entry.mutable_accepted()->set_agent(agent);
+  entry.mutable_accepted()->set_offset_ns(offset_ns);
+  *entry.mutable_accepted()->mutable_record() = record;
+  // Points go to the sinks in the order of the journal: what is spooled is always a beginning of what a restart replays.
+  impl_->write_down(*run, entry, [this, agent, record, offset_ns](bool durable) {
+    if (durable) impl_->transport.ack(agent, record.task(), record.seq());
+    const auto still = impl_->tasks.find(record.task());
+    if (still == impl_->tasks.end()) return;
+    auto [its_run, its_task] = still->second;
+    if (durable) its_task->durable = record.seq();
+    impl_->take_record(*its_run, *its_task, record, offset_ns);
+    impl_->progress(*its_run);
+    impl_->check(*its_run, impl_->unit_of(*its_run, *its_task));
+    impl_->settle();
+  });
+}
+
+void Runs::on_connected(const std::string& agent) {
+  for (const auto& [id, known] : impl_->tasks) {
+    const Task& task = *known.task;
+    if (task.agent != agent || task.phase == Task::Phase::ended) continue;
+    if (task.phase == Task::Phase::preparing) {
+      v1::Task message;
+      if (message.ParseFromString(task.prepare)) impl_->transport.prepare(agent, message);
+    } else if (task.phase == Task::Phase::running) {
+      const Unit& unit = known.run->tests[task.test].units[task.unit];
+      impl_->transport.start(agent, id, unit.started_wall_ns);
+      if (task.stopping) impl_->transport.stop(agent, id, task.cancelled);
+    }
+  }
+  for (const auto& [id, run] : impl_->open) {
+    if (run->hold_until_ns != 0) impl_->touch(*run);
+  }
+  impl_->settle();
+}
+
+// Nothing ends here: the agent may return and deliver until the deadline of what it does.
+void Runs::on_lost(const std::string&) {}
+
+bool Runs::knows_task(const std::string& task) const { return impl_->tasks.count(task) != 0; }
+
+void Runs::expire() { impl_->expire(); }
+
+}  // namespace todd::run

@@ -1,0 +1,118 @@
+#include "coordinator/run/state.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "engine/schedule/targets.h"
+
+namespace todd::run {
+namespace {
+constexpr uint64_t kMostSlots = 2'000'000;  // of a run; about 300 bytes each
+
+// One unit, or one per edge where a test limits how many run at a time.
+void lay_out_units(TestRun& test, uint32_t index) {
+  const auto edges = static_cast<uint32_t>(test.plan->edges.size());
+  if (test.plan->at_once == 0) {
+    Unit unit;
+    unit.test = index;
+    for (uint32_t e = 0; e < edges; ++e) unit.edges.push_back(e);
+    test.units.push_back(std::move(unit));
+    return;
+  }
+  for (uint32_t e = 0; e < edges; ++e) {
+    Unit unit;
+    unit.test = index;
+    unit.index = e;
+    unit.edges = {e};
+    test.units.push_back(std::move(unit));
+  }
+}
+}  // namespace
+
+void Cells::merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from) {
+  auto at = std::lower_bound(cells_.begin(), cells_.end(), metric, [](const Cell& c, uint32_t m) { return c.metric < m; });
+  if (at == cells_.end() || at->metric != metric) at = cells_.insert(at, Cell{metric, 0, nullptr});
+  if (from.kind == stats::Kind::counter) {
+    at->counter += from.counter;
+    return;
+  }
+  if (!at->rest) at->rest = std::make_unique<stats::Value>();
+  stats::merge(*at->rest, from, testlet.metrics[metric].merge);
+}
+
+uint64_t Cells::counter(uint32_t metric) const {
+  for (const Cell& cell : cells_) {
+    if (cell.metric == metric) return cell.counter;
+  }
+  return 0;
+}
+
+std::map<std::string, stats::Value> Cells::values(const manifest::Testlet& testlet) const {
+  std::map<std::string, stats::Value> out;
+  for (const Cell& cell : cells_) {
+    stats::Value& value = out[testlet.metrics[cell.metric].name];
+    if (cell.rest) {
+      value = *cell.rest;
+    } else {
+      value.counter = cell.counter;
+    }
+  }
+  return out;
+}
+
+Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t started_wall_ns) {
+  auto run = std::make_unique<Run>();
+  run->id = std::move(id);
+  run->request = std::move(request);
+  run->started_wall_ns = started_wall_ns;
+  uint64_t all = 0;
+  for (const model::TestPlan& plan : run->request.plans) {
+    TestRun test;
+    test.plan = &plan;
+    for (uint32_t e = 0; e < plan.edges.size(); ++e) {
+      const auto targets = schedule::count(plan.edges[e].target);
+      if (!targets) return tl::unexpected(targets.error());
+      all += *targets;
+      if (all > kMostSlots) {
+        return fail(Errc::exhausted, "a run may have " + std::to_string(kMostSlots) + " targets over all tests; split the suite");
+      }
+      test.first_slot.push_back(static_cast<uint32_t>(test.slots.size()));
+      for (uint64_t i = 0; i < *targets; ++i) {
+        Slot slot;
+        slot.edge = e;
+        slot.offset = static_cast<uint32_t>(i);
+        slot.address = *targets > 1 ? schedule::host_at(plan.edges[e].target, i) : plan.edges[e].address;
+        test.slots.push_back(std::move(slot));
+      }
+    }
+    test.first_slot.push_back(static_cast<uint32_t>(test.slots.size()));
+    lay_out_units(test, static_cast<uint32_t>(run->tests.size()));
+    for (const std::string& warning : plan.warnings) run->warnings.push_back(plan.label + ": " + warning);
+    run->tests.push_back(std::move(test));
+  }
+  if (all == 0) return fail(Errc::invalid, "nothing to run: no test of the suite has an edge");
+  return run;
+}
+
+int64_t planned_ns(const model::TestPlan& plan, uint64_t targets_per_task) {
+  constexpr double kHour = 3600e9;
+  const manifest::HostParams& host = plan.host;
+  double planned = INFINITY;
+  if (host.duration_ns > 0) planned = static_cast<double>(host.duration_ns);
+  if (host.count > 0) {
+    const auto count = static_cast<double>(host.count);
+    if (host.interval_ns > 0) {
+      planned = std::min(planned, count * static_cast<double>(host.interval_ns));
+    } else if (host.rate > 0 && std::isfinite(host.rate)) {
+      planned = std::min(planned, count * static_cast<double>(targets_per_task) / host.rate * 1e9);
+    }
+  }
+  return static_cast<int64_t>(std::isfinite(planned) ? std::min(planned, 366 * 24 * kHour) : kHour);
+}
+
+std::string short_id(const std::string& id) {
+  // Of a UUIDv7 this is the time in milliseconds: unique, and the prefix that resolve() takes.
+  return id.substr(0, 13);
+}
+
+}  // namespace todd::run

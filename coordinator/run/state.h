@@ -1,0 +1,151 @@
+#pragma once
+// What Runs knows of its open runs. Internal to this folder.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "coordinator/model/plan.h"
+#include "coordinator/model/report.h"
+#include "coordinator/run/request.h"
+#include "engine/stats/metric.h"
+
+namespace todd::run {
+
+// The values of one edge or total, by metric. A run may have a million edges, most of which hold counters only.
+class Cells {
+ public:
+  struct Cell {
+    uint32_t metric = 0;
+    uint64_t counter = 0;
+    std::unique_ptr<stats::Value> rest;  // of other kinds
+  };
+  void merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from);
+  uint64_t counter(uint32_t metric) const;
+  bool empty() const { return cells_.empty(); }
+  // By name, as the model takes them.
+  std::map<std::string, stats::Value> values(const manifest::Testlet& testlet) const;
+
+ private:
+  std::vector<Cell> cells_;  // sorted by metric
+};
+
+// What few edges of a large test have.
+struct SlotDetails {
+  std::string reason, detail;
+  std::vector<model::Example> examples;
+  std::vector<model::PeriodReport> periods;
+  std::vector<model::SampleReport> samples;
+};
+
+// One source, one target address: an edge of the report. A range in the plan is many of them.
+struct Slot {
+  static constexpr uint32_t kNoTask = UINT32_MAX;
+  uint32_t edge = 0;     // of the plan
+  uint32_t offset = 0;   // within the edge's range
+  uint32_t source_task = kNoTask;
+  bool has_record = false;
+  std::optional<model::EdgeState> state;  // none: not decided yet
+  int64_t last_point_ns = 0;
+  std::string address;
+  Cells cells;
+  std::unique_ptr<SlotDetails> more;
+
+  SlotDetails& details() {
+    if (!more) more = std::make_unique<SlotDetails>();
+    return *more;
+  }
+};
+
+// One task on one agent.
+struct Task {
+  enum class Phase { preparing, ready, running, ended };
+  std::string id;
+  std::string agent;
+  bool source = false;
+  uint32_t test = 0;
+  uint32_t unit = 0;
+  std::vector<uint32_t> edges;  // of the plan
+  std::vector<uint32_t> slots;  // a record's row r is of slot slots[r]
+  Phase phase = Phase::preparing;
+  uint16_t port = 0;
+  std::string failed_reason, failed_detail;  // could not be prepared, or broke
+  bool cut_short = false;                    // its worker died
+  bool timed_out = false;                    // ended by our deadline
+  bool cancelled = false;                    // ended by a cancel
+  bool stopping = false;                     // told to stop
+  std::string prepare;  // the serialized v1::Task, for an agent that was away; empty once it runs
+  int64_t clock_error_ns = 0;
+
+  uint64_t seq = 0;      // highest seen
+  uint64_t durable = 0;  // highest written down
+  uint64_t missing = 0;
+  uint64_t sent = 0;    // probes, of a source
+  int64_t from_ns = 0;  // on our clock: what the records cover
+  int64_t to_ns = 0;
+  model::Quality quality;
+  stats::Histogram lateness;
+};
+
+// Who answers an edge of a source task, and as whom the responder knows it.
+struct Answerer {
+  uint16_t port = 0;  // 0: none, the target's own
+  uint64_t token = 0;
+};
+
+// Edges that run together: all of a test, or one of a test that may not run them side by side.
+struct Unit {
+  enum class Phase { waiting, responders, sources, running, draining, cancelling, done };
+  uint32_t test = 0;
+  uint32_t index = 0;
+  std::vector<uint32_t> edges;
+  std::vector<uint32_t> tasks;  // of the run
+  std::map<uint32_t, Answerer> answerers;     // by edge
+  Phase phase = Phase::waiting;
+  int64_t deadline_ns = 0;  // of the phase, on the monotonic clock
+  int64_t started_wall_ns = 0;
+  bool holds_turn = false;
+};
+
+struct TestRun {
+  const model::TestPlan* plan = nullptr;
+  std::vector<uint32_t> first_slot;  // by edge; one more at the end
+  std::vector<Slot> slots;
+  std::vector<Unit> units;
+  Cells total;
+  uint64_t done = 0;  // slots: those without a source, and those whose source has ended
+  std::map<std::string, uint32_t> turns;  // edges running, by agent: for at_once of tests that are not heavy
+  std::optional<model::TestReport> report;  // once it has ended
+};
+
+struct Run {
+  std::string id;
+  Request request;
+  int64_t started_wall_ns = 0;
+  bool cancelled = false;
+  size_t step = 0;
+  int64_t hold_until_ns = 0;  // after a restart: agents get so long to return before anything new begins
+  std::vector<TestRun> tests;
+  std::vector<std::unique_ptr<Task>> tasks;
+  std::map<std::string, std::string> agent_reasons;  // why an agent took no part or stopped
+  std::map<std::string, std::string> agent_engines;
+  size_t periods = 0, samples = 0;
+  std::vector<std::string> warnings;
+  std::string waiting;
+  int64_t progress_due_ns = 0;   // 0: nothing to tell
+  int64_t progress_last_ns = 0;
+};
+
+// A run with its slots laid out, nothing begun. Errors: invalid, exhausted (ranges too large).
+Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t started_wall_ns);
+
+// How long the sources of a unit of so many targets per task take, by the plan; at most an hour where it does not say.
+int64_t planned_ns(const model::TestPlan& plan, uint64_t targets_per_task);
+
+// What messages call a run.
+std::string short_id(const std::string& id);
+
+}  // namespace todd::run

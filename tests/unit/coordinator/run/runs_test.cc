@@ -1,0 +1,430 @@
+#include "coordinator/run/runs.h"
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "coordinator/run/uuid.h"
+#include "coordinator/sink/sink_set.h"
+#include "coordinator/store/finished_runs.h"
+#include "coordinator/store/journal.h"
+#include "harness.h"
+
+namespace todd::run {
+namespace {
+using model::EdgeState;
+using model::RunState;
+using model::Verdict;
+
+class RunsTest : public ::testing::Test {
+ protected:
+  void SetUp() override { reset(); }
+  void reset(Stores stores = {}) {
+    runs.reset();
+    runs = std::make_unique<Runs>(loop, script, clock, RunsOptions{}, stores);
+  }
+  void pass(int64_t ns) {
+    clock.now += ns;
+    runs->expire();
+  }
+  // The test's only source and responder answer until the source runs.
+  v1::Task bring_up(const std::string& source, const std::string& target) {
+    if (!target.empty()) runs->on_ready(target, ready_of(script.last(target, v1::RESPONDER), 7501));
+    const v1::Task task = script.last(source, v1::SOURCE);
+    runs->on_ready(source, ready_of(task));
+    return task;
+  }
+  model::Report report(const std::string& id) {
+    auto result = runs->report(id, {true, true});
+    EXPECT_TRUE(result) << (result ? "" : result.error().detail);
+    return result ? *result : model::Report{};
+  }
+
+  io::Loop loop;
+  HandClock clock;
+  Script script;
+  manifest::Testlet echo = probe_testlet(true);
+  std::unique_ptr<Runs> runs;
+};
+
+TEST_F(RunsTest, PreparesStartsMergesAndJudges) {
+  script.quality.worst_rtt_ns = 40'000'000;
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss <= 10%", "p50(rtt) < 5ms"})})).value();
+  const v1::Task responder = script.last("b", v1::RESPONDER);
+  ASSERT_EQ(responder.peers_size(), 1);
+  EXPECT_EQ(responder.listen_first(), 7500u);
+  EXPECT_EQ(script.count(v1::SOURCE), 0u);  // not before the responder listens
+  runs->on_ready("b", ready_of(responder, 7533));
+  const v1::Task source = script.last("a", v1::SOURCE);
+  ASSERT_EQ(source.targets_size(), 1);
+  EXPECT_EQ(source.targets(0).port(), 7533u);
+  EXPECT_EQ(source.targets(0).host(), "192.0.2.7");
+  EXPECT_NE(source.targets(0).peer_token(), 0u);
+  EXPECT_EQ(source.targets(0).peer_token(), responder.peers(0).token());
+  EXPECT_TRUE(script.started.empty());
+  runs->on_ready("a", ready_of(source));
+  ASSERT_EQ(script.started.size(), 2u);
+  EXPECT_EQ(script.started[0].second, clock.wall_now_ns() + 120'000'000);  // 3x the worst RTT
+  EXPECT_EQ(script.started[0].second, script.started[1].second);
+
+  runs->on_record("a", record_of(echo, source, 1, false, 6, 6));
+  EXPECT_EQ(report(id).state, RunState::running);
+  runs->on_record("a", record_of(echo, source, 2, true, 4, 3));
+  EXPECT_EQ(script.acked[source.id()], 2u);
+  ASSERT_EQ(script.stopped.size(), 1u);  // now the responder may go
+  EXPECT_EQ(script.stopped[0], "b " + responder.id());
+  v1::Record end = record_of(echo, responder, 1, true, 0, 0, 0);
+  runs->on_record("b", end);
+
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::completed) << done.reason;
+  EXPECT_EQ(done.verdict, Verdict::pass);
+  const model::EdgeReport& edge = done.tests.at(0).edges.at(0);
+  EXPECT_EQ(edge.state, EdgeState::complete);
+  EXPECT_EQ(edge.metrics.at("sent").value, 10);
+  EXPECT_NEAR(edge.metrics.at("loss").value, 0.1, 1e-9);
+  EXPECT_NEAR(edge.metrics.at("rtt").p50, 0.002, 0.0001);
+  EXPECT_EQ(edge.periods.size(), 2u);
+  EXPECT_FALSE(runs->knows_task(source.id()));
+}
+
+TEST_F(RunsTest, RepeatedRecordsCountOnce) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  runs->on_record("x", record_of(echo, source, 2, false, 5, 5));  // not its agent
+  runs->on_record("a", record_of(echo, source, 2, true, 5, 5));
+  runs->on_record("a", record_of(echo, source, 2, true, 5, 5));   // after the end: acknowledged all the same
+  EXPECT_EQ(report(id).tests[0].edges[0].metrics.at("sent").value, 10);
+  EXPECT_EQ(script.acked[source.id()], 2u);
+}
+
+TEST_F(RunsTest, MissingRecordsMakeAnEdgePartialAndItsVerdictUnknown) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"})})).value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", record_of(echo, source, 3, true, 5, 5));
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::partial);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::partial);
+  EXPECT_EQ(done.tests[0].edges[0].quality.grade, model::Grade::suspect);
+  EXPECT_EQ(done.verdict, Verdict::unknown);
+}
+
+TEST_F(RunsTest, FailedResponderIsAnErrorOfItsEdgesOnly) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}, {"a", "c"}}, {"loss < 100%"})})).value();
+  runs->on_failed("b", failed_of(script.last("b", v1::RESPONDER), "local_resource", "no free port"));
+  runs->on_ready("c", ready_of(script.last("c", v1::RESPONDER), 7500));
+  const v1::Task source = script.last("a", v1::SOURCE);
+  ASSERT_EQ(source.targets_size(), 1);
+  runs->on_ready("a", ready_of(source));
+  runs->on_record("a", record_of(echo, source, 1, true, 5, 5));
+  runs->on_record("c", record_of(echo, script.last("c", v1::RESPONDER), 1, true, 0, 0, 0));
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::partial);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::error);
+  EXPECT_EQ(done.tests[0].edges[0].reason, "responder_failed");
+  EXPECT_NE(done.tests[0].edges[0].detail.find("no free port"), std::string::npos);
+  EXPECT_EQ(done.tests[0].edges[1].state, EdgeState::complete);
+  EXPECT_EQ(done.verdict, Verdict::unknown);
+}
+
+TEST_F(RunsTest, ResponderDyingMidRunIsResponderLost) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}})})).value();
+  const v1::Task source = bring_up("a", "b");
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  runs->on_failed("b", failed_of(script.last("b", v1::RESPONDER), "testlet_crashed", "SIGSEGV"));
+  runs->on_record("a", record_of(echo, source, 2, true, 5, 0));
+  const model::EdgeReport edge = report(id).tests[0].edges[0];
+  EXPECT_EQ(edge.state, EdgeState::error);
+  EXPECT_EQ(edge.reason, "responder_lost");
+  EXPECT_EQ(edge.metrics.at("sent").value, 10);
+}
+
+TEST_F(RunsTest, FailedSourceKeepsWhatItMeasured) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  runs->on_failed("a", failed_of(source, "made up word"));
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::failed);
+  EXPECT_EQ(done.tests[0].edges[0].reason, "internal");  // the set is closed
+  EXPECT_EQ(done.tests[0].edges[0].metrics.at("sent").value, 5);
+}
+
+TEST_F(RunsTest, AgentLostMidRunMayReturnAndDeliver) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const v1::Task source = bring_up("a", "");
+  script.away.insert("a");
+  runs->on_lost("a");
+  pass(1'500'000'000);
+  EXPECT_EQ(report(id).state, RunState::running);
+  script.away.clear();
+  const size_t starts = script.started.size();
+  runs->on_connected("a");
+  EXPECT_EQ(script.started.size(), starts + 1);  // the last command again
+  runs->on_record("a", record_of(echo, source, 1, true, 10, 10));
+  EXPECT_EQ(report(id).state, RunState::completed);
+}
+
+TEST_F(RunsTest, DeadAgentsNeverPass) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}, {"d", "r1", false}}, {"loss < 100%"})})).value();
+  bring_up("d", "");
+  const v1::Task source = bring_up("a", "");
+  script.away.insert("d");
+  runs->on_lost("d");
+  runs->on_record("a", record_of(echo, source, 1, true, 10, 10));
+  for (int s = 0; s < 20 && report(id).state == RunState::running; ++s) pass(1'000'000'000);
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::partial);
+  EXPECT_EQ(done.tests[0].edges[1].state, EdgeState::no_data);
+  EXPECT_EQ(done.tests[0].edges[1].reason, "agent_lost");
+  EXPECT_EQ(done.verdict, Verdict::unknown);
+}
+
+TEST_F(RunsTest, AnAgentThatIsAwayAtTheStartDelaysNobody) {
+  script.away.insert("b");
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"b", "r1", false}}, {"loss < 100%"})})).value();
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::failed);
+  EXPECT_EQ(done.tests[0].edges[0].reason, "agent_offline");
+  EXPECT_EQ(done.verdict, Verdict::unknown);
+}
+
+TEST_F(RunsTest, SilenceWhilePreparingEndsAtTheDeadline) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  pass(9'000'000'000);
+  EXPECT_EQ(report(id).state, RunState::running);
+  pass(2'000'000'000);
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::failed);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::error);
+  EXPECT_EQ(done.tests[0].edges[0].reason, "deadline");
+}
+
+TEST_F(RunsTest, TestsOfAStepRunTogetherAndStepsInOrder) {
+  const std::string id = runs->create(request_of({plan_of(echo, "one", 0, {{"a", "r1", false}}), plan_of(echo, "two", 0, {{"a", "r2", false}}),
+                                                  plan_of(echo, "three", 1, {{"a", "r3", false}})}))
+                             .value();
+  ASSERT_EQ(script.prepared.size(), 2u);
+  const v1::Task one = script.prepared[0].task, two = script.prepared[1].task;
+  for (const v1::Task& task : {one, two}) runs->on_ready("a", ready_of(task));
+  runs->on_record("a", record_of(echo, one, 1, true, 1, 1));
+  EXPECT_EQ(script.prepared.size(), 2u);
+  runs->on_record("a", record_of(echo, two, 1, true, 1, 1));
+  ASSERT_EQ(script.prepared.size(), 3u);
+  EXPECT_EQ(script.prepared[2].task.targets(0).host(), "r3");
+  EXPECT_EQ(report(id).state, RunState::running);
+}
+
+TEST_F(RunsTest, HeavyEdgesTakeTurnsOverAllRuns) {
+  const manifest::Testlet heavy = probe_testlet(true, true);
+  std::vector<std::string> waiting;
+  const auto heard = runs->subscribe([&](const Event& event) {
+    if (event.kind == Event::Kind::run_waiting) waiting.push_back(event.waiting);
+  });
+  const std::string first = runs->create(request_of({plan_of(heavy, "bulk", 0, {{"a", "b"}, {"c", "b"}})})).value();
+  const std::string second = runs->create(request_of({plan_of(heavy, "bulk", 0, {{"b", "d"}, {"e", "f"}})})).value();
+  // a to b holds a and b: c to b and b to d wait; e to f does not touch them.
+  EXPECT_EQ(script.count(v1::RESPONDER), 2u);
+  loop.turn(10'000'000);
+  ASSERT_EQ(waiting.size(), 1u);
+  EXPECT_EQ(waiting[0], "waiting for run " + first.substr(0, 13) + " on b");
+  const v1::Task source = bring_up("a", "b");
+  const v1::Task responder = script.last("b", v1::RESPONDER);
+  runs->on_record("a", record_of(heavy, source, 1, true, 1, 1));
+  runs->on_record("b", record_of(heavy, responder, 1, true, 0, 0, 0));
+  // The older run goes first.
+  EXPECT_EQ(script.count(v1::RESPONDER), 3u);
+  EXPECT_EQ(script.last("b", v1::RESPONDER).peers(0).name(), "c");
+  const v1::Task next = bring_up("c", "b");
+  runs->on_record("c", record_of(heavy, next, 1, true, 1, 1));
+  runs->on_record("b", record_of(heavy, script.last("b", v1::RESPONDER), 1, true, 0, 0, 0));
+  EXPECT_EQ(report(first).state, RunState::completed);
+  EXPECT_EQ(script.last("d", v1::RESPONDER).peers(0).name(), "b");
+}
+
+TEST_F(RunsTest, CancelKeepsWhatCameAndEndsAfterTwoSeconds) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"}),
+                                                  plan_of(echo, "late", 1, {{"a", "r1", false}})}))
+                             .value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  ASSERT_TRUE(runs->cancel(id));
+  EXPECT_EQ(script.stopped.back(), "a " + source.id() + " cancel");
+  EXPECT_EQ(report(id).state, RunState::running);
+  pass(2'100'000'000);
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::cancelled);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::cancelled);
+  EXPECT_EQ(done.tests[0].edges[0].metrics.at("sent").value, 5);
+  EXPECT_EQ(done.tests[1].edges[0].state, EdgeState::cancelled);
+  EXPECT_EQ(runs->cancel(id).error().code, Errc::exists);
+  EXPECT_EQ(runs->cancel("nope").error().code, Errc::not_found);
+}
+
+TEST_F(RunsTest, CheckPreparesBothEndsAndStartsNothing) {
+  Request request = request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss < 1%"})});
+  request.check_only = true;
+  const std::string id = runs->create(std::move(request)).value();
+  bring_up("a", "b");
+  EXPECT_TRUE(script.started.empty());
+  EXPECT_EQ(script.stopped.size(), 2u);
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::completed);
+  EXPECT_EQ(done.verdict, Verdict::none);
+}
+
+TEST_F(RunsTest, ANetworkBecomesOneEdgePerAddress) {
+  model::TestPlan plan = plan_of(echo, "sweep", 0, {{"a", "192.0.2.0/30", false}}, {"loss < 100%"});
+  const std::string id = runs->create(request_of({plan})).value();
+  const v1::Task source = script.last("a", v1::SOURCE);
+  ASSERT_EQ(source.targets_size(), 1);  // it travels as one
+  runs->on_ready("a", ready_of(source));
+  v1::Record record = record_of(echo, source, 1, true, 4, 4, 2);
+  record.mutable_rows(1)->mutable_cells(2)->set_counter(0);  // received
+  record.mutable_rows(1)->mutable_cells(3)->set_counter(4);  // lost
+  runs->on_record("a", record);
+  const model::Report done = report(id);
+  ASSERT_EQ(done.tests[0].edges.size(), 2u);
+  EXPECT_EQ(done.tests[0].edges[0].address, "192.0.2.1");
+  EXPECT_EQ(done.tests[0].edges[1].target_name, "192.0.2.2");
+  EXPECT_EQ(done.tests[0].edges[0].verdict, Verdict::pass);
+  EXPECT_EQ(done.tests[0].edges[1].verdict, Verdict::fail);
+  EXPECT_EQ(done.verdict, Verdict::fail);
+  EXPECT_EQ(done.tests[0].total.at("sent").value, 8);
+}
+
+TEST_F(RunsTest, UnresolvedNamesAreErrorsOfTheirEdge) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "gone.example", false}})})).value();
+  const v1::Task source = script.last("a", v1::SOURCE);
+  v1::Ready ready = ready_of(source);
+  ready.add_endpoints()->set_error("gone.example: no such name");
+  runs->on_ready("a", ready);
+  v1::Record record = record_of(echo, source, 1, true, 0, 0, 0);
+  runs->on_record("a", record);
+  EXPECT_EQ(report(id).tests[0].edges[0].reason, "name_resolution");
+}
+
+TEST_F(RunsTest, EventsTellTheStory) {
+  std::vector<std::string> seen;
+  const auto heard = runs->subscribe([&](const Event& event) { seen.push_back(event_name(event.kind)); });
+  runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  pass(300'000'000);
+  runs->on_record("a", record_of(echo, source, 2, true, 5, 5));
+  loop.turn(10'000'000);
+  EXPECT_EQ(seen, (std::vector<std::string>{"run.started", "run.progress", "test.finished", "run.finished"}));
+}
+
+TEST_F(RunsTest, ResolvesIds) {
+  EXPECT_EQ(runs->resolve("last").error().code, Errc::not_found);
+  script.away.insert("a");
+  const std::string one = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  clock.now += 5'000'000'000'000;
+  const std::string two = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  EXPECT_EQ(runs->resolve("last").value(), two);
+  EXPECT_EQ(runs->resolve("health~1").value(), two);
+  EXPECT_EQ(runs->resolve("health~2").value(), one);
+  EXPECT_EQ(runs->resolve("health~3").error().code, Errc::not_found);
+  EXPECT_EQ(runs->resolve("health~0").error().code, Errc::invalid);
+  EXPECT_EQ(runs->resolve(one.substr(0, 13)).value(), one);
+  EXPECT_EQ(runs->resolve(one.substr(0, 4)).error().code, Errc::invalid);
+}
+
+TEST_F(RunsTest, NothingToRunIsRefused) { EXPECT_EQ(runs->create(request_of({})).error().code, Errc::invalid); }
+
+class RestartTest : public RunsTest {
+ protected:
+  void SetUp() override {
+    dir = ::testing::TempDir() + "todd_restart_" + UuidMaker().next(wall_ns());
+    open_stores();
+  }
+  void TearDown() override {
+    runs.reset();
+    std::filesystem::remove_all(dir);
+  }
+  void open_stores() {
+    runs.reset();
+    journal.reset();
+    finished.reset();
+    sinks.reset();
+    journal = std::move(*store::Journal::open(loop, dir + "/open"));
+    finished = std::make_unique<store::FinishedRuns>(std::move(*store::FinishedRuns::open(dir + "/runs")));
+    sink::SinkConfig config;
+    config.name = "file";
+    config.type = "jsonl";
+    config.path = dir + "/points.jsonl";
+    sinks = std::move(*sink::SinkSet::open(loop, {config}, dir + "/spool"));
+    reset({journal.get(), finished.get(), sinks.get()});
+  }
+  size_t lines() const {
+    FILE* file = fopen((dir + "/points.jsonl").c_str(), "r");
+    if (file == nullptr) return 0;
+    size_t n = 0;
+    for (int c = fgetc(file); c != EOF; c = fgetc(file)) n += c == '\n';
+    fclose(file);
+    return n;
+  }
+
+  std::string dir;
+  std::unique_ptr<store::Journal> journal;
+  std::unique_ptr<store::FinishedRuns> finished;
+  std::unique_ptr<sink::SinkSet> sinks;
+};
+
+TEST_F(RestartTest, AnOpenRunGoesOnAndCountsNothingTwice) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss < 100%"}),
+                                                  plan_of(echo, "after", 1, {{"a", "r1", false}})}))
+                             .value();
+  const v1::Task source = bring_up("a", "b");
+  const v1::Task responder = script.last("b", v1::RESPONDER);
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  EXPECT_EQ(script.acked.count(source.id()), 0u);  // not before it is durable
+  journal->commit();
+  EXPECT_EQ(script.acked[source.id()], 1u);
+  const size_t prepared = script.prepared.size();
+
+  open_stores();
+  script.away = {"a", "b"};
+  EXPECT_EQ(runs->recover(), 1u);
+  EXPECT_TRUE(runs->knows_task(source.id()));
+  script.away.clear();
+  runs->on_connected("a");
+  runs->on_connected("b");
+  EXPECT_EQ(script.prepared.size(), prepared);  // nothing begins again
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  runs->on_record("a", record_of(echo, source, 2, true, 5, 5));
+  runs->on_record("b", record_of(echo, responder, 1, true, 0, 0, 0));
+  journal->commit();
+  EXPECT_EQ(report(id).tests[0].edges[0].metrics.at("sent").value, 10);
+  EXPECT_EQ(report(id).tests[0].verdict, Verdict::pass);
+  const v1::Task after = bring_up("a", "");
+  EXPECT_EQ(after.targets(0).host(), "r1");
+  runs->on_record("a", record_of(echo, after, 1, true, 3, 3));
+  journal->commit();
+  EXPECT_EQ(report(id).state, RunState::completed);
+  for (int i = 0; i < 200 && report(id).delivery.at(0).state != "delivered"; ++i) loop.turn(20'000'000);
+  EXPECT_EQ(report(id).delivery.at(0).delivered, 3u);
+  EXPECT_EQ(lines(), 3u);
+
+  open_stores();
+  EXPECT_EQ(runs->recover(), 0u);
+  EXPECT_EQ(report(id).delivery.at(0).delivered, 3u);
+}
+
+TEST_F(RestartTest, TheDeadlineGoesOn) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  bring_up("a", "");
+  journal->commit();
+  clock.now += 3'600'000'000'000;
+  open_stores();
+  EXPECT_EQ(runs->recover(), 1u);
+  pass(5'100'000'000);  // the grace alone is left
+  EXPECT_EQ(report(id).state, RunState::failed);
+}
+
+}  // namespace
+}  // namespace todd::run

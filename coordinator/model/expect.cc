@@ -1,8 +1,9 @@
-#include <cmath>
+#include "coordinator/model/expect.h"
 
 #include <fmt/format.h>
 
-#include "coordinator/model/expect.h"
+#include <cmath>
+
 #include "engine/manifest/nearest.h"
 #include "engine/manifest/units.h"
 

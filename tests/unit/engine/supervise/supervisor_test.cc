@@ -107,6 +107,48 @@ class SupervisorTest : public testing::TestWithParam<io::Backend> {
     while (!done() && monotonic_ns() < until) loop_.turn(100'000'000);
     return done();
   }
+  // A task of any testlet with one peer or target, by metric name afterwards.
+  v1::Task task_of(const std::string& id, const std::string& testlet, v1::Role role, const std::map<std::string, std::string>& params) {
+    v1::Task task;
+    task.set_id(id);
+    task.set_run_id("run");
+    task.set_testlet(testlet);
+    task.set_role(role);
+    fill_params(task, params);
+    task.mutable_schedule()->set_period_ns(100'000'000);
+    task.mutable_schedule()->set_timeout_ns(2'000'000'000);
+    task.set_deadline_ns(15'000'000'000);
+    if (role == v1::RESPONDER) task.add_peers()->set_token(kToken);
+    return task;
+  }
+  uint64_t counter(const std::string& task, const std::string& testlet, const std::string& metric) {
+    for (const auto& file : supervisor_->testlets()) {
+      const auto* t = file.manifest.testlet(testlet);
+      for (uint32_t m = 0; t != nullptr && m < t->metrics.size(); ++m)
+        if (t->metrics[m].name == metric) return books_[task].counters[0][m];
+    }
+    ADD_FAILURE() << testlet << " has no metric " << metric;
+    return 0;
+  }
+  // Prepares and starts the responder, then runs the source against its port; both have ended afterwards.
+  void run_pair(v1::Task responder, v1::Task source) {
+    supervisor_->prepare(responder);
+    ASSERT_TRUE(wait([&] { return books_["r"].ready || books_["r"].failed; }));
+    ASSERT_TRUE(books_["r"].ready) << books_["r"].detail;
+    ASSERT_NE(books_["r"].port, 0u);
+    supervisor_->start_task("r", wall_ns());
+    auto& target = *source.add_targets();
+    target.set_host("127.0.0.1");
+    target.set_port(books_["r"].port);
+    target.set_peer_token(kToken);
+    auto& book = run(source);
+    ASSERT_TRUE(book.last) << book.reason << ": " << book.detail;
+    EXPECT_EQ(book.state, "complete") << book.reason << ": " << book.detail;
+    supervisor_->stop_task("r", false);
+    ASSERT_TRUE(wait([&] { return books_["r"].last; }));
+  }
+  static constexpr uint64_t kToken = 0x1234567890abcdef;
+
   Book& run(const v1::Task& task) {
     supervisor_->prepare(task);
     Book& book = books_[task.id()];
@@ -193,6 +235,32 @@ TEST_P(SupervisorTest, UdpEchoBetweenSourceAndResponder) {
   supervisor_->stop_task("r", false);
   ASSERT_TRUE(wait([&] { return books_["r"].last; }));
   EXPECT_EQ(books_["r"].state, "complete");
+}
+
+TEST_P(SupervisorTest, HttpRequestsAreAnsweredByTheResponder) {
+  auto source = task_of("s", "http", v1::SOURCE, {});
+  source.mutable_schedule()->set_count(30);
+  source.mutable_schedule()->set_interval_ns(5'000'000);
+  run_pair(task_of("r", "http", v1::RESPONDER, {}), source);
+  EXPECT_EQ(counter("s", "http", "ok"), 30u);
+  EXPECT_EQ(counter("s", "http", "failed"), 0u);
+}
+
+TEST_P(SupervisorTest, IperfCountsTheSameBytesAtBothEnds) {
+  for (const char* reverse : {"false", "true"}) {
+    for (const char* protocol : {"tcp", "udp"}) {
+      SCOPED_TRACE(std::string(protocol) + " reverse " + reverse);
+      books_.clear();
+      const std::map<std::string, std::string> params = {{"protocol", protocol}, {"reverse", reverse}, {"bitrate", "20M"}, {"streams", "2"}};
+      auto source = task_of("s", "iperf", v1::SOURCE, params), responder = task_of("r", "iperf", v1::RESPONDER, params);
+      for (auto* task : {&source, &responder}) task->mutable_schedule()->set_duration_ns(500'000'000);
+      run_pair(responder, source);
+      const bool forward = std::string(reverse) == "false";
+      const uint64_t received = counter(forward ? "r" : "s", "iperf", "bytes"), sent = counter(forward ? "s" : "r", "iperf", "sent_bytes");
+      EXPECT_GT(received, 20'000'000u / 8 / 2 / 2);
+      EXPECT_EQ(received, sent);
+    }
+  }
 }
 
 TEST_P(SupervisorTest, AKilledWorkerEndsItsTaskWithWhatWasMeasured) {

@@ -1,0 +1,26 @@
+#pragma once
+// The exit codes of every verb: documented, tested, frozen.
+
+#include "coordinator/model/report.h"
+#include "engine/base/result.h"
+
+namespace todd::cli {
+
+enum ExitCode : int {
+  kOk = 0,          // done, and every expectation holds
+  kFailed = 1,      // an expectation failed: the network is bad
+  kUsage = 2,       // wrong words or an invalid file
+  kUnreachable = 3, // no coordinator, or it did not answer in time
+  kDenied = 4,      // privilege or policy
+  kIncomplete = 5,  // an expectation could not be judged, or agents are missing
+  kNothing = 6,     // nothing matched: no agents, no such object
+  kInternal = 7,    // our fault
+  kInterrupted = 130,
+};
+
+int exit_for(const model::Report& report, bool allow_incomplete);
+int exit_for(const Error& error);
+// Prints "todd: <detail>" to stderr and returns exit_for(error).
+int complain(const Error& error);
+
+}  // namespace todd::cli

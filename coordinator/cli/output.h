@@ -1,0 +1,16 @@
+#pragma once
+#include <string>
+
+#include "coordinator/model/report.h"
+#include "engine/base/result.h"
+
+namespace todd::cli {
+
+enum class Output { table, json, jsonl };
+Result<Output> parse_output(const std::string& text);  // errors name the nearest
+// To stdout. The table is as wide as the terminal and coloured only there, and only if color.
+void print_report(const model::Report& report, Output output, bool color);
+bool stdout_is_terminal();
+bool stderr_is_terminal();
+
+}  // namespace todd::cli

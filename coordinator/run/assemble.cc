@@ -24,8 +24,8 @@ std::string name_of(const TestRun& test, const Slot& slot) {
   return test.first_slot[slot.edge + 1] - test.first_slot[slot.edge] > 1 ? slot.address : edge.target_name;
 }
 
-// What spoils a task's numbers so much that nothing may be concluded from them. Loss by this host's doing is told apart by
-// the metric `undetermined`; here it only counts where it is more than a stray packet.
+// What spoils a task's numbers so much that nothing may be concluded from them. Loss by this host's doing is
+// told apart by the metric `undetermined`; here it only counts where it is more than a stray packet.
 model::Quality judged(const Task& task) {
   constexpr double kLateMostS = 0.1;  // the pacer gives up on a ticket then
   model::Quality quality = task.quality;
@@ -33,7 +33,8 @@ model::Quality judged(const Task& task) {
   quality.clock_error_s = static_cast<double>(task.clock_error_ns) / 1e9;
   if (task.missing > 0) quality.causes.push_back("records_missing");
   if (quality.lateness_p99_s > kLateMostS) quality.causes.push_back("late_departures");
-  if (quality.local_drops > 0 && quality.local_drops * 100 > task.sent) quality.causes.push_back("local_drops");
+  if (quality.local_drops > 0 && quality.local_drops * 100 > task.sent)
+    quality.causes.push_back("local_drops");
   if (!quality.causes.empty()) quality.grade = model::Grade::suspect;
   return quality;
 }
@@ -98,13 +99,13 @@ void evaluate(const TestRun& test, const std::vector<model::EdgeData>& edges, mo
   for (const model::EdgeData& edge : edges) total.seconds = std::max(total.seconds, edge.seconds);
   for (const model::Expectation& expectation : test.plan->expectations) {
     const model::Outcome outcome = model::evaluate(expectation, edges, total);
-    out.expectations.push_back({expectation.text, expectation.severity, outcome.verdict, outcome.observed, outcome.worst_edge,
-                                outcome.reason});
+    out.expectations.push_back({expectation.text, expectation.severity, outcome.verdict, outcome.observed,
+                                outcome.worst_edge, outcome.reason});
     out.verdict = model::combine(out.verdict, model::counted(expectation, outcome.verdict));
     if (expectation.scope == model::Expectation::Scope::total) continue;
     for (size_t e = 0; e < edges.size(); ++e) {
-      out.edges[e].verdict =
-          model::combine(out.edges[e].verdict, model::counted(expectation, model::evaluate_edge(expectation, edges[e])));
+      out.edges[e].verdict = model::combine(
+          out.edges[e].verdict, model::counted(expectation, model::evaluate_edge(expectation, edges[e])));
     }
   }
 }
@@ -121,7 +122,8 @@ model::TestReport assemble_test(const Run& run, const TestRun& test, bool ended)
   out.to = joined(plan.test.to.values);
   std::vector<model::EdgeData> data(test.slots.size());
   out.edges.reserve(test.slots.size());
-  for (size_t s = 0; s < test.slots.size(); ++s) out.edges.push_back(edge_report(run, test, test.slots[s], data[s]));
+  for (size_t s = 0; s < test.slots.size(); ++s)
+    out.edges.push_back(edge_report(run, test, test.slots[s], data[s]));
   if (!test.total.empty()) out.total = model::to_report(plan.testlet, test.total.values(plan.testlet));
   if (run.request.check_only) return out;
   if (ended) {
@@ -154,7 +156,8 @@ void conclude(const Run& run, model::Report& report) {
                  : measured > 0  ? model::RunState::partial
                                  : model::RunState::failed;
   if (complete < all) {
-    report.reason = std::to_string(all - complete) + " of " + std::to_string(all) + " edges are not complete; the first is " + first;
+    report.reason = std::to_string(all - complete) + " of " + std::to_string(all) +
+                    " edges are not complete; the first is " + first;
   }
 }
 
@@ -177,8 +180,10 @@ model::Report assemble_run(const Run& run) {
     agent.name = facts.agent;
     agent.id = facts.id;
     agent.version = facts.version;
-    if (const auto engine = run.agent_engines.find(facts.agent); engine != run.agent_engines.end()) agent.engine = engine->second;
-    if (const auto why = run.agent_reasons.find(facts.agent); why != run.agent_reasons.end()) agent.reason = why->second;
+    if (const auto engine = run.agent_engines.find(facts.agent); engine != run.agent_engines.end())
+      agent.engine = engine->second;
+    if (const auto why = run.agent_reasons.find(facts.agent); why != run.agent_reasons.end())
+      agent.reason = why->second;
     out.agents.push_back(std::move(agent));
   }
   return out;

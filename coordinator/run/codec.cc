@@ -47,7 +47,8 @@ v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadlin
   for (size_t i = 0; i < plan.params.size() && i < plan.testlet.params.size(); ++i) {
     const manifest::Param& param = plan.testlet.params[i];
     const auto given = plan.test.params.find(param.name);
-    encode_value(plan.params[i], param.repeat, given != plan.test.params.end() ? given->second : param.dflt, out.add_params());
+    encode_value(plan.params[i], param.repeat, given != plan.test.params.end() ? given->second : param.dflt,
+                 out.add_params());
   }
   v1::Schedule* schedule = out.mutable_schedule();
   schedule->set_count(plan.host.count);
@@ -173,7 +174,8 @@ Result<model::TestPlan> decode_test(const v1::JournalTest& in) {
 }
 }  // namespace
 
-v1::Task source_task(const Run& run, const Task& task, const std::map<uint32_t, Answerer>& answerers, int64_t deadline_ns) {
+v1::Task source_task(const Run& run, const Task& task, const std::map<uint32_t, Answerer>& answerers,
+                     int64_t deadline_ns) {
   const TestRun& test = run.tests[task.test];
   v1::Task out = common(run, task, v1::SOURCE, deadline_ns);
   for (size_t i = 0; i < task.edges.size(); ++i) {
@@ -191,7 +193,8 @@ v1::Task source_task(const Run& run, const Task& task, const std::map<uint32_t, 
   return out;
 }
 
-v1::Task responder_task(const Run& run, const Task& task, const std::map<uint32_t, Answerer>& answerers, int64_t deadline_ns) {
+v1::Task responder_task(const Run& run, const Task& task, const std::map<uint32_t, Answerer>& answerers,
+                        int64_t deadline_ns) {
   const TestRun& test = run.tests[task.test];
   v1::Task out = common(run, task, v1::RESPONDER, deadline_ns);
   for (size_t i = 0; i < task.edges.size(); ++i) {

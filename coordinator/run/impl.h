@@ -1,6 +1,6 @@
 #pragma once
-// The parts of Runs, cut by what they do: runs.cc is its face, units.cc drives edges that run together, lifecycle.cc begins
-// and ends runs, recover.cc takes them up after a restart.
+// The parts of Runs, cut by what they do: runs.cc is its face, units.cc drives edges that run together,
+// lifecycle.cc begins and ends runs, recover.cc takes them up after a restart.
 
 #include <deque>
 #include <functional>
@@ -29,8 +29,9 @@ struct Runs::Impl {
   Impl(io::Loop& on, Transport& through, const Clock& by, RunsOptions with, Stores into);
 
   // ---- lifecycle.cc
-  // Every entry from outside changes states, marks runs dirty, and calls this at its end: it moves all dirty runs on as far
-  // as they go. Nothing else begins or ends anything, so that no caller's run vanishes under it.
+  // Every entry from outside changes states, marks runs dirty, and calls this at its end: it moves all dirty
+  // runs on as far as they go. Nothing else begins or ends anything, so that no caller's run vanishes under
+  // it.
   void settle();
   void advance(Run& run);
   bool held(const Run& run) const;
@@ -38,14 +39,15 @@ struct Runs::Impl {
   void end_run(Run& run);
   model::Report finished_report(const Run& run);
   void touch(const Run& run) { dirty.insert(run.id); }
-  void emit(Event::Kind kind, const Run& run, std::vector<TestProgress> tests, model::Verdict verdict = model::Verdict::none,
-            model::RunState state = model::RunState::running);
+  void emit(Event::Kind kind, const Run& run, std::vector<TestProgress> tests,
+            model::Verdict verdict = model::Verdict::none, model::RunState state = model::RunState::running);
   void deliver_events();
   void progress(Run& run);
   void arm();
   void expire();
   // Appends to the run's journal; done is called when it is durable, at once without a journal.
-  void write_down(const Run& run, const v1::JournalEntry& entry, std::function<void(bool durable)> done = nullptr);
+  void write_down(const Run& run, const v1::JournalEntry& entry,
+                  std::function<void(bool durable)> done = nullptr);
 
   // ---- units.cc
   bool try_begin(Run& run, Unit& unit);
@@ -65,7 +67,8 @@ struct Runs::Impl {
   void end_task(Run& run, Task& task);
   void stop_task(Task& task, bool cancel);
   void decide(TestRun& test, Slot& slot, model::EdgeState state, const char* reason, std::string detail);
-  void decide_edge(TestRun& test, uint32_t edge, model::EdgeState state, const char* reason, const std::string& detail);
+  void decide_edge(TestRun& test, uint32_t edge, model::EdgeState state, const char* reason,
+                   const std::string& detail);
   void conclude_slots(Run& run, Unit& unit, Task& source);
   Unit& unit_of(Run& run, const Task& task) { return run.tests[task.test].units[task.unit]; }
   bool answers(const Run& run, const Unit& unit, uint32_t edge) const;

@@ -54,7 +54,8 @@ void Runs::Impl::advance(Run& run) {
         if (unit.phase == Unit::Phase::waiting && !hold && !try_begin(run, unit)) waits = true;
         busy = busy || unit.phase != Unit::Phase::done;
       }
-      if (std::all_of(test.units.begin(), test.units.end(), [](const Unit& u) { return u.phase == Unit::Phase::done; })) {
+      if (std::all_of(test.units.begin(), test.units.end(),
+                      [](const Unit& u) { return u.phase == Unit::Phase::done; })) {
         end_test(run, test);
       }
     }
@@ -122,8 +123,8 @@ void Runs::Impl::write_down(const Run& run, const v1::JournalEntry& entry, std::
   });
 }
 
-void Runs::Impl::emit(Event::Kind kind, const Run& run, std::vector<TestProgress> tests, model::Verdict verdict,
-                      model::RunState state) {
+void Runs::Impl::emit(Event::Kind kind, const Run& run, std::vector<TestProgress> tests,
+                      model::Verdict verdict, model::RunState state) {
   ++event_id;
   if (listeners.empty()) return;
   events.push_back({kind, event_id, run.id, run.request.suite, clock.wall_now_ns(), std::move(tests),

@@ -49,7 +49,8 @@ stats::Value value_of(const v1::Cell& cell, stats::Kind kind) {
       break;
     case stats::Kind::histogram: out.histogram = histogram_of(cell.histogram()); break;
     case stats::Kind::breakdown:
-      for (const v1::Tally& tally : cell.tallies()) stats::add_to_breakdown(out.breakdown, tally.key(), tally.n());
+      for (const v1::Tally& tally : cell.tallies())
+        stats::add_to_breakdown(out.breakdown, tally.key(), tally.n());
       break;
     case stats::Kind::info: out.info = cell.info(); break;
     case stats::Kind::ratio: break;
@@ -60,7 +61,8 @@ stats::Value value_of(const v1::Cell& cell, stats::Kind kind) {
 // One record on its way into a run.
 class Merger {
  public:
-  Merger(Run& run, Task& task, const v1::Record& record, int64_t offset_ns, const RunsOptions& options, sink::SinkSet* sinks)
+  Merger(Run& run, Task& task, const v1::Record& record, int64_t offset_ns, const RunsOptions& options,
+         sink::SinkSet* sinks)
       : run_(run),
         task_(task),
         test_(run.tests[task.test]),
@@ -91,7 +93,8 @@ class Merger {
 
  private:
   bool known(const v1::Cell& cell) const {
-    return cell.metric() < testlet_.metrics.size() && testlet_.metrics[cell.metric()].kind != stats::Kind::ratio;
+    return cell.metric() < testlet_.metrics.size() &&
+           testlet_.metrics[cell.metric()].kind != stats::Kind::ratio;
   }
   void count_sent(const v1::Cell& cell) {
     if (testlet_.metrics[cell.metric()].name == "sent") task_.sent += cell.counter();
@@ -122,14 +125,15 @@ class Merger {
     if (sinks_ == nullptr) return;
     const model::Edge& edge = test_.plan->edges[slot.edge];
     slot.last_point_ns = std::max(slot.last_point_ns + 1, to_ns_);
-    sinks_->write({run_.id, run_.request.suite, test_.plan->label, testlet_, edge.source.agent, edge.target_name, slot.address,
-                   slot.last_point_ns, delta});
+    sinks_->write({run_.id, run_.request.suite, test_.plan->label, testlet_, edge.source.agent,
+                   edge.target_name, slot.address, slot.last_point_ns, delta});
   }
 
   void keep_period(Slot& slot, const std::map<std::string, stats::Value>& delta) {
     if (run_.periods >= options_.max_periods) {
       if (run_.periods++ == options_.max_periods) {
-        run_.warnings.push_back("only the first " + std::to_string(options_.max_periods) + " periods are kept");
+        run_.warnings.push_back("only the first " + std::to_string(options_.max_periods) +
+                                " periods are kept");
       }
       return;
     }
@@ -150,7 +154,8 @@ class Merger {
     const auto stamp = [](uint32_t source) { return source < std::size(kStamps) ? kStamps[source] : ""; };
     model::SampleReport out;
     out.at_ns = in.at_wall_ns() - offset_ns_;
-    out.rtt_s = in.rtt_ns() < 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(in.rtt_ns()) / 1e9;
+    out.rtt_s =
+        in.rtt_ns() < 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(in.rtt_ns()) / 1e9;
     out.outcome = in.outcome();
     out.seq = in.seq();
     out.ttl = in.ttl() == 0 ? -1 : static_cast<int>(in.ttl());
@@ -163,9 +168,12 @@ class Merger {
     Slot* slot = slot_of(in.edge());
     if (slot == nullptr) return;
     auto& examples = slot->details().examples;
-    const auto same = std::count_if(examples.begin(), examples.end(), [&](const auto& e) { return e.outcome == in.outcome(); });
+    const auto same = std::count_if(examples.begin(), examples.end(),
+                                    [&](const auto& e) { return e.outcome == in.outcome(); });
     constexpr size_t kOutcomes = 32;  // an agent invents no more
-    if (static_cast<size_t>(same) >= options_.examples_per_outcome || examples.size() >= kOutcomes * options_.examples_per_outcome) return;
+    if (static_cast<size_t>(same) >= options_.examples_per_outcome ||
+        examples.size() >= kOutcomes * options_.examples_per_outcome)
+      return;
     examples.push_back({in.at_wall_ns() - offset_ns_, in.outcome(), in.detail()});
   }
 
@@ -193,8 +201,8 @@ class Merger {
 
 }  // namespace
 
-void merge_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns, const RunsOptions& options,
-                  sink::SinkSet* sinks) {
+void merge_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns,
+                  const RunsOptions& options, sink::SinkSet* sinks) {
   Merger(run, task, record, offset_ns, options, sinks).merge();
 }
 

@@ -9,9 +9,10 @@
 
 namespace todd::run {
 
-// Adds a record that has not been merged before: cells, periods, samples, examples, quality. offset_ns is the agent's
-// clock minus ours. Points go to sinks (may be null). Rows and metrics that the plan does not know are passed over.
-void merge_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns, const RunsOptions& options,
-                  sink::SinkSet* sinks);
+// Adds a record that has not been merged before: cells, periods, samples, examples, quality. offset_ns is the
+// agent's clock minus ours. Points go to sinks (may be null). Rows and metrics that the plan does not know
+// are passed over.
+void merge_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns,
+                  const RunsOptions& options, sink::SinkSet* sinks);
 
 }  // namespace todd::run

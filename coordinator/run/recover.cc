@@ -60,7 +60,8 @@ bool Runs::Impl::take_up(const store::Journal::OpenRun& from) {
   run.hold_until_ns = clock.now_ns() + options.prepare_ns;
   for (size_t i = 1; i < from.entries.size(); ++i) {
     if (!entry.ParseFromString(from.entries[i]) || !replay(run, entry)) {
-      log(LogLevel::warn, "run", "run " + run.id + ": entry " + std::to_string(i) + " of its journal makes no sense, passed over");
+      log(LogLevel::warn, "run",
+          "run " + run.id + ": entry " + std::to_string(i) + " of its journal makes no sense, passed over");
     }
   }
   for (TestRun& test : run.tests) {
@@ -94,9 +95,11 @@ void Runs::Impl::replay_started(Run& run, const v1::JournalStarted& started) {
     task.clock_error_ns = written.clock_error_ns();
   }
   for (const v1::JournalFailure& failure : started.failures()) {
-    if (failure.slot() >= test.slots.size() || failure.state() > static_cast<uint32_t>(model::EdgeState::cancelled)) continue;
-    decide(test, test.slots[failure.slot()], static_cast<model::EdgeState>(failure.state()), failure.reason().c_str(),
-           failure.detail());
+    if (failure.slot() >= test.slots.size() ||
+        failure.state() > static_cast<uint32_t>(model::EdgeState::cancelled))
+      continue;
+    decide(test, test.slots[failure.slot()], static_cast<model::EdgeState>(failure.state()),
+           failure.reason().c_str(), failure.detail());
   }
   for (const v1::Endpoint& endpoint : started.endpoints()) {
     if (endpoint.edge() < test.slots.size()) test.slots[endpoint.edge()].address = endpoint.address();
@@ -124,7 +127,8 @@ bool Runs::Impl::replay(Run& run, const v1::JournalEntry& entry) {
   switch (entry.m_case()) {
     case v1::JournalEntry::kStarted: {
       const v1::JournalStarted& started = entry.started();
-      if (started.test() >= run.tests.size() || started.unit() >= run.tests[started.test()].units.size()) return false;
+      if (started.test() >= run.tests.size() || started.unit() >= run.tests[started.test()].units.size())
+        return false;
       if (run.tests[started.test()].units[started.unit()].phase != Unit::Phase::waiting) return false;
       replay_started(run, started);
       return true;

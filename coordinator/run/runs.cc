@@ -22,7 +22,8 @@ size_t Runs::recover() { return impl_->recover(); }
 Result<std::string> Runs::create(Request request) {
   Impl& impl = *impl_;
   if (impl.open.size() >= impl.options.max_open) {
-    return fail(Errc::exhausted, std::to_string(impl.open.size()) + " runs are under way; wait for one or cancel one");
+    return fail(Errc::exhausted,
+                std::to_string(impl.open.size()) + " runs are under way; wait for one or cancel one");
   }
   const std::string id = impl.uuids.next(impl.clock.wall_now_ns());
   auto made = make_run(id, std::move(request), impl.clock.wall_now_ns());
@@ -33,7 +34,8 @@ Result<std::string> Runs::create(Request request) {
   if (impl.stores.journal != nullptr) {
     v1::JournalEntry entry;
     *entry.mutable_opened() = encode_opened(run);
-    if (Status begun = impl.stores.journal->begin(id, entry.SerializeAsString()); !begun) return tl::unexpected(begun.error());
+    if (Status begun = impl.stores.journal->begin(id, entry.SerializeAsString()); !begun)
+      return tl::unexpected(begun.error());
   }
   impl.open[id] = std::move(*made);
   if (impl.stores.sinks != nullptr) impl.stores.sinks->open_run(id);
@@ -69,7 +71,8 @@ Status Runs::cancel(const std::string& id) {
 std::vector<RunSummary> Runs::list() const {
   std::vector<RunSummary> all;
   for (const auto& [id, run] : impl_->open) {
-    all.push_back({id, run->request.suite, model::RunState::running, model::Verdict::none, run->started_wall_ns, 0, run->waiting});
+    all.push_back({id, run->request.suite, model::RunState::running, model::Verdict::none,
+                   run->started_wall_ns, 0, run->waiting});
   }
   const auto add = [&](const store::FinishedRuns& from) {
     for (const auto& [id, run] : from.list()) {
@@ -90,7 +93,8 @@ Result<std::string> Runs::resolve(const std::string& text) const {
   }
   if (const size_t tilde = text.rfind('~'); tilde != std::string::npos) {
     const std::string suite = text.substr(0, tilde), number = text.substr(tilde + 1);
-    if (number.empty() || number.size() > 6 || number.find_first_not_of("0123456789") != std::string::npos || std::stoul(number) == 0) {
+    if (number.empty() || number.size() > 6 || number.find_first_not_of("0123456789") != std::string::npos ||
+        std::stoul(number) == 0) {
       return fail(Errc::invalid, "\"" + text + "\": after ~ comes a number from 1, as in branch-health~1");
     }
     size_t left = std::stoul(number);
@@ -199,7 +203,8 @@ void Runs::on_record(const std::string& agent, const v1::Record& record) {
   entry.mutable_accepted()->set_agent(agent);
   entry.mutable_accepted()->set_offset_ns(offset_ns);
   *entry.mutable_accepted()->mutable_record() = record;
-  // Points go to the sinks in the order of the journal: what is spooled is always a beginning of what a restart replays.
+  // Points go to the sinks in the order of the journal: what is spooled is always a beginning of what a
+  // restart replays.
   impl_->write_down(*run, entry, [this, agent, record, offset_ns](bool durable) {
     if (durable) impl_->transport.ack(agent, record.task(), record.seq());
     const auto still = impl_->tasks.find(record.task());

@@ -26,7 +26,7 @@ namespace todd::run {
 struct RunsOptions {
   size_t max_open = 64;                     // runs that have not ended; more are refused (exhausted)
   int64_t prepare_ns = 10'000'000'000;      // for both ends of a test, names included
-  int64_t grace_ns = 5'000'000'000;         // after a test's planned end and its timeout, for records under way
+  int64_t grace_ns = 5'000'000'000;  // after a test's planned end and its timeout, for records under way
   int64_t cancel_ns = 2'000'000'000;        // for what still comes after a cancel
   int64_t turn_ns = 3'600'000'000'000;      // longest wait for the turn of a heavy edge
   int64_t start_lead_ns = 50'000'000;       // START is at least this far ahead
@@ -60,32 +60,35 @@ struct ReportWanted {
 };
 
 // Owns all runs: drives their tests over a transport, merges what agents report, and ends every run, whatever
-// happens, with a report. Resource; everything on the loop's thread. Nothing here waits or blocks but the journal's
-// group commit.
+// happens, with a report. Resource; everything on the loop's thread. Nothing here waits or blocks but the
+// journal's group commit.
 //
-// The transport may drop anything sent to an agent that is away. When the agent returns, the last command of each of
-// its tasks (prepare, start or stop) is sent again: agents take a repeated command for a task they know as said once,
-// and answer a repeated prepare with the same Ready.
+// The transport may drop anything sent to an agent that is away. When the agent returns, the last command of
+// each of its tasks (prepare, start or stop) is sent again: agents take a repeated command for a task they
+// know as said once, and answer a repeated prepare with the same Ready.
 class Runs : public TransportEvents {
  public:
-  Runs(io::Loop& loop, Transport& transport, const Clock& clock, RunsOptions options = {}, Stores stores = {});
+  Runs(io::Loop& loop, Transport& transport, const Clock& clock, RunsOptions options = {},
+       Stores stores = {});
   ~Runs() override;
   Runs(const Runs&) = delete;
   Runs& operator=(const Runs&) = delete;
 
-  // Takes up the runs that the journal holds. Call once, before the transport brings agents. Says how many; a run
-  // whose journal cannot be read is dropped with a line in the log.
+  // Takes up the runs that the journal holds. Call once, before the transport brings agents. Says how many; a
+  // run whose journal cannot be read is dropped with a line in the log.
   size_t recover();
 
-  // Begins a run and returns its id (UUIDv7). Errors: invalid (nothing to run), exhausted (too many open runs),
-  // system (the journal cannot be written: nothing has begun).
+  // Begins a run and returns its id (UUIDv7). Errors: invalid (nothing to run), exhausted (too many open
+  // runs), system (the journal cannot be written: nothing has begun).
   Result<std::string> create(Request request);
 
-  // Ends a run soon: what was measured is kept, the state is cancelled. Errors: not_found, exists (it has ended).
+  // Ends a run soon: what was measured is kept, the state is cancelled. Errors: not_found, exists (it has
+  // ended).
   Status cancel(const std::string& id);
 
-  // The full id for an id, a unique prefix of at least four characters, `last`, or `SUITE~N` (SUITE~1: the latest
-  // finished run of the suite, SUITE~2 the one before). Errors: not_found, invalid (ambiguous, with the candidates).
+  // The full id for an id, a unique prefix of at least four characters, `last`, or `SUITE~N` (SUITE~1: the
+  // latest finished run of the suite, SUITE~2 the one before). Errors: not_found, invalid (ambiguous, with
+  // the candidates).
   Result<std::string> resolve(const std::string& text) const;
 
   // The report, as far as it goes for a run that has not ended. Errors: not_found, corrupt.
@@ -94,7 +97,8 @@ class Runs : public TransportEvents {
   // Open and finished runs, newest first.
   std::vector<RunSummary> list() const;
 
-  // Events of every run from now on, while the handle lives. Called from the loop, never from within a call to Runs.
+  // Events of every run from now on, while the handle lives. Called from the loop, never from within a call
+  // to Runs.
   [[nodiscard]] io::HandlePtr subscribe(std::function<void(const Event&)> listener);
 
   // Records for tasks nobody knows (any more) are acknowledged, so that the agent can forget them.
@@ -107,7 +111,8 @@ class Runs : public TransportEvents {
   // Whether a task belongs to an open run: agents may forget all others.
   bool knows_task(const std::string& task) const;
 
-  // Acts on every deadline that has passed by the clock. Its own timer calls it; tests do after moving their clock.
+  // Acts on every deadline that has passed by the clock. Its own timer calls it; tests do after moving their
+  // clock.
   void expire();
 
  private:

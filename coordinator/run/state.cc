@@ -30,7 +30,8 @@ void lay_out_units(TestRun& test, uint32_t index) {
 }  // namespace
 
 void Cells::merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from) {
-  auto at = std::lower_bound(cells_.begin(), cells_.end(), metric, [](const Cell& c, uint32_t m) { return c.metric < m; });
+  auto at = std::lower_bound(cells_.begin(), cells_.end(), metric,
+                             [](const Cell& c, uint32_t m) { return c.metric < m; });
   if (at == cells_.end() || at->metric != metric) at = cells_.insert(at, Cell{metric, 0, nullptr});
   if (from.kind == stats::Kind::counter) {
     at->counter += from.counter;
@@ -74,7 +75,8 @@ Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t s
       if (!targets) return tl::unexpected(targets.error());
       all += *targets;
       if (all > kMostSlots) {
-        return fail(Errc::exhausted, "a run may have " + std::to_string(kMostSlots) + " targets over all tests; split the suite");
+        return fail(Errc::exhausted, "a run may have " + std::to_string(kMostSlots) +
+                                         " targets over all tests; split the suite");
       }
       test.first_slot.push_back(static_cast<uint32_t>(test.slots.size()));
       for (uint64_t i = 0; i < *targets; ++i) {

@@ -15,7 +15,8 @@
 
 namespace todd::run {
 
-// The values of one edge or total, by metric. A run may have a million edges, most of which hold counters only.
+// The values of one edge or total, by metric. A run may have a million edges, most of which hold counters
+// only.
 class Cells {
  public:
   struct Cell {
@@ -142,7 +143,8 @@ struct Run {
 // A run with its slots laid out, nothing begun. Errors: invalid, exhausted (ranges too large).
 Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t started_wall_ns);
 
-// How long the sources of a unit of so many targets per task take, by the plan; at most an hour where it does not say.
+// How long the sources of a unit of so many targets per task take, by the plan; at most an hour where it does
+// not say.
 int64_t planned_ns(const model::TestPlan& plan, uint64_t targets_per_task);
 
 // What messages call a run.

@@ -120,21 +120,25 @@ void Runs::Impl::begin(Run& run, Unit& unit) {
     const std::string& target = edge.target_agent.agent;
     if (!transport.connected(edge.source.agent)) {
       run.agent_reasons[edge.source.agent] = "not connected";
-      decide_edge(test, e, EdgeState::no_data, reason::kAgentOffline, edge.source.agent + " is not connected");
+      decide_edge(test, e, EdgeState::no_data, reason::kAgentOffline,
+                  edge.source.agent + " is not connected");
     } else if (answers(run, unit, e) && !transport.connected(target)) {
       run.agent_reasons[target] = "not connected";
-      decide_edge(test, e, EdgeState::no_data, reason::kAgentOffline, target + ", the target, is not connected");
+      decide_edge(test, e, EdgeState::no_data, reason::kAgentOffline,
+                  target + ", the target, is not connected");
     } else if (answers(run, unit, e)) {
       responders[target].push_back(e);
     }
   }
   unit.phase = Unit::Phase::responders;
   unit.deadline_ns = clock.now_ns() + options.prepare_ns;
-  for (auto& [agent, edges] : responders) send_prepare(run, unit, add_task(run, unit, agent, false, std::move(edges)));
+  for (auto& [agent, edges] : responders)
+    send_prepare(run, unit, add_task(run, unit, agent, false, std::move(edges)));
   check(run, unit);
 }
 
-Task& Runs::Impl::add_task(Run& run, Unit& unit, const std::string& agent, bool source, std::vector<uint32_t> edges) {
+Task& Runs::Impl::add_task(Run& run, Unit& unit, const std::string& agent, bool source,
+                           std::vector<uint32_t> edges) {
   TestRun& test = run.tests[unit.test];
   const auto index = static_cast<uint32_t>(run.tasks.size());
   auto task = std::make_unique<Task>();
@@ -322,14 +326,17 @@ void Runs::Impl::decide(TestRun& test, Slot& slot, EdgeState state, const char* 
   slot.details().detail = std::move(detail);
 }
 
-void Runs::Impl::decide_edge(TestRun& test, uint32_t edge, EdgeState state, const char* why, const std::string& detail) {
-  for (uint32_t s = test.first_slot[edge]; s < test.first_slot[edge + 1]; ++s) decide(test, test.slots[s], state, why, detail);
+void Runs::Impl::decide_edge(TestRun& test, uint32_t edge, EdgeState state, const char* why,
+                             const std::string& detail) {
+  for (uint32_t s = test.first_slot[edge]; s < test.first_slot[edge + 1]; ++s)
+    decide(test, test.slots[s], state, why, detail);
 }
 
 void Runs::Impl::deadline_passed(Run& run, Unit& unit) {
   if (unit.phase == Unit::Phase::waiting) {
     for (const uint32_t e : unit.edges) {
-      decide_edge(run.tests[unit.test], e, EdgeState::skipped, reason::kBusy, run.waiting + " for " + seconds_text(options.turn_ns));
+      decide_edge(run.tests[unit.test], e, EdgeState::skipped, reason::kBusy,
+                  run.waiting + " for " + seconds_text(options.turn_ns));
     }
     return end_unit(run, unit);
   }
@@ -366,7 +373,8 @@ void Runs::Impl::conclude_slots(Run& run, Unit& unit, Task& source) {
     const EdgeState some = slot.has_record ? EdgeState::partial : EdgeState::no_data;
     if (!source.failed_reason.empty()) {
       const bool silent = source.timed_out && source.failed_reason == reason::kAgentLost;
-      decide(test, slot, silent ? EdgeState::no_data : EdgeState::error, source.failed_reason.c_str(), source.failed_detail);
+      decide(test, slot, silent ? EdgeState::no_data : EdgeState::error, source.failed_reason.c_str(),
+             source.failed_detail);
     } else if (source.cancelled || (run.cancelled && source.timed_out)) {
       decide(test, slot, EdgeState::cancelled, reason::kCancelled, "");
     } else if (source.timed_out) {
@@ -379,7 +387,8 @@ void Runs::Impl::conclude_slots(Run& run, Unit& unit, Task& source) {
       decide(test, slot, some, source.missing > 0 ? reason::kAgentLost : reason::kTestletCrashed,
              std::to_string(source.missing) + " records of " + source.agent + " are missing");
     } else if (responder != nullptr && (responder->timed_out || responder->missing > 0)) {
-      decide(test, slot, some, reason::kAgentLost, "records of " + responder->agent + ", the responder, are missing");
+      decide(test, slot, some, reason::kAgentLost,
+             "records of " + responder->agent + ", the responder, are missing");
     } else if (!slot.has_record) {
       decide(test, slot, EdgeState::no_data, reason::kTestletFailed, "the testlet recorded nothing");
     } else {
@@ -397,7 +406,9 @@ void Runs::Impl::end_unit(Run& run, Unit& unit) {
       end_task(run, task);
     }
     if (task.source) conclude_slots(run, unit, task);
-    if (task.timed_out) run.agent_reasons.try_emplace(task.agent, transport.connected(task.agent) ? "did not answer in time" : "lost");
+    if (task.timed_out)
+      run.agent_reasons.try_emplace(task.agent,
+                                    transport.connected(task.agent) ? "did not answer in time" : "lost");
     tasks.erase(task.id);
   }
   for (const uint32_t e : unit.edges) {
@@ -411,7 +422,8 @@ void Runs::Impl::end_unit(Run& run, Unit& unit) {
     never->set_unit(unit.index);
     for (const uint32_t e : unit.edges) {
       const TestRun& test = run.tests[unit.test];
-      for (uint32_t s = test.first_slot[e]; s < test.first_slot[e + 1]; ++s) write_failure(s, test.slots[s], never->add_failures());
+      for (uint32_t s = test.first_slot[e]; s < test.first_slot[e + 1]; ++s)
+        write_failure(s, test.slots[s], never->add_failures());
     }
     write_down(run, entry);
   }

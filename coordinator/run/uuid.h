@@ -4,7 +4,8 @@
 
 namespace todd::run {
 
-// A UUIDv7 (RFC 9562): ids made one after another by one process sort in that order, also within a millisecond.
+// A UUIDv7 (RFC 9562): ids made one after another by one process sort in that order, also within a
+// millisecond.
 class UuidMaker {
  public:
   std::string next(int64_t wall_ns);

@@ -36,8 +36,10 @@ struct HttpClient::Impl {
     Watch& watch = impl.watches[fd];
     watch.readable.reset();
     watch.writable.reset();
-    if ((what & CURL_POLL_IN) != 0) watch.readable = impl.loop.on_readable(fd, [&impl, fd] { impl.act(fd, CURL_CSELECT_IN); });
-    if ((what & CURL_POLL_OUT) != 0) watch.writable = impl.loop.on_writable(fd, [&impl, fd] { impl.act(fd, CURL_CSELECT_OUT); });
+    if ((what & CURL_POLL_IN) != 0)
+      watch.readable = impl.loop.on_readable(fd, [&impl, fd] { impl.act(fd, CURL_CSELECT_IN); });
+    if ((what & CURL_POLL_OUT) != 0)
+      watch.writable = impl.loop.on_writable(fd, [&impl, fd] { impl.act(fd, CURL_CSELECT_OUT); });
     return 0;
   }
 
@@ -45,7 +47,8 @@ struct HttpClient::Impl {
     auto& impl = *static_cast<Impl*>(self);
     impl.timer.reset();
     // Even with 0 not from here: libcurl calls this from within its own functions.
-    if (ms >= 0) impl.timer = impl.loop.after(ms * int64_t{1'000'000}, [&impl] { impl.act(CURL_SOCKET_TIMEOUT, 0); });
+    if (ms >= 0)
+      impl.timer = impl.loop.after(ms * int64_t{1'000'000}, [&impl] { impl.act(CURL_SOCKET_TIMEOUT, 0); });
     return 0;
   }
 

@@ -32,7 +32,8 @@ class HttpClient {
   HttpClient(const HttpClient&) = delete;
   HttpClient& operator=(const HttpClient&) = delete;
 
-  // done is called once from the loop, unless the handle is destroyed first. The client must outlive the handle.
+  // done is called once from the loop, unless the handle is destroyed first. The client must outlive the
+  // handle.
   [[nodiscard]] io::HandlePtr post(const HttpRequest& request, std::function<void(const HttpAnswer&)> done);
   std::string escaped(const std::string& text) const;  // for a query string
 

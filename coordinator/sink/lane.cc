@@ -12,16 +12,17 @@ namespace {
 constexpr const char* kEnding = ".lines";
 }
 
-Result<std::unique_ptr<Lane>> Lane::open(io::Loop& loop, SinkConfig config, SinkOptions options, std::string folder,
-                                         std::unique_ptr<Writer> writer,
+Result<std::unique_ptr<Lane>> Lane::open(io::Loop& loop, SinkConfig config, SinkOptions options,
+                                         std::string folder, std::unique_ptr<Writer> writer,
                                          std::function<void(const std::string&)> settled) {
-  std::unique_ptr<Lane> lane(new Lane(loop, std::move(config), options, std::move(folder), std::move(writer), std::move(settled)));
+  std::unique_ptr<Lane> lane(
+      new Lane(loop, std::move(config), options, std::move(folder), std::move(writer), std::move(settled)));
   if (Status taken = lane->take_up(); !taken) return tl::unexpected(taken.error());
   return lane;
 }
 
-Lane::Lane(io::Loop& loop, SinkConfig config, SinkOptions options, std::string folder, std::unique_ptr<Writer> writer,
-           std::function<void(const std::string&)> settled)
+Lane::Lane(io::Loop& loop, SinkConfig config, SinkOptions options, std::string folder,
+           std::unique_ptr<Writer> writer, std::function<void(const std::string&)> settled)
     : loop_(loop),
       config_(std::move(config)),
       options_(options),
@@ -99,7 +100,8 @@ void Lane::add(const std::string& run, const std::string& line) {
 }
 
 void Lane::drop(Run& run) {
-  if (dropped_++ == 0) log(LogLevel::warn, "sink", config_.name + ": no room for more lines, the newest are dropped");
+  if (dropped_++ == 0)
+    log(LogLevel::warn, "sink", config_.name + ": no room for more lines, the newest are dropped");
   run.spool.count_dropped();
 }
 
@@ -172,7 +174,9 @@ void Lane::send(const std::string& id) {
 void Lane::on_outcome(const Outcome& outcome) {
   if (!outcome.error.empty()) last_error_ = outcome.error;
   const bool was_ok = state_ == State::ok;
-  state_ = outcome.taken == Taken::retry ? State::failing : outcome.taken == Taken::misconfigured ? State::paused : State::ok;
+  state_ = outcome.taken == Taken::retry           ? State::failing
+           : outcome.taken == Taken::misconfigured ? State::paused
+                                                   : State::ok;
   if (was_ok && state_ != State::ok) log(LogLevel::warn, "sink", config_.name + ": " + last_error_);
   if (!was_ok && state_ == State::ok) log(LogLevel::info, "sink", config_.name + ": delivering again");
   switch (outcome.taken) {
@@ -193,7 +197,8 @@ void Lane::on_outcome(const Outcome& outcome) {
   }
   failures_ = 0;
   const auto found = runs_.find(sending_run_);
-  const bool more = !parts_.empty() || backlog_ >= batch_bytes_ || (found != runs_.end() && found->second.closed);
+  const bool more =
+      !parts_.empty() || backlog_ >= batch_bytes_ || (found != runs_.end() && found->second.closed);
   if (more || backlog_ > 0) wake(more ? 0 : options_.gather_ns);
 }
 

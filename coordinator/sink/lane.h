@@ -31,18 +31,22 @@ struct Outcome {
 class Writer {
  public:
   virtual ~Writer() = default;
-  // done is called once from the loop, never from within; not after the writer is destroyed. One batch at a time.
+  // done is called once from the loop, never from within; not after the writer is destroyed. One batch at a
+  // time.
   virtual void write(const std::string& lines, std::function<void(const Outcome&)> done) = 0;
 };
-std::unique_ptr<Writer> make_influx_writer(io::Loop& loop, const SinkConfig& config, const SinkOptions& options);
+std::unique_ptr<Writer> make_influx_writer(io::Loop& loop, const SinkConfig& config,
+                                           const SinkOptions& options);
 std::unique_ptr<Writer> make_jsonl_writer(io::Loop& loop, const SinkConfig& config);
 
-// The lines for one sink, run by run, and their way out: one batch at a time, in order, with retries. Resource.
+// The lines for one sink, run by run, and their way out: one batch at a time, in order, with retries.
+// Resource.
 class Lane {
  public:
   // folder may be empty. settled is called from the loop when a closed run has nothing left.
-  static Result<std::unique_ptr<Lane>> open(io::Loop& loop, SinkConfig config, SinkOptions options, std::string folder,
-                                            std::unique_ptr<Writer> writer, std::function<void(const std::string&)> settled);
+  static Result<std::unique_ptr<Lane>> open(io::Loop& loop, SinkConfig config, SinkOptions options,
+                                            std::string folder, std::unique_ptr<Writer> writer,
+                                            std::function<void(const std::string&)> settled);
   ~Lane();
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
@@ -65,8 +69,8 @@ class Lane {
     bool closed = true;
   };
 
-  Lane(io::Loop& loop, SinkConfig config, SinkOptions options, std::string folder, std::unique_ptr<Writer> writer,
-       std::function<void(const std::string&)> settled);
+  Lane(io::Loop& loop, SinkConfig config, SinkOptions options, std::string folder,
+       std::unique_ptr<Writer> writer, std::function<void(const std::string&)> settled);
   Status take_up();
   Result<LineSpool> open_spool(const std::string& run) const;
   void wake(int64_t delay_ns);
@@ -91,7 +95,8 @@ class Lane {
   bool hurried_ = false;  // a full batch is waiting for the next turn
   std::string sending_run_;
   uint64_t sent_lines_ = 0, sent_bytes_ = 0;
-  // How many lines each of the next batches of that run has, the nearest last: what a bisection still has to try.
+  // How many lines each of the next batches of that run has, the nearest last: what a bisection still has to
+  // try.
   std::vector<uint64_t> parts_;
   size_t batch_bytes_;
 

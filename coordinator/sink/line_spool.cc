@@ -61,7 +61,8 @@ Status LineSpool::take_up() {
   auto header = read_at(fd_.get(), 0, kHeader, path_);
   if (!header) return tl::unexpected(header.error());
   unsigned long long begin = 0, delivered = 0, dead = 0, dropped = 0;
-  if (std::sscanf(header->c_str(), "todd-lines-1 %llu %llu %llu %llu", &begin, &delivered, &dead, &dropped) != 4 ||
+  if (std::sscanf(header->c_str(), "todd-lines-1 %llu %llu %llu %llu", &begin, &delivered, &dead, &dropped) !=
+          4 ||
       begin < kHeader || begin > size) {
     return fail(Errc::corrupt, path_ + " is not a spool of lines; move it away");
   }
@@ -78,7 +79,8 @@ Status LineSpool::take_up() {
     if (last != std::string::npos) end_ = at + last + 1;
     at += block->size();
   }
-  if (end_ < size && ::ftruncate(fd_.get(), static_cast<off_t>(end_)) != 0) return fail_errno(errno, "cannot mend " + path_);
+  if (end_ < size && ::ftruncate(fd_.get(), static_cast<off_t>(end_)) != 0)
+    return fail_errno(errno, "cannot mend " + path_);
   return {};
 }
 
@@ -138,7 +140,8 @@ void LineSpool::consume(uint64_t lines, uint64_t bytes, bool delivered) {
   pending_ -= lines;
   (delivered ? delivered_ : dead_) += lines;
   if (fd_) {
-    // Best effort: without it the lines go out once more after a restart, which every sink takes as the same points.
+    // Best effort: without it the lines go out once more after a restart, which every sink takes as the same
+    // points.
     (void)write_header();
   } else if (begin_ > memory_.size() / 2) {
     memory_.erase(0, begin_);

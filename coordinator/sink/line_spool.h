@@ -9,8 +9,9 @@
 
 namespace todd::sink {
 
-// A queue of lines of one run for one sink, in memory or in a file. Lines leave at the front when they are done with. Of a
-// file the first bytes hold how far it was read and what became of the lines; the rest are the lines. Resource.
+// A queue of lines of one run for one sink, in memory or in a file. Lines leave at the front when they are
+// done with. Of a file the first bytes hold how far it was read and what became of the lines; the rest are
+// the lines. Resource.
 class LineSpool {
  public:
   // path empty: memory only. An existing file is taken up where it was left; a torn last line is cut off.

@@ -10,8 +10,9 @@
 
 namespace todd::sink {
 namespace {
-// Names and values come from users and networks. A line break would begin a line of its own and cannot be escaped in
-// tags and keys; like other control characters it becomes a space. A backslash at the end would escape what follows.
+// Names and values come from users and networks. A line break would begin a line of its own and cannot be
+// escaped in tags and keys; like other control characters it becomes a space. A backslash at the end would
+// escape what follows.
 std::string escaped(std::string_view text) {
   std::string out;
   out.reserve(text.size());

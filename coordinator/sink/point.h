@@ -23,10 +23,12 @@ struct Point {
 
 // Appends one line of InfluxDB line protocol (version 1), or nothing if the point has no field.
 //
-//   todd_ping,run=...,suite=...,test=...,source=...,target=...,address=... sent=10i,rtt_count=10i,rtt_sum=0.1,... 1700000000000000000
+//   todd_ping,run=...,suite=...,test=...,source=...,target=...,address=...
+//   sent=10i,rtt_count=10i,rtt_sum=0.1,... 1700000000000000000
 //
-// Counters are integer deltas; histograms become _count, _sum, _min, _max, _p50, _p90, _p99 in base units (seconds for
-// ns); gauges floats; breakdowns one field per key, NAME_KEY; ratios and infos are left out (a ratio is its counters).
+// Counters are integer deltas; histograms become _count, _sum, _min, _max, _p50, _p90, _p99 in base units
+// (seconds for ns); gauges floats; breakdowns one field per key, NAME_KEY; ratios and infos are left out (a
+// ratio is its counters).
 void append_influx(std::string& out, const Point& point);
 
 // Appends the same as one JSON object on a line.

@@ -22,12 +22,15 @@ namespace {
 Status check(const SinkConfig& config, std::set<std::string>& names) {
   const std::string what = "sink \"" + config.name + "\": ";
   if (!model::is_valid_name(config.name)) {
-    return fail(Errc::invalid, what + "a name has small letters, digits, '.', '_' and '-' and begins with a letter or digit");
+    return fail(
+        Errc::invalid,
+        what + "a name has small letters, digits, '.', '_' and '-' and begins with a letter or digit");
   }
   if (!names.insert(config.name).second) return fail(Errc::invalid, what + "there are two of that name");
   if (config.type == "influx") {
     if (config.url.rfind("http://", 0) != 0 && config.url.rfind("https://", 0) != 0) {
-      return fail(Errc::invalid, what + "url must begin with http:// or https://, as in http://127.0.0.1:8086");
+      return fail(Errc::invalid,
+                  what + "url must begin with http:// or https://, as in http://127.0.0.1:8086");
     }
     if (config.url.find_first_of("?#") != std::string::npos) {
       return fail(Errc::invalid, what + "url must not have a query: the database is given as `database`");
@@ -45,13 +48,14 @@ Status check(const SinkConfig& config, std::set<std::string>& names) {
 SinkSet::SinkSet(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 SinkSet::~SinkSet() = default;
 
-Result<std::unique_ptr<SinkSet>> SinkSet::open(io::Loop& loop, std::vector<SinkConfig> sinks, std::string spool_dir,
-                                               SinkOptions options) {
+Result<std::unique_ptr<SinkSet>> SinkSet::open(io::Loop& loop, std::vector<SinkConfig> sinks,
+                                               std::string spool_dir, SinkOptions options) {
   auto impl = std::make_unique<Impl>();
   std::set<std::string> names;
   for (SinkConfig& config : sinks) {
     if (Status ok = check(config, names); !ok) return tl::unexpected(ok.error());
-    auto writer = config.type == "influx" ? make_influx_writer(loop, config, options) : make_jsonl_writer(loop, config);
+    auto writer =
+        config.type == "influx" ? make_influx_writer(loop, config, options) : make_jsonl_writer(loop, config);
     const std::string folder = spool_dir.empty() ? "" : spool_dir + "/" + config.name;
     auto lane = Lane::open(loop, config, options, folder, std::move(writer),
                            [self = impl.get()](const std::string& run) { self->settle(run); });
@@ -102,7 +106,8 @@ void SinkSet::close_run(const std::string& run) {
 
 std::vector<model::Delivery> SinkSet::delivery(const std::string& run) const { return impl_->delivery(run); }
 
-void SinkSet::on_settled(std::function<void(const std::string&, const std::vector<model::Delivery>&)> callback) {
+void SinkSet::on_settled(
+    std::function<void(const std::string&, const std::vector<model::Delivery>&)> callback) {
   impl_->settled = std::move(callback);
 }
 

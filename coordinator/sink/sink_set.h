@@ -26,7 +26,8 @@ struct SinkConfig {
 struct SinkOptions {
   size_t batch_lines = 5'000;
   size_t batch_bytes = size_t{1} << 20;
-  size_t backlog_bytes = size_t{64} << 20;    // per sink without a spool folder; what comes beyond is dropped and counted as dead
+  size_t backlog_bytes =
+      size_t{64} << 20;  // per sink without a spool folder; what comes beyond is dropped and counted as dead
   size_t spool_bytes = size_t{1} << 30;       // per sink with one
   int64_t gather_ns = 200'000'000;            // a batch that is not full waits this long for more
   int64_t timeout_ns = 10'000'000'000;        // of one request
@@ -43,20 +44,21 @@ struct SinkHealth {
   uint64_t delivered = 0, dead = 0, dropped = 0, pending = 0;  // lines
 };
 
-// Delivers points to every configured sink, each in its own order and at its own pace: a dead sink delays nobody. With a
-// spool folder, lines wait in DIR/<sink>/<run>.lines and survive a restart. A line the server refuses (400) is found by
-// bisection, counted as dead and dropped; the rest goes on. Resource; everything on the loop's thread.
+// Delivers points to every configured sink, each in its own order and at its own pace: a dead sink delays
+// nobody. With a spool folder, lines wait in DIR/<sink>/<run>.lines and survive a restart. A line the server
+// refuses (400) is found by bisection, counted as dead and dropped; the rest goes on. Resource; everything on
+// the loop's thread.
 class SinkSet {
  public:
   // spool_dir may be empty: memory only. Errors: invalid (bad config), system.
-  static Result<std::unique_ptr<SinkSet>> open(io::Loop& loop, std::vector<SinkConfig> sinks, std::string spool_dir,
-                                               SinkOptions options = {});
+  static Result<std::unique_ptr<SinkSet>> open(io::Loop& loop, std::vector<SinkConfig> sinks,
+                                               std::string spool_dir, SinkOptions options = {});
   ~SinkSet();
   SinkSet(const SinkSet&) = delete;
   SinkSet& operator=(const SinkSet&) = delete;
 
-  // Points of a run come between these two. A run that was open when the last process ended is opened again and its
-  // points written again from the first on, in the same order: those already spooled are passed over.
+  // Points of a run come between these two. A run that was open when the last process ended is opened again
+  // and its points written again from the first on, in the same order: those already spooled are passed over.
   void open_run(const std::string& run);
   void write(const Point& point);
   void close_run(const std::string& run);

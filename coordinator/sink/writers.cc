@@ -43,7 +43,8 @@ class InfluxWriter : public Writer {
   }
 
   void on_answer(const HttpAnswer& answer) {
-    const bool no_database = answer.status == 404 && answer.body.find("database not found") != std::string::npos;
+    const bool no_database =
+        answer.status == 404 && answer.body.find("database not found") != std::string::npos;
     if (no_database && config_.create && !std::exchange(creating_, true)) return create_database();
     creating_ = false;
     finish(judge(answer));
@@ -143,7 +144,8 @@ class JsonlWriter : public Writer {
 
 }  // namespace
 
-std::unique_ptr<Writer> make_influx_writer(io::Loop& loop, const SinkConfig& config, const SinkOptions& options) {
+std::unique_ptr<Writer> make_influx_writer(io::Loop& loop, const SinkConfig& config,
+                                           const SinkOptions& options) {
   return std::make_unique<InfluxWriter>(loop, config, options);
 }
 

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <set>
 #include <utility>
 
 #include "coordinator/store/files.h"
@@ -16,6 +15,7 @@
 namespace todd::store {
 namespace {
 constexpr size_t kMaxFile = size_t{1} << 20;
+constexpr const char* kFolders[] = {"", "/groups", "/suites"};
 
 std::string lower(std::string text) {
   for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
@@ -24,7 +24,9 @@ std::string lower(std::string text) {
 }  // namespace
 
 Result<Definitions> Definitions::open(std::string dir) {
-  if (Status made = make_folder(dir); !made) return tl::unexpected(made.error());
+  for (const char* folder : kFolders) {
+    if (Status made = make_folder(dir + folder); !made) return tl::unexpected(made.error());
+  }
   Definitions definitions(std::move(dir));
   definitions.refresh();
   return definitions;
@@ -34,16 +36,21 @@ std::string Definitions::own_path(const std::string& kind, const std::string& na
   // A file written by hand keeps its name.
   const auto found = entries_.find({kind, name});
   if (found != entries_.end() && files_.at(found->second.path).keys.size() == 1) return found->second.path;
-  return dir_ + "/" + lower(kind) + "-" + name + ".yaml";
+  return home_of(kind, name);
 }
 
-// Gives every object of a hand-written file a file of its own, so that one of them can be replaced or removed.
+std::string Definitions::home_of(const std::string& kind, const std::string& name) const {
+  return dir_ + "/" + lower(kind) + "s/" + name + ".yaml";
+}
+
+// Gives every object of a hand-written file a file of its own, so that one of them can be replaced or
+// removed.
 Status Definitions::split(const std::string& path) {
   const auto keys = files_.at(path).keys;
   if (keys.size() < 2) return {};
   std::string text;
   for (const auto& key : keys) {
-    const std::string own = dir_ + "/" + lower(key.first) + "-" + key.second + ".yaml";
+    const std::string own = home_of(key.first, key.second);
     if (own == path) {
       text = entries_.at(key).definition.text;
     } else if (Status kept = write_atomically(own, entries_.at(key).definition.text); !kept) {
@@ -62,38 +69,50 @@ Status Definitions::split(const std::string& path) {
 }
 
 void Definitions::refresh() {
-  std::set<std::string> seen;
   std::error_code error;
   std::vector<std::string> paths;
-  for (const auto& item : std::filesystem::directory_iterator(dir_, error)) {
-    if (item.path().extension() == ".yaml") paths.push_back(item.path().string());
+  for (const char* folder : kFolders) {
+    for (const auto& item : std::filesystem::directory_iterator(dir_ + folder, error)) {
+      if (item.path().extension() == ".yaml") paths.push_back(item.path().string());
+    }
   }
   std::sort(paths.begin(), paths.end());
+  std::map<std::string, Stamp> there;
   for (const std::string& path : paths) {
     struct stat info{};
     if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
-    seen.insert(path);
-    const Stamp stamp{info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec, info.st_size};
-    File& file = files_[path];
-    if (file.stamp == stamp) continue;
-    file.stamp = stamp;
-    load(path, file);
+    there[path] = {info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec, info.st_size};
   }
+  bool changed = false;
+  // What has gone goes first: its objects may be in another file now.
   for (auto it = files_.begin(); it != files_.end();) {
-    if (seen.count(it->first) != 0) {
+    if (there.count(it->first) != 0) {
       ++it;
       continue;
     }
     for (const auto& key : it->second.keys) entries_.erase(key);
     it = files_.erase(it);
+    changed = true;
+  }
+  for (const auto& [path, stamp] : there) {
+    File& file = files_[path];
+    if (file.stamp == stamp) continue;
+    file.stamp = stamp;
+    load(path, file);
+    changed = true;
+  }
+  // An object that was in two files may now be in one.
+  for (auto& [path, file] : files_) {
+    if (changed && !file.error.empty()) load(path, file);
   }
 }
 
 // On an error the file's objects stay as they were.
 void Definitions::load(const std::string& path, File& file) {
   const auto refuse = [&](const std::string& why) {
+    if (file.error != why)
+      log(LogLevel::warn, "store", why + " (the file is passed over until it is mended)");
     file.error = why;
-    log(LogLevel::warn, "store", why + " (the file is passed over until it is mended)");
   };
   const auto text = read_file(path, kMaxFile);
   if (!text) return refuse(text.error().detail);
@@ -125,12 +144,13 @@ Status Definitions::put_all(const std::vector<model::Definition>& definitions) {
   for (const auto& definition : definitions) {
     auto parsed = model::parse_documents(definition.text, definition.name);
     if (!parsed) return tl::unexpected(parsed.error());
-    const bool is_group = parsed->groups.size() == 1 && parsed->suites.empty() && definition.kind == "Group" &&
-                          parsed->groups[0].name == definition.name;
-    const bool is_suite = parsed->suites.size() == 1 && parsed->groups.empty() && definition.kind == "Suite" &&
-                          parsed->suites[0].name == definition.name;
+    const bool is_group = parsed->groups.size() == 1 && parsed->suites.empty() &&
+                          definition.kind == "Group" && parsed->groups[0].name == definition.name;
+    const bool is_suite = parsed->suites.size() == 1 && parsed->groups.empty() &&
+                          definition.kind == "Suite" && parsed->suites[0].name == definition.name;
     if (!model::is_valid_name(definition.name) || !(is_group || is_suite)) {
-      return fail(Errc::invalid, "the text is not that of one " + lower(definition.kind) + " named \"" + definition.name + "\"");
+      return fail(Errc::invalid, "the text is not that of one " + lower(definition.kind) + " named \"" +
+                                     definition.name + "\"");
     }
   }
   refresh();
@@ -155,7 +175,7 @@ Status Definitions::remove(const std::string& kind, const std::string& name) {
   if (Status alone = split(shared); !alone) return alone;
   const std::string path = own_path(kind, name);
   if (::unlink(path.c_str()) != 0) return fail_errno(errno, "cannot remove " + path);
-  Status synced = sync_folder(dir_);
+  Status synced = sync_folder(std::filesystem::path(path).parent_path().string());
   refresh();
   return synced;
 }
@@ -177,7 +197,8 @@ Result<model::Definition> Definitions::get(const std::string& kind, const std::s
   for (const auto& [key, entry] : entries_) {
     if (key.first == kind) names.push_back(key.second);
   }
-  return fail(Errc::not_found, "no " + lower(kind) + " \"" + name + "\"" + manifest::did_you_mean(name, names));
+  return fail(Errc::not_found,
+              "no " + lower(kind) + " \"" + name + "\"" + manifest::did_you_mean(name, names));
 }
 
 std::vector<model::Group> Definitions::groups() {

@@ -9,8 +9,9 @@
 
 namespace todd::store {
 
-// Groups and suites as files, one object each, DIR/<kind>-<name>.yaml with the object's own text. People may edit
-// the files by hand and add files with several objects: every call first looks whether something has changed. Resource; single-threaded.
+// Groups and suites as files, one object each, DIR/groups/NAME.yaml and DIR/suites/NAME.yaml with the
+// object's own text. People may edit them by hand and add files of any name in these folders or in DIR, with
+// several objects too: every call first looks whether something has changed. Resource; single-threaded.
 class Definitions {
  public:
   // The folder is made if missing. Errors: system, denied.
@@ -61,6 +62,7 @@ class Definitions {
   explicit Definitions(std::string dir) : dir_(std::move(dir)) {}
   void refresh();
   void load(const std::string& path, File& file);
+  std::string home_of(const std::string& kind, const std::string& name) const;
   std::string own_path(const std::string& kind, const std::string& name) const;
   Status split(const std::string& path);
 

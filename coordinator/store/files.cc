@@ -33,7 +33,8 @@ Status write_atomically(const std::string& path, std::string_view bytes) {
   if (!fd) return fail_errno(errno, "cannot create " + beside);
   Status written = write_all(fd.get(), bytes, beside);
   if (written && ::fsync(fd.get()) != 0) written = fail_errno(errno, "cannot sync " + beside);
-  if (written && ::rename(beside.c_str(), path.c_str()) != 0) written = fail_errno(errno, "cannot replace " + path);
+  if (written && ::rename(beside.c_str(), path.c_str()) != 0)
+    written = fail_errno(errno, "cannot replace " + path);
   if (!written) {
     ::unlink(beside.c_str());
     return written;

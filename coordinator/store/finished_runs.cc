@@ -33,7 +33,8 @@ Result<std::pair<model::Report, size_t>> read_headline(std::string_view text) {
 }
 
 FinishedRuns::Summary summary_of(const model::Report& report, uint64_t bytes) {
-  return {report.id, report.suite, report.state, report.verdict, report.started_at_ns, report.finished_at_ns, bytes};
+  return {report.id, report.suite, report.state, report.verdict, report.started_at_ns, report.finished_at_ns,
+          bytes};
 }
 }  // namespace
 
@@ -95,7 +96,8 @@ Status FinishedRuns::set_delivery(const std::string& id, const std::vector<model
 Result<model::Report> FinishedRuns::get(const std::string& id) const {
   const auto summary = summaries_.find(id);
   if (summary == summaries_.end()) return fail(Errc::not_found, "no run " + id);
-  Result<std::string> text = dir_.empty() ? Result<std::string>(texts_.at(id)) : read_file(path_of(id), SIZE_MAX);
+  Result<std::string> text =
+      dir_.empty() ? Result<std::string>(texts_.at(id)) : read_file(path_of(id), SIZE_MAX);
   if (!text) return tl::unexpected(text.error());
   const size_t end = text->find('\n');
   if (end == std::string::npos) return fail(Errc::corrupt, path_of(id) + " is damaged");

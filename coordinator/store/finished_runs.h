@@ -14,8 +14,8 @@ struct FinishedRunsOptions {
   uint64_t keep_bytes = uint64_t{256} << 20;
 };
 
-// The reports of the last runs, each a file DIR/<id>.run: a line about it, then the report as JSON. The oldest go
-// first. Resource; single-threaded.
+// The reports of the last runs, each a file DIR/<id>.run: a line about it, then the report as JSON. The
+// oldest go first. Resource; single-threaded.
 class FinishedRuns {
  public:
   struct Summary {
@@ -28,11 +28,12 @@ class FinishedRuns {
     uint64_t bytes = 0;
   };
 
-  // An empty dir keeps everything in memory. A file that cannot be read is passed over with a line in the log.
-  // Errors: system, denied.
+  // An empty dir keeps everything in memory. A file that cannot be read is passed over with a line in the
+  // log. Errors: system, denied.
   static Result<FinishedRuns> open(std::string dir, FinishedRunsOptions options = {});
 
-  // Keeps a report (or replaces the one of that id) and evicts what is too much, but never this one. Errors: system.
+  // Keeps a report (or replaces the one of that id) and evicts what is too much, but never this one. Errors:
+  // system.
   Status put(const model::Report& report);
   // The state of delivery alone. Errors: not_found, system.
   Status set_delivery(const std::string& id, const std::vector<model::Delivery>& delivery);

@@ -104,7 +104,8 @@ std::vector<Journal::OpenRun> Journal::recover() {
     size_t used = 0;
     OpenRun run{id, entries_of(*bytes, used)};
     if (used < bytes->size()) {
-      log(LogLevel::warn, "store", path + ": " + std::to_string(bytes->size() - used) + " damaged bytes at the end cut off");
+      log(LogLevel::warn, "store",
+          path + ": " + std::to_string(bytes->size() - used) + " damaged bytes at the end cut off");
       if (::ftruncate(fd.get(), static_cast<off_t>(used)) != 0) continue;
     }
     File& file = files_[id];
@@ -117,7 +118,8 @@ std::vector<Journal::OpenRun> Journal::recover() {
 
 Status Journal::begin(const std::string& run, std::string_view first) {
   const std::string path = path_of(run);
-  if (first.size() > kMaxEntry) return fail(Errc::exhausted, "run " + run + " is too large to be written down; split the suite");
+  if (first.size() > kMaxEntry)
+    return fail(Errc::exhausted, "run " + run + " is too large to be written down; split the suite");
   File file;
   file.fd.reset(::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
   if (!file.fd) return fail_errno(errno, "cannot create " + path);
@@ -134,7 +136,8 @@ Status Journal::begin(const std::string& run, std::string_view first) {
   return {};
 }
 
-void Journal::append(const std::string& run, std::string_view entry, std::function<void(const Status&)> on_durable) {
+void Journal::append(const std::string& run, std::string_view entry,
+                     std::function<void(const Status&)> on_durable) {
   const auto found = files_.find(run);
   TODD_CHECK(found != files_.end() && !entry.empty() && entry.size() <= kMaxEntry);
   File& file = found->second;
@@ -166,7 +169,8 @@ void Journal::commit() {
 
 void Journal::end(const std::string& run) {
   if (files_.erase(run) == 0) return;
-  const auto others = std::stable_partition(waiting_.begin(), waiting_.end(), [&](const Waiting& w) { return w.run != run; });
+  const auto others =
+      std::stable_partition(waiting_.begin(), waiting_.end(), [&](const Waiting& w) { return w.run != run; });
   std::vector<Waiting> of_run(std::make_move_iterator(others), std::make_move_iterator(waiting_.end()));
   waiting_.erase(others, waiting_.end());
   ::unlink(path_of(run).c_str());

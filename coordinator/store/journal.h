@@ -13,8 +13,8 @@
 
 namespace todd::store {
 
-// One append-only file per open run, DIR/<id>.journal: entries of length, CRC-32C and bytes whose meaning is the
-// caller's. Entries become durable together (group commit). Resource; everything on the loop's thread.
+// One append-only file per open run, DIR/<id>.journal: entries of length, CRC-32C and bytes whose meaning is
+// the caller's. Entries become durable together (group commit). Resource; everything on the loop's thread.
 class Journal {
  public:
   // How long an entry may wait for others before it is synced.
@@ -31,16 +31,17 @@ class Journal {
     std::string id;
     std::vector<std::string> entries;  // in the order appended; whole ones only
   };
-  // The runs that were open when the last process ended. A torn or damaged end is cut off, in the file too; later
-  // appends go on from there.
+  // The runs that were open when the last process ended. A torn or damaged end is cut off, in the file too;
+  // later appends go on from there.
   std::vector<OpenRun> recover();
 
-  // Begins a run's file with its first entry, durable when it returns. Errors: exists, exhausted (above kMaxEntry),
-  // system.
+  // Begins a run's file with its first entry, durable when it returns. Errors: exists, exhausted (above
+  // kMaxEntry), system.
   Status begin(const std::string& run, std::string_view first);
-  // on_durable is called from the loop, in the order of the appends, never from within append. A failure is the
-  // disk's: the entry will not be durable. Precondition: begun or recovered, not ended.
-  void append(const std::string& run, std::string_view entry, std::function<void(const Status&)> on_durable = nullptr);
+  // on_durable is called from the loop, in the order of the appends, never from within append. A failure is
+  // the disk's: the entry will not be durable. Precondition: begun or recovered, not ended.
+  void append(const std::string& run, std::string_view entry,
+              std::function<void(const Status&)> on_durable = nullptr);
   // Syncs now and calls what waits.
   void commit();
   // The run needs no recovery any more: removes its file. What is still waiting is called with success first.

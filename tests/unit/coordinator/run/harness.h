@@ -29,11 +29,15 @@ class Script : public Transport {
   bool connected(const std::string& agent) const override { return away.count(agent) == 0; }
   ClockQuality clock(const std::string&) const override { return quality; }
   void prepare(const std::string& agent, const v1::Task& task) override { prepared.push_back({agent, task}); }
-  void start(const std::string& agent, const std::string& task, int64_t at) override { started.push_back({agent + " " + task, at}); }
+  void start(const std::string& agent, const std::string& task, int64_t at) override {
+    started.push_back({agent + " " + task, at});
+  }
   void stop(const std::string& agent, const std::string& task, bool cancel) override {
     stopped.push_back(agent + " " + task + (cancel ? " cancel" : ""));
   }
-  void ack(const std::string&, const std::string& task, uint64_t seq) override { acked[task] = std::max(acked[task], seq); }
+  void ack(const std::string&, const std::string& task, uint64_t seq) override {
+    acked[task] = std::max(acked[task], seq);
+  }
 
   // The latest task prepared on the agent in the role; empty id if none.
   v1::Task last(const std::string& agent, v1::Role role) const {
@@ -43,7 +47,8 @@ class Script : public Transport {
     return {};
   }
   size_t count(v1::Role role) const {
-    return static_cast<size_t>(std::count_if(prepared.begin(), prepared.end(), [&](const Sent& s) { return s.task.role() == role; }));
+    return static_cast<size_t>(std::count_if(prepared.begin(), prepared.end(),
+                                             [&](const Sent& s) { return s.task.role() == role; }));
   }
 
   std::set<std::string> away;
@@ -91,7 +96,8 @@ struct PlannedEdge {
 };
 
 inline model::TestPlan plan_of(const manifest::Testlet& testlet, const std::string& name, size_t step,
-                               const std::vector<PlannedEdge>& edges, const std::vector<std::string>& expect = {}) {
+                               const std::vector<PlannedEdge>& edges,
+                               const std::vector<std::string>& expect = {}) {
   model::TestPlan plan;
   plan.test.name = name;
   plan.test.testlet = testlet.id;
@@ -113,7 +119,8 @@ inline model::TestPlan plan_of(const manifest::Testlet& testlet, const std::stri
     }
     plan.edges.push_back(edge);
   }
-  for (const std::string& text : expect) plan.expectations.push_back(model::parse_expectation(text, testlet).value());
+  for (const std::string& text : expect)
+    plan.expectations.push_back(model::parse_expectation(text, testlet).value());
   return plan;
 }
 
@@ -143,7 +150,8 @@ inline v1::Ready ready_of(const v1::Task& task, uint32_t port = 0) {
   return ready;
 }
 
-inline v1::Failed failed_of(const v1::Task& task, const std::string& reason, const std::string& detail = "why") {
+inline v1::Failed failed_of(const v1::Task& task, const std::string& reason,
+                            const std::string& detail = "why") {
   v1::Failed failed;
   failed.set_task(task.id());
   failed.set_reason(reason);
@@ -152,8 +160,9 @@ inline v1::Failed failed_of(const v1::Task& task, const std::string& reason, con
 }
 
 // A period in which every edge sent and received so much, each answer after rtt_ns.
-inline v1::Record record_of(const manifest::Testlet& testlet, const v1::Task& task, uint64_t seq, bool last, uint64_t sent,
-                            uint64_t received, uint32_t rows = 1, uint64_t rtt_ns = 2'000'000) {
+inline v1::Record record_of(const manifest::Testlet& testlet, const v1::Task& task, uint64_t seq, bool last,
+                            uint64_t sent, uint64_t received, uint32_t rows = 1,
+                            uint64_t rtt_ns = 2'000'000) {
   v1::Record record;
   record.set_task(task.id());
   record.set_seq(seq);

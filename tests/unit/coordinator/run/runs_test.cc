@@ -49,7 +49,9 @@ class RunsTest : public ::testing::Test {
 
 TEST_F(RunsTest, PreparesStartsMergesAndJudges) {
   script.quality.worst_rtt_ns = 40'000'000;
-  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss <= 10%", "p50(rtt) < 5ms"})})).value();
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss <= 10%", "p50(rtt) < 5ms"})}))
+          .value();
   const v1::Task responder = script.last("b", v1::RESPONDER);
   ASSERT_EQ(responder.peers_size(), 1);
   EXPECT_EQ(responder.listen_first(), 7500u);
@@ -101,7 +103,8 @@ TEST_F(RunsTest, RepeatedRecordsCountOnce) {
 }
 
 TEST_F(RunsTest, MissingRecordsMakeAnEdgePartialAndItsVerdictUnknown) {
-  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"})})).value();
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"})})).value();
   const v1::Task source = bring_up("a", "");
   runs->on_record("a", record_of(echo, source, 3, true, 5, 5));
   const model::Report done = report(id);
@@ -112,7 +115,8 @@ TEST_F(RunsTest, MissingRecordsMakeAnEdgePartialAndItsVerdictUnknown) {
 }
 
 TEST_F(RunsTest, FailedResponderIsAnErrorOfItsEdgesOnly) {
-  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}, {"a", "c"}}, {"loss < 100%"})})).value();
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}, {"a", "c"}}, {"loss < 100%"})})).value();
   runs->on_failed("b", failed_of(script.last("b", v1::RESPONDER), "local_resource", "no free port"));
   runs->on_ready("c", ready_of(script.last("c", v1::RESPONDER), 7500));
   const v1::Task source = script.last("a", v1::SOURCE);
@@ -169,7 +173,9 @@ TEST_F(RunsTest, AgentLostMidRunMayReturnAndDeliver) {
 
 TEST_F(RunsTest, DeadAgentsNeverPass) {
   const std::string id =
-      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}, {"d", "r1", false}}, {"loss < 100%"})})).value();
+      runs->create(request_of(
+                       {plan_of(echo, "lat", 0, {{"a", "r1", false}, {"d", "r1", false}}, {"loss < 100%"})}))
+          .value();
   bring_up("d", "");
   const v1::Task source = bring_up("a", "");
   script.away.insert("d");
@@ -185,7 +191,8 @@ TEST_F(RunsTest, DeadAgentsNeverPass) {
 
 TEST_F(RunsTest, AnAgentThatIsAwayAtTheStartDelaysNobody) {
   script.away.insert("b");
-  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"b", "r1", false}}, {"loss < 100%"})})).value();
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"b", "r1", false}}, {"loss < 100%"})})).value();
   const model::Report done = report(id);
   EXPECT_EQ(done.state, RunState::failed);
   EXPECT_EQ(done.tests[0].edges[0].reason, "agent_offline");
@@ -204,7 +211,8 @@ TEST_F(RunsTest, SilenceWhilePreparingEndsAtTheDeadline) {
 }
 
 TEST_F(RunsTest, TestsOfAStepRunTogetherAndStepsInOrder) {
-  const std::string id = runs->create(request_of({plan_of(echo, "one", 0, {{"a", "r1", false}}), plan_of(echo, "two", 0, {{"a", "r2", false}}),
+  const std::string id = runs->create(request_of({plan_of(echo, "one", 0, {{"a", "r1", false}}),
+                                                  plan_of(echo, "two", 0, {{"a", "r2", false}}),
                                                   plan_of(echo, "three", 1, {{"a", "r3", false}})}))
                              .value();
   ASSERT_EQ(script.prepared.size(), 2u);
@@ -224,8 +232,10 @@ TEST_F(RunsTest, HeavyEdgesTakeTurnsOverAllRuns) {
   const auto heard = runs->subscribe([&](const Event& event) {
     if (event.kind == Event::Kind::run_waiting) waiting.push_back(event.waiting);
   });
-  const std::string first = runs->create(request_of({plan_of(heavy, "bulk", 0, {{"a", "b"}, {"c", "b"}})})).value();
-  const std::string second = runs->create(request_of({plan_of(heavy, "bulk", 0, {{"b", "d"}, {"e", "f"}})})).value();
+  const std::string first =
+      runs->create(request_of({plan_of(heavy, "bulk", 0, {{"a", "b"}, {"c", "b"}})})).value();
+  const std::string second =
+      runs->create(request_of({plan_of(heavy, "bulk", 0, {{"b", "d"}, {"e", "f"}})})).value();
   // a to b holds a and b: c to b and b to d wait; e to f does not touch them.
   EXPECT_EQ(script.count(v1::RESPONDER), 2u);
   loop.turn(10'000'000);
@@ -246,9 +256,10 @@ TEST_F(RunsTest, HeavyEdgesTakeTurnsOverAllRuns) {
 }
 
 TEST_F(RunsTest, CancelKeepsWhatCameAndEndsAfterTwoSeconds) {
-  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"}),
-                                                  plan_of(echo, "late", 1, {{"a", "r1", false}})}))
-                             .value();
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"}),
+                               plan_of(echo, "late", 1, {{"a", "r1", false}})}))
+          .value();
   const v1::Task source = bring_up("a", "");
   runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
   ASSERT_TRUE(runs->cancel(id));
@@ -297,7 +308,8 @@ TEST_F(RunsTest, ANetworkBecomesOneEdgePerAddress) {
 }
 
 TEST_F(RunsTest, UnresolvedNamesAreErrorsOfTheirEdge) {
-  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "gone.example", false}})})).value();
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "gone.example", false}})})).value();
   const v1::Task source = script.last("a", v1::SOURCE);
   v1::Ready ready = ready_of(source);
   ready.add_endpoints()->set_error("gone.example: no such name");
@@ -334,7 +346,9 @@ TEST_F(RunsTest, ResolvesIds) {
   EXPECT_EQ(runs->resolve(one.substr(0, 4)).error().code, Errc::invalid);
 }
 
-TEST_F(RunsTest, NothingToRunIsRefused) { EXPECT_EQ(runs->create(request_of({})).error().code, Errc::invalid); }
+TEST_F(RunsTest, NothingToRunIsRefused) {
+  EXPECT_EQ(runs->create(request_of({})).error().code, Errc::invalid);
+}
 
 class RestartTest : public RunsTest {
  protected:

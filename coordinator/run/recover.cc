@@ -10,19 +10,24 @@
 
 namespace todd::run {
 
+namespace {
+// The set of reasons is closed; a word that an agent of another version invents is kept for people.
+void note_failure(Task& task, const std::string& reason, const std::string& detail) {
+  const bool known = model::is_reason(reason);
+  task.failed_reason = known ? reason : model::reason::kInternal;
+  task.failed_detail = known && !detail.empty() ? detail : detail.empty() ? reason : reason + ": " + detail;
+}
+}  // namespace
+
 void Runs::Impl::task_failed(Run& run, Task& task, const v1::Failed& failed) {
-  task.failed_reason = model::is_reason(failed.reason()) ? failed.reason() : model::reason::kInternal;
-  task.failed_detail = failed.detail().empty() ? failed.reason() : failed.detail();
+  note_failure(task, failed.reason(), failed.detail());
   end_task(run, task);
 }
 
 void Runs::Impl::take_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns) {
   merge_record(run, task, record, offset_ns, options, stores.sinks);
   if (!record.last() || task.phase == Task::Phase::ended) return;
-  if (record.state() == "error") {
-    task.failed_reason = model::is_reason(record.reason()) ? record.reason() : model::reason::kInternal;
-    task.failed_detail = record.detail().empty() ? record.reason() : record.detail();
-  }
+  if (record.state() == "error") note_failure(task, record.reason(), record.detail());
   task.cancelled = record.state() == "cancelled";
   end_task(run, task);
 }

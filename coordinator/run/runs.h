@@ -66,6 +66,7 @@ struct ReportWanted {
 // The transport may drop anything sent to an agent that is away. When the agent returns, the last command of
 // each of its tasks (prepare, start or stop) is sent again: agents take a repeated command for a task they
 // know as said once, and answer a repeated prepare with the same Ready.
+// It calls back from the loop, never from within a call to it.
 class Runs : public TransportEvents {
  public:
   Runs(io::Loop& loop, Transport& transport, const Clock& clock, RunsOptions options = {},

@@ -240,7 +240,7 @@ void Instance::step() {
   for (uint32_t i = batch.served; i < batch.n_ticket; ++i) host_count(kUnsent, tickets_[i].target);
   tickets_.clear();
   for (auto& flow : flows_) flow->forget_received();
-  if (status < 0 && phase_ < Phase::ending) return finish("error", "testlet_error", "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));
+  if (status < 0 && phase_ < Phase::ending) return finish("error", "testlet_failed", "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));
   if (batch.state != TODD_CANCELLED) run_ops(batch);
   finished_ |= status == 1;
 }

@@ -227,7 +227,7 @@ void Supervisor::prepare(const v1::Task& task) {
   if (testlet == nullptr) {
     // From the loop: a caller expects no answer inside its own call.
     impl_->loop.post([impl = impl_.get(), id = task.id(), name = task.testlet()] {
-      impl->failed(id, "no_testlet", fmt::format("this host has no testlet \"{}\"", name));
+      impl->failed(id, "testlet_missing", fmt::format("this host has no testlet \"{}\"", name));
     });
     return;
   }

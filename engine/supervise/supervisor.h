@@ -52,7 +52,7 @@ class Supervisor {
 
   // Every prepare is answered by ready or failed; every start by records, the last with last=true and state. A worker's death
   // ends its tasks with what shared memory held: partial, last, state "error", reason "testlet_crashed", the signal in detail.
-  // Reasons of failed: name_resolution, permission, unsupported, bad_param, no_testlet, local_resource, testlet_crashed.
+  // Reasons of failed: name_resolution, permission, unsupported, bad_param, testlet_missing, local_resource, testlet_crashed.
   void prepare(const v1::Task& task);
   void start_task(const std::string& task, int64_t at_wall_ns);
   void stop_task(const std::string& task, bool cancel);

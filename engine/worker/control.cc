@@ -174,9 +174,9 @@ void Control::on_message(const v1::ToWorker& message) {
 void Control::prepare(const v1::Prepare& prepare) {
   const auto& task = prepare.task();
   const auto library = library_of_.find(task.testlet());
-  if (library == library_of_.end()) return failed(task.id(), "no_testlet", fmt::format("this host has no testlet \"{}\"", task.testlet()));
+  if (library == library_of_.end()) return failed(task.id(), "testlet_missing", fmt::format("this host has no testlet \"{}\"", task.testlet()));
   auto loaded = libraries_.load(library->second, task.testlet());
-  if (!loaded) return failed(task.id(), "no_testlet", loaded.error().detail);
+  if (!loaded) return failed(task.id(), "testlet_missing", loaded.error().detail);
   auto setup = make_setup(task, *loaded);
   if (!setup) return failed(task.id(), "bad_param", setup.error().detail);
   auto pending = std::make_shared<Pending>();

@@ -309,7 +309,7 @@ TEST_P(SupervisorTest, AnUnknownTestletIsRefused) {
   task.set_testlet("pong");
   auto& book = run(task);
   EXPECT_TRUE(book.failed);
-  EXPECT_EQ(book.reason, "no_testlet");
+  EXPECT_EQ(book.reason, "testlet_missing");
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorTest, testing::Values(io::Backend::uring, io::Backend::event),

@@ -1,0 +1,53 @@
+#include "coordinator/cli/exit_code.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace todd::cli {
+namespace {
+
+bool lacks_privilege(const model::Report& report) {
+  bool any = false, all = true;
+  for (const auto& test : report.tests) {
+    for (const auto& edge : test.edges) {
+      const bool denied = edge.reason == model::reason::kPermission || edge.reason == model::reason::kDenied;
+      any |= denied;
+      all &= denied;
+    }
+  }
+  return any && all;
+}
+
+}  // namespace
+
+int exit_for(const model::Report& report, bool allow_incomplete) {
+  if (lacks_privilege(report)) return kDenied;
+  if (report.verdict == model::Verdict::fail) return kFailed;
+  const bool unknown = report.verdict == model::Verdict::unknown || report.state == model::RunState::failed ||
+                       report.state == model::RunState::cancelled;
+  return unknown && !allow_incomplete ? kIncomplete : kOk;
+}
+
+int exit_for(const Error& error) {
+  switch (error.code) {
+    case Errc::invalid:
+    case Errc::exists:
+    case Errc::unsupported: return kUsage;
+    case Errc::not_found: return kNothing;
+    case Errc::denied: return kDenied;
+    case Errc::unavailable:
+    case Errc::timed_out: return kUnreachable;
+    case Errc::cancelled: return kInterrupted;
+    case Errc::exhausted:
+    case Errc::corrupt:
+    case Errc::system: return kInternal;
+  }
+  return kInternal;
+}
+
+int complain(const Error& error) {
+  fprintf(stderr, "todd: %s\n", error.detail.c_str());
+  return exit_for(error);
+}
+
+}  // namespace todd::cli

@@ -1,0 +1,50 @@
+#include "coordinator/cli/output.h"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "coordinator/model/json.h"
+#include "coordinator/model/table.h"
+#include "engine/manifest/nearest.h"
+
+namespace todd::cli {
+namespace {
+
+int terminal_width() {
+  winsize size{};
+  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20) return size.ws_col;
+  return 120;
+}
+
+}  // namespace
+
+bool stdout_is_terminal() { return isatty(STDOUT_FILENO) == 1; }
+bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
+
+Result<Output> parse_output(const std::string& text) {
+  if (text == "table") return Output::table;
+  if (text == "json") return Output::json;
+  if (text == "jsonl") return Output::jsonl;
+  const auto near = manifest::nearest(text, {"table", "json", "jsonl"});
+  return fail(Errc::invalid, "unknown output \"" + text + "\"" + (near.empty() ? "" : ": did you mean \"" + near + "\"?") +
+                                 " (table, json or jsonl)");
+}
+
+void print_report(const model::Report& report, Output output, bool color) {
+  std::string text;
+  if (output == Output::table) {
+    text = model::report_table(report, {.width = terminal_width(), .colour = color && stdout_is_terminal()});
+  } else if (output == Output::jsonl) {
+    model::write_report_lines(text, report);
+  } else {
+    model::JsonWriter json(text);
+    model::write_report(json, report);
+    text += '\n';
+  }
+  fwrite(text.data(), 1, text.size(), stdout);
+  fflush(stdout);
+}
+
+}  // namespace todd::cli

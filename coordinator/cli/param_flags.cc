@@ -1,0 +1,95 @@
+#include "coordinator/cli/param_flags.h"
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+
+#include "engine/manifest/nearest.h"
+
+namespace todd::cli {
+
+struct ParamFlags::Flag {
+  std::string name;
+  std::string text;
+  bool on = false;  // of a boolean given without value
+  CLI::Option* option = nullptr;
+};
+
+namespace {
+
+std::string help_of(const manifest::Param& param) {
+  std::string help = param.doc;
+  std::string choices;
+  for (const auto& choice : param.choices) choices += (choices.empty() ? "" : "|") + choice;
+  if (!choices.empty()) help += fmt::format(" ({})", choices);
+  if (!param.min.empty() || !param.max.empty()) help += fmt::format(" [{} .. {}]", param.min, param.max);
+  if (!param.dflt.empty()) help += fmt::format(" (default {})", param.dflt);
+  return help;
+}
+
+// The testlet's own default of a host param, for the help.
+std::string default_of(const manifest::Testlet& testlet, const std::string& name) {
+  const auto& schedule = testlet.schedule;
+  if (name == "count") return schedule.count;
+  if (name == "interval") return schedule.interval;
+  if (name == "rate") return schedule.rate;
+  if (name == "duration") return schedule.duration;
+  if (name == "timeout") return schedule.timeout;
+  return "";
+}
+
+bool uses(const manifest::Testlet& testlet, const std::string& name) {
+  return testlet.schedule.tickets || (name != "count" && name != "interval" && name != "rate");
+}
+
+}  // namespace
+
+ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool with_host_params) {
+  auto add = [&](const manifest::Param& param) {
+    auto flag = std::make_unique<Flag>();
+    flag->name = param.name;
+    std::string dashed = param.name;
+    for (auto& c : dashed)
+      if (c == '_') c = '-';
+    std::string names = "--" + dashed;
+    if (dashed != param.name) names += ",--" + param.name;
+    flag->option = app.add_option(names, flag->text, help_of(param))->type_name(manifest::param_type_name(param.type));
+    if (param.type == manifest::ParamType::boolean) flag->option->expected(0, 1)->default_str("true");
+    flags_.push_back(std::move(flag));
+  };
+  for (const auto& param : testlet.params) add(param);
+  if (!with_host_params) return;
+  for (auto param : manifest::host_params()) {
+    if (!uses(testlet, param.name)) continue;
+    if (const auto dflt = default_of(testlet, param.name); !dflt.empty()) param.dflt = dflt;
+    add(param);
+  }
+}
+
+ParamFlags::~ParamFlags() = default;
+
+std::map<std::string, std::string> ParamFlags::given() const {
+  std::map<std::string, std::string> out;
+  for (const auto& flag : flags_)
+    if (flag->option->count() != 0) out[flag->name] = flag->text.empty() ? "true" : flag->text;
+  return out;
+}
+
+Result<manifest::Testlet> find_testlet(const std::vector<manifest::Found>& found, const std::string& name) {
+  std::vector<std::string> names;
+  std::string refused;
+  for (const auto& file : found) {
+    if (!file.error.empty()) refused += "\n  refused: " + file.error;
+    for (const auto& testlet : file.manifest.testlets) {
+      if (file.error.empty() && testlet.id == name) return testlet;
+      names.push_back(testlet.id);
+    }
+  }
+  const auto near = manifest::nearest(name, names);
+  if (!near.empty()) return fail(Errc::invalid, fmt::format("unknown testlet \"{}\": did you mean \"{}\"?{}", name, near, refused));
+  std::string all;
+  for (const auto& one : names) all += (all.empty() ? "" : ", ") + one;
+  return fail(Errc::invalid, fmt::format("unknown testlet \"{}\"; this host has: {}{}", name, all.empty() ? "none" : all, refused));
+}
+
+}  // namespace todd::cli

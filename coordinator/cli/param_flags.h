@@ -1,0 +1,34 @@
+#pragma once
+// Flags that come from a testlet's own description: --size 56, --interval 10ms, --reverse.
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/base/result.h"
+#include "engine/manifest/scan.h"
+
+namespace CLI {
+class App;
+}
+
+namespace todd::cli {
+
+// Values of the flags that were given, by param name; filled when the command line is parsed.
+class ParamFlags {
+ public:
+  // Adds a flag for each param of the testlet and for the host's params it uses.
+  ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool with_host_params);
+  ~ParamFlags();
+  std::map<std::string, std::string> given() const;
+
+ private:
+  struct Flag;
+  std::vector<std::unique_ptr<Flag>> flags_;
+};
+
+// The testlet of this name among the found libraries. Errors: invalid, naming the nearest and refused files.
+Result<manifest::Testlet> find_testlet(const std::vector<manifest::Found>& found, const std::string& name);
+
+}  // namespace todd::cli

@@ -1,0 +1,132 @@
+// `todd serve TESTLET`: the responder of a testlet on this host until Ctrl-C.
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "coordinator/cli/command.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/param_flags.h"
+#include "engine/base/clock.h"
+#include "engine/manifest/params.h"
+#include "engine/supervise/supervisor.h"
+#include "todd/v1/task.pb.h"
+
+namespace todd::cli {
+namespace {
+
+constexpr const char* kTask = "serve";
+constexpr int64_t kStopWaitNs = 2'000'000'000;
+
+struct ServeCommand {
+  manifest::Testlet testlet;
+  std::unique_ptr<ParamFlags> params;
+  std::string engine = "auto";
+  uint16_t port = 0;
+  bool once = false;
+};
+
+Result<v1::Task> task_of(const ServeCommand& command) {
+  auto given = command.params->given();
+  // The responder of ping is its UDP echo; ICMP is answered by the system.
+  if (const auto* mode = command.testlet.param("mode"); mode != nullptr && given.count("mode") == 0 && command.testlet.id == "ping") given["mode"] = "udp";
+  auto values = manifest::resolve_params(command.testlet.params, given);
+  if (!values) return tl::unexpected(values.error());
+  v1::Task task;
+  task.set_id(kTask);
+  task.set_run_id(kTask);
+  task.set_testlet(command.testlet.id);
+  task.set_role(v1::RESPONDER);
+  task.set_listen_port(command.port != 0 ? command.port : command.testlet.default_port);
+  task.mutable_schedule()->set_period_ns(1'000'000'000);
+  for (const auto& value : *values) {
+    auto& out = *task.add_params();
+    out.set_given(value.given);
+    if (value.type == manifest::ParamType::text) out.set_s(value.s);
+    else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::rate || value.type == manifest::ParamType::ratio) out.set_r(value.r);
+    else out.set_i(value.i);
+  }
+  return task;
+}
+
+std::string command_for_the_other_host(const ServeCommand& command, uint32_t port) {
+  char host[256] = "HOST";
+  gethostname(host, sizeof host - 1);
+  if (command.testlet.target_kind == "url") return fmt::format("todd try {} http://{}:{}/", command.testlet.id, host, port);
+  if (command.testlet.id == "ping") return fmt::format("todd try ping {}:{} --mode udp", host, port);
+  return fmt::format("todd try {} {}:{}", command.testlet.id, host, port);
+}
+
+int serve(const ServeCommand& command) {
+  auto task = task_of(command);
+  if (!task) return complain(task.error());
+  auto options = supervise::default_options();
+  auto backend = io::parse_backend(command.engine);
+  if (!backend) return complain(backend.error());
+  options.backend = *backend;
+  io::Loop loop;
+  int code = kOk;
+  bool served = false;
+  supervise::Supervisor* self = nullptr;
+  io::HandlePtr give_up;
+  auto stop = [&] {
+    self->stop_task(kTask, false);
+    give_up = loop.after(kStopWaitNs, [&] { loop.stop(); });
+  };
+  supervise::Supervisor::Events events;
+  events.ready = [&](const v1::Ready& ready) {
+    fmt::print("{} answers on port {}; on the other host: {}\n", command.testlet.id, ready.port(), command_for_the_other_host(command, ready.port()));
+    fflush(stdout);
+    self->start_task(kTask, wall_ns());
+  };
+  events.failed = [&](const v1::Failed& failed) {
+    fmt::print(stderr, "todd: {}\n", failed.detail());
+    code = failed.reason() == "permission" ? kDenied : failed.reason() == "local_resource" ? kInternal : kUsage;
+    loop.stop();
+  };
+  events.record = [&](v1::Record&& record) {
+    // --once: the first period without traffic after some traffic ends it.
+    const bool traffic = record.rows_size() != 0;
+    if (record.last()) {
+      if (record.state() == "error") {
+        fmt::print(stderr, "todd: {}\n", record.detail());
+        code = kInternal;
+      }
+      return loop.stop();
+    }
+    if (command.once && served && !traffic) stop();
+    served |= traffic;
+  };
+  supervise::Supervisor supervisor(loop, std::move(options), std::move(events));
+  self = &supervisor;
+  if (auto started = supervisor.start(); !started) return complain(started.error());
+  auto on_int = loop.on_signal(SIGINT, stop);
+  auto on_term = loop.on_signal(SIGTERM, stop);
+  supervisor.prepare(*task);
+  loop.run();
+  return code;
+}
+
+}  // namespace
+
+void add_serve(CLI::App& app, const Globals&, Chosen& chosen) {
+  auto* verb = app.add_subcommand("serve", "answer a testlet's probes on this host until Ctrl-C: todd serve iperf");
+  verb->require_subcommand(1);
+  for (const auto& file : manifest::scan_folders(supervise::default_options().testlet_folders)) {
+    for (const auto& testlet : file.manifest.testlets) {
+      if (!file.error.empty() || !testlet.responder) continue;
+      auto command = std::make_shared<ServeCommand>();
+      command->testlet = testlet;
+      auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
+      sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)");
+      sub->add_flag("--once", command->once, "end when the first client has gone");
+      sub->add_option("--engine", command->engine, "auto, uring or event");
+      command->params = std::make_unique<ParamFlags>(*sub, testlet, false);
+      sub->callback([command, &chosen] { chosen.action = [command] { return serve(*command); }; });
+    }
+  }
+}
+
+}  // namespace todd::cli

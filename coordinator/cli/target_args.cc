@@ -1,0 +1,51 @@
+#include "coordinator/cli/target_args.h"
+
+#include <fstream>
+#include <iostream>
+
+#include "engine/schedule/targets.h"
+
+namespace todd::cli {
+namespace {
+
+void read_lines(std::istream& in, std::vector<std::string>& out) {
+  for (std::string line; std::getline(in, line);) {
+    line.erase(std::min(line.find('#'), line.size()));
+    const auto first = line.find_first_not_of(" \t\r");
+    if (first == std::string::npos) continue;
+    out.push_back(line.substr(first, line.find_last_not_of(" \t\r") - first + 1));
+  }
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> expand_target_args(const std::vector<std::string>& args) {
+  std::vector<std::string> out;
+  for (const auto& arg : args) {
+    if (arg.empty() || arg[0] != '@') {
+      out.push_back(arg);
+    } else if (arg == "@-") {
+      read_lines(std::cin, out);
+    } else {
+      std::ifstream file(arg.substr(1));
+      if (!file) return fail(Errc::invalid, arg.substr(1) + ": cannot be read as a list of targets");
+      read_lines(file, out);
+    }
+  }
+  if (out.empty()) return fail(Errc::invalid, "no target: give addresses, names, ranges, URLs or @FILE");
+  return out;
+}
+
+Result<uint64_t> count_targets(const std::vector<std::string>& targets) {
+  uint64_t total = 0;
+  for (const auto& text : targets) {
+    auto spec = schedule::parse_target(text);
+    if (!spec) return tl::unexpected(spec.error());
+    auto n = schedule::count(*spec);
+    if (!n) return tl::unexpected(n.error());
+    total += *n;
+  }
+  return total;
+}
+
+}  // namespace todd::cli

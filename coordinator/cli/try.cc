@@ -1,0 +1,199 @@
+// `todd try TESTLET TARGET...`: one test from this host, or with --from from a group of agents.
+
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+
+#include "coordinator/cli/command.h"
+#include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/local_transport.h"
+#include "coordinator/cli/output.h"
+#include "coordinator/cli/param_flags.h"
+#include "coordinator/cli/target_args.h"
+#include "coordinator/model/plan.h"
+#include "coordinator/run/runs.h"
+
+namespace todd::cli {
+namespace {
+
+constexpr uint64_t kManyTargets = 65536;
+constexpr int64_t kInterruptWaitNs = 3'000'000'000;
+
+struct TryOptions {
+  std::string testlet, from, output = "table", engine = "auto", family;
+  std::vector<std::string> targets, expect;
+  bool allow_incomplete = false, yes = false;
+};
+
+// Flags are made per testlet, so each testlet is a subcommand of `try`.
+struct TryCommand {
+  manifest::Testlet testlet;
+  std::unique_ptr<ParamFlags> params;
+  TryOptions options;
+};
+
+model::Suite suite_of(const TryCommand& command, const std::vector<std::string>& targets) {
+  model::Test test;
+  test.name = test.testlet = command.testlet.id;
+  test.from = {model::TestFrom::Kind::agent, {kLocalAgent}, {}};
+  const bool urls = targets.front().rfind("http://", 0) == 0 || targets.front().rfind("https://", 0) == 0;
+  test.to = {urls ? model::TestTo::Kind::urls : model::TestTo::Kind::hosts, targets, {}};
+  test.params = command.params->given();
+  if (command.options.family == "4") test.family = model::Family::v4;
+  if (command.options.family == "6") test.family = model::Family::v6;
+  if (!command.options.expect.empty()) {
+    test.expect.emplace();
+    for (const auto& text : command.options.expect) test.expect->push_back({text, false, {}});
+  }
+  model::Suite suite;
+  suite.name = "try";
+  suite.origin = "try";
+  suite.tests = {test};
+  return suite;
+}
+
+// JSON is YAML: strings are quoted the JSON way.
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+std::string document_of(const TryCommand& command, const std::vector<std::string>& targets) {
+  std::string list, params, expect;
+  for (const auto& target : targets) list += (list.empty() ? "" : ", ") + quoted(target);
+  for (const auto& [name, value] : command.params->given()) params += (params.empty() ? "" : ", ") + name + ": " + quoted(value);
+  for (const auto& one : command.options.expect) expect += (expect.empty() ? "" : ", ") + quoted(one);
+  std::string to = fmt::format("{{hosts: [{}]}}", list);
+  if (targets.size() == 1 && targets[0].rfind("group:", 0) == 0) to = quoted(targets[0].substr(6));
+  else if (targets.size() == 1 && targets[0].rfind("agent:", 0) == 0) to = fmt::format("{{agent: {}}}", quoted(targets[0].substr(6)));
+  else if (targets[0].rfind("http", 0) == 0 && targets[0].find("://") != std::string::npos) to = fmt::format("{{urls: [{}]}}", list);
+  std::string text = fmt::format("apiVersion: todd/v1\nkind: Suite\nmetadata: {{name: try}}\nspec:\n  tests:\n    - name: {}\n      testlet: {}\n      from: {}\n      to: {}\n",
+                                 command.testlet.id, command.testlet.id, quoted(command.options.from), to);
+  if (!params.empty()) text += fmt::format("      params: {{{}}}\n", params);
+  if (!command.options.family.empty()) text += fmt::format("      family: v{}\n", command.options.family);
+  if (!expect.empty()) text += fmt::format("      expect: [{}]\n", expect);
+  return text;
+}
+
+// Runs it on the local worker until it has ended; Ctrl-C cancels and keeps what was measured.
+Result<model::Report> run_here(const TryCommand& command, run::Request request, supervise::SupervisorOptions options, bool& interrupted) {
+  io::Loop loop;
+  const Clock clock;
+  LocalTransport transport(loop, std::move(options));
+  run::Runs runs(loop, transport, clock);
+  if (auto started = transport.start(runs); !started) return tl::unexpected(started.error());
+  std::string id;
+  auto watching = runs.subscribe([&](const run::Event& event) {
+    if (event.kind == run::Event::Kind::run_finished) loop.stop();
+    if (event.kind == run::Event::Kind::run_progress && stderr_is_terminal() && command.options.output == "table")
+      for (const auto& test : event.tests) fmt::print(stderr, "\r\x1b[K{}: {} sent, {} answered", test.name, test.sent, test.received);
+  });
+  auto created = runs.create(std::move(request));
+  if (!created) return tl::unexpected(created.error());
+  id = *created;
+  io::HandlePtr give_up;
+  auto interrupt = loop.on_signal(SIGINT, [&] {
+    if (interrupted) loop.stop();
+    interrupted = true;
+    if (!runs.cancel(id)) loop.stop();
+    give_up = loop.after(kInterruptWaitNs, [&] { loop.stop(); });
+  });
+  loop.run();
+  if (stderr_is_terminal() && command.options.output == "table") fmt::print(stderr, "\r\x1b[K");
+  return runs.report(id, {.periods = true, .samples = true});
+}
+
+// What a one-off test should exit with where nothing was tested at all.
+int exit_for_try(const TryCommand& command, const model::Report& report) {
+  bool all_unresolved = !report.tests.empty();
+  bool all_unusable = !report.tests.empty();
+  std::string detail;
+  for (const auto& test : report.tests) {
+    for (const auto& edge : test.edges) {
+      all_unresolved &= edge.reason == model::reason::kNameResolution;
+      all_unusable &= edge.reason == model::reason::kUnsupported || edge.reason == model::reason::kBadParam;
+      if (detail.empty()) detail = edge.detail;
+    }
+  }
+  if (all_unresolved || all_unusable) {
+    fmt::print(stderr, "todd: {}\n", detail);
+    return kUsage;
+  }
+  const int code = exit_for(report, command.options.allow_incomplete);
+  if (code == kDenied) fmt::print(stderr, "todd: {}\n", detail);
+  return code;
+}
+
+int try_testlet(const TryCommand& command, const Globals& globals) {
+  auto output = parse_output(command.options.output);
+  if (!output) return complain(output.error());
+  auto targets = expand_target_args(command.options.targets);
+  if (!targets) return complain(targets.error());
+  if (!command.options.from.empty())
+    return run_document(globals, {.document = document_of(command, *targets), .origin = "try", .output = command.options.output, .allow_incomplete = command.options.allow_incomplete});
+  auto n = count_targets(*targets);
+  if (!n) return complain(n.error());
+  if (*n > kManyTargets && !command.options.yes) {
+    fmt::print(stderr, "todd: these targets are {} addresses; add --yes if you mean it\n", *n);
+    return kUsage;
+  }
+  auto options = supervise::default_options();
+  auto backend = io::parse_backend(command.options.engine);
+  if (!backend) return complain(backend.error());
+  options.backend = *backend;
+  model::Facts facts;
+  facts.agent = facts.id = kLocalAgent;
+  facts.test_addresses = {"127.0.0.1"};
+  facts.connected = true;
+  const auto suite = suite_of(command, *targets);
+  auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
+  if (!plans) return complain(plans.error());
+  run::Request request;
+  request.suite = suite.name;
+  request.plans = std::move(*plans);
+  request.agents = {facts};
+  bool interrupted = false;
+  auto report = run_here(command, std::move(request), std::move(options), interrupted);
+  if (!report) return complain(report.error());
+  print_report(*report, *output, !globals.no_color);
+  const int code = exit_for_try(command, *report);
+  return interrupted ? static_cast<int>(kInterrupted) : code;
+}
+
+}  // namespace
+
+void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
+  auto* verb = app.add_subcommand("try", "test targets once from this host: todd try ping 192.0.2.1 --count 10");
+  verb->require_subcommand(1);
+  for (const auto& file : manifest::scan_folders(supervise::default_options().testlet_folders)) {
+    if (!file.error.empty()) {
+      fmt::print(stderr, "todd: testlet refused: {}\n", file.error);
+      continue;
+    }
+    for (const auto& testlet : file.manifest.testlets) {
+      if (!testlet.source) continue;
+      auto command = std::make_shared<TryCommand>();
+      command->testlet = testlet;
+      auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
+      auto& o = command->options;
+      sub->add_option("targets", o.targets, "addresses, names, HOST:PORT, CIDR, A-B, URLs or @FILE")->required();
+      sub->add_option("--from", o.from, "run it from the agents of this group, through the coordinator");
+      sub->add_option("--expect", o.expect, "an expectation, e.g. 'p99(rtt) < 20ms' (repeatable)")->allow_extra_args(false);
+      sub->add_option("-o,--output", o.output, "table, json or jsonl");
+      sub->add_option("--engine", o.engine, "auto, uring or event");
+      auto* v4 = sub->add_flag_callback("-4", [command] { command->options.family = "4"; }, "IPv4 addresses only");
+      sub->add_flag_callback("-6", [command] { command->options.family = "6"; }, "IPv6 addresses only")->excludes(v4);
+      sub->add_flag("--allow-incomplete", o.allow_incomplete, "exit 0 where an expectation cannot be judged");
+      sub->add_flag("--yes", o.yes, "more than 65,536 targets are meant");
+      command->params = std::make_unique<ParamFlags>(*sub, testlet, true);
+      sub->callback([command, &globals, &chosen] { chosen.action = [command, &globals] { return try_testlet(*command, globals); }; });
+    }
+  }
+}
+
+}  // namespace todd::cli

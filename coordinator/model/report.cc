@@ -48,7 +48,7 @@ std::optional<Enum> find_value(std::span<const Named<Enum>> table, std::string_v
 }
 
 constexpr const char* kReasons[] = {reason::kNameResolution, reason::kDenied,          reason::kPermission,
-                                    reason::kBadParam,       reason::kTestletMissing,  reason::kTestletFailed,
+                                    reason::kUnsupported, reason::kBadParam,       reason::kTestletMissing,  reason::kTestletFailed,
                                     reason::kTestletCrashed, reason::kQuarantined,     reason::kLocalResource,
                                     reason::kResponderLost,  reason::kResponderFailed, reason::kAgentOffline,
                                     reason::kAgentLost,      reason::kDeadline,        reason::kCancelled,

@@ -105,7 +105,8 @@ Result<model::Report> run_here(const TryCommand& command, run::Request request, 
   });
   loop.run();
   if (stderr_is_terminal() && command.options.output == "table") fmt::print(stderr, "\r\x1b[K");
-  return runs.report(id, {.periods = true, .samples = true});
+  const auto given = command.params->given();
+  return runs.report(id, {.periods = given.count("period") != 0, .samples = given.count("samples") != 0});
 }
 
 // What a one-off test should exit with where nothing was tested at all.
@@ -152,7 +153,13 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   facts.connected = true;
   const auto suite = suite_of(command, *targets);
   auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
-  if (!plans) return complain(plans.error());
+  if (!plans) {
+    // There is no file whose line could be named.
+    auto error = plans.error();
+    const std::string nowhere = "try:0:0: ";
+    if (error.detail.rfind(nowhere, 0) == 0) error.detail.erase(0, nowhere.size());
+    return complain(error);
+  }
   run::Request request;
   request.suite = suite.name;
   request.plans = std::move(*plans);

@@ -222,7 +222,7 @@ struct Form {
 Form read_in_unit(const Expectation& e, std::string_view text) {
   const std::string& unit = e.metric.unit;
   if (e.function == Function::rate) return {read_per_second(unit, text), is_bytes(unit) ? "1MB/s" : "10/s"};
-  if (e.metric.kind == stats::Kind::ratio) return {manifest::parse_ratio(text), "0.5%"};
+  if (e.metric.kind == stats::Kind::ratio && unit == "1") return {manifest::parse_ratio(text), "0.5%"};
   if (unit == "ns") return {as_number(manifest::parse_duration(text)), "20ms"};
   if (is_bytes(unit)) return {as_number(manifest::parse_size(text)), "64KiB"};
   if (unit == "bit/s") return {as_number(manifest::parse_bitrate(text)), "50Mbit/s"};

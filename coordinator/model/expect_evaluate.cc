@@ -8,7 +8,12 @@
 
 namespace todd::model {
 
+// A ratio of like things, 0..1; the other ratios are rates (bytes over time).
 namespace {
+bool is_fraction(const manifest::Metric& metric) { return metric.kind == stats::Kind::ratio && metric.unit == "1"; }
+
+// From counters as recorded (bytes, nanoseconds) to the ratio's unit.
+double ratio_scale(const manifest::Metric& metric) { return metric.unit == "bit/s" ? 8e9 : 1; }
 
 using Op = Expectation::Op;
 using Function = Expectation::Function;
@@ -60,7 +65,8 @@ Finding judge_ratio(const Expectation& e, const EdgeData& edge) {
   if (over == 0) return unknown(fmt::format("{} is 0", e.metric.denominator));
   const double events = static_cast<double>(over);
   const uint64_t part = counter_of(edge, e.metric.numerator);
-  const double value = static_cast<double>(part) / events;
+  const double value = static_cast<double>(part) / events * ratio_scale(e.metric);
+  if (!is_fraction(e.metric)) return judge(e, value);
   // Of the probes sent, the undetermined may be lost or answered; other ratios do not know them.
   uint64_t undetermined = 0;
   if (e.metric.numerator == "lost" || e.metric.numerator == "received")
@@ -146,7 +152,7 @@ double badness(const Expectation& e, double value) {
 std::string observed_text(const Expectation& e, double value) {
   if (std::isnan(value)) return "-";
   const bool per_second = e.function == Function::rate;
-  if (e.metric.kind == stats::Kind::ratio) return format_amount(value, "%");
+  if (is_fraction(e.metric)) return format_amount(value, "%");
   if (e.metric.unit == "ns") return format_amount(value / 1e9, per_second ? "s/s" : "s");
   if (per_second && is_bytes(e.metric.unit)) return format_amount(value, "B") + "/s";
   if (is_bytes(e.metric.unit)) return format_amount(value, "B");
@@ -237,7 +243,7 @@ Outcome evaluate_total(const Expectation& e, const std::vector<EdgeData>& edges,
 }  // namespace
 
 uint64_t events_needed(const Expectation& e, uint64_t events) {
-  if (e.metric.kind != stats::Kind::ratio) return 0;
+  if (!is_fraction(e.metric)) return 0;
   double room = 0;  // what a passing value leaves between the limit and its end
   if (e.op == Op::lt || e.op == Op::le) room = e.literal;
   if (e.op == Op::gt || e.op == Op::ge) room = 1 - e.literal;
@@ -269,7 +275,7 @@ double ratio_of(const manifest::Metric& metric, const std::map<std::string, stat
   const auto whole = metrics.find(metric.denominator);
   if (whole == metrics.end() || whole->second.counter == 0) return NAN;
   const uint64_t n = part == metrics.end() ? 0 : part->second.counter;
-  return static_cast<double>(n) / static_cast<double>(whole->second.counter);
+  return static_cast<double>(n) / static_cast<double>(whole->second.counter) * ratio_scale(metric);
 }
 
 namespace {
@@ -308,7 +314,6 @@ MetricReports to_report(const manifest::Testlet& testlet,
         break;
       case stats::Kind::ratio:
         report.kind = MetricKind::ratio;
-        report.unit = "1";
         report.value = ratio_of(metric, metrics);
         break;
       case stats::Kind::gauge:

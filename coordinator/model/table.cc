@@ -41,7 +41,7 @@ double value_of(const MetricReport& metric, double MetricReport::*value) {
 }
 
 std::string metric_text(const MetricReport& metric, double MetricReport::*value) {
-  return format_amount(value_of(metric, value), metric.kind == MetricKind::ratio ? "%" : metric.unit);
+  return format_amount(value_of(metric, value), metric.kind == MetricKind::ratio && metric.unit == "1" ? "%" : metric.unit);
 }
 
 struct Wanted {

@@ -108,12 +108,12 @@ class Merger {
     std::map<std::string, stats::Value> delta;
     for (const v1::Cell& cell : row.cells()) {
       if (!known(cell)) continue;
-      if (record_.totals_size() == 0) count_sent(cell);
+      if (!record_.compact()) count_sent(cell);
       const manifest::Metric& metric = testlet_.metrics[cell.metric()];
       stats::Value value = value_of(cell, metric.kind);
       slot->cells.merge(testlet_, cell.metric(), value);
       // Where rows are compact, the agent sends the totals itself.
-      if (record_.totals_size() == 0) test_.total.merge(testlet_, cell.metric(), value);
+      if (!record_.compact()) test_.total.merge(testlet_, cell.metric(), value);
       delta[metric.name] = std::move(value);
     }
     if (delta.empty()) return;

@@ -21,6 +21,9 @@ constexpr size_t kBuffersBytes = 4u << 20;     // per buffer ring
 constexpr uint32_t kMaxBuffers = 2048;
 
 // user_data: operation 8 bits, slot 24, generation 32.
+constexpr size_t kMultishotYield = 32;
+constexpr int kMaxDrains = 8;
+
 uint64_t user_data_of(uint64_t id, UringOp op) { return id | static_cast<uint64_t>(op); }
 UringOp op_of(uint64_t user_data) { return static_cast<UringOp>(user_data & 0xff); }
 uint32_t slot_of(uint64_t user_data) { return static_cast<uint32_t>(user_data >> 8) & 0xffffffu; }
@@ -307,11 +310,14 @@ void UringReactor::turn(int64_t deadline_mono_ns) {
   in_turn_ = true;
   const uint64_t before = shared_->callbacks;
   flush_datagrams();
-  for (;;) {
+  for (int drains = 0;;) {
     const bool may_wait = shared_->callbacks == before && completions_.empty();
     enter(may_wait ? std::max<int64_t>(deadline_mono_ns, 0) : 0);
     collect();
+    const size_t collected = completions_.size();
     dispatch();
+    // A multishot receive yields after 32 datagrams: with one pass a turn, replies to 64 sends would pile up in the socket.
+    if (collected >= kMultishotYield && ++drains < kMaxDrains) continue;
     if (shared_->callbacks != before || monotonic_ns() >= deadline_mono_ns) break;
   }
   in_turn_ = false;

@@ -127,6 +127,7 @@ std::vector<v1::Record> TaskCells::read(const v1::PeriodClosed& closed) {
   *out.back().mutable_quality() = closed.quality();
   out.back().mutable_quality()->set_samples_dropped(reader_.samples_dropped());
   for (auto& record : out) {
+    record.set_compact(layout_.compact());
     record.set_from_wall_ns(closed.from_wall_ns());
     record.set_to_wall_ns(closed.to_wall_ns());
   }
@@ -140,6 +141,7 @@ std::vector<v1::Record> TaskCells::salvage(bool closed_bank_unread, int64_t now_
   add_bank(out, open, true);
   add_rings(out, open, true);
   for (auto& record : out) {
+    record.set_compact(layout_.compact());
     record.set_partial(true);
     record.set_to_wall_ns(now_wall_ns);
   }

@@ -116,7 +116,7 @@ void build_message(QueuedDatagram& datagram, OutgoingMessage& out) {
 }
 
 int64_t interpolate(int64_t before_ns, int64_t after_ns, uint32_t k, uint32_t n) {
-  return before_ns + (after_ns - before_ns) * (2 * int64_t{k} + 1) / (2 * int64_t{n});
+  return before_ns + (after_ns - before_ns) * int64_t{k} / int64_t{n};
 }
 
 bool is_network_error(int result) {

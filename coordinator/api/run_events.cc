@@ -1,0 +1,101 @@
+#include "coordinator/api/run_events.h"
+
+#include <algorithm>
+
+#include "coordinator/model/json.h"
+
+namespace todd::api {
+namespace {
+
+constexpr int64_t kPingNs = 15'000'000'000;
+
+// Keeps itself alive by its timer until the stream is closed.
+class RunEvents : public std::enable_shared_from_this<RunEvents> {
+ public:
+  RunEvents(io::Loop& loop, std::string id, std::shared_ptr<EventStream> stream)
+      : loop_(loop), id_(std::move(id)), stream_(std::move(stream)) {}
+
+  void begin(run::Runs& runs, const model::Report& report) {
+    std::string snapshot;
+    model::JsonWriter json(snapshot);
+    model::write_report(json, report, {.periods = false, .samples = false});
+    stream_->send("retry: 2000\n\n" + sse_event("snapshot", snapshot));
+    if (report.state != model::RunState::running) {
+      run::Event event;
+      event.kind = run::Event::Kind::run_finished;
+      event.run = report.id;
+      event.suite = report.suite;
+      event.at_ns = report.finished_at_ns;
+      event.state = report.state;
+      event.verdict = report.verdict;
+      stream_->send(sse_event("finished", run::event_json(event)));
+      stream_->finish();
+      return;
+    }
+    subscription_ = runs.subscribe([this](const run::Event& event) { on_event(event); });
+    arm();
+  }
+
+ private:
+  void on_event(const run::Event& event) {
+    if (event.run != id_ || done_) return;
+    const bool last = event.kind == run::Event::Kind::run_finished;
+    const bool sent = stream_->send(sse_event(last ? "finished" : "progress", run::event_json(event)));
+    if (last) stream_->finish();
+    if (last || !sent) end();
+  }
+
+  void arm() {
+    ping_ = loop_.after(kPingNs, [self = shared_from_this()] {
+      if (self->done_) return;
+      if (self->stream_->send(": ping\n\n")) {
+        self->arm();
+      } else {
+        self->end();
+      }
+    });
+  }
+
+  // Runs calls its listeners over a list and the timer holds us: both are let go from the loop.
+  void end() {
+    done_ = true;
+    loop_.post([self = shared_from_this()] {
+      self->subscription_.reset();
+      self->ping_.reset();
+    });
+  }
+
+  io::Loop& loop_;
+  std::string id_;
+  std::shared_ptr<EventStream> stream_;
+  io::HandlePtr subscription_;
+  io::HandlePtr ping_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+std::string sse_event(std::string_view name, std::string_view data) {
+  std::string out = "event: " + std::string(name) + "\n";
+  while (true) {
+    const size_t end = std::min(data.find('\n'), data.size());
+    out += "data: ";
+    out += data.substr(0, end);
+    out += '\n';
+    if (end == data.size()) break;
+    data.remove_prefix(end + 1);
+  }
+  return out + "\n";
+}
+
+Status send_run_events(io::Loop& loop, run::Runs& runs, const std::string& id, Reply& reply) {
+  const auto report = runs.report(id);
+  if (!report) return tl::unexpected(report.error());
+  Response head;
+  head.content_type = "text/event-stream";
+  auto events = std::make_shared<RunEvents>(loop, id, reply.stream(std::move(head)));
+  events->begin(runs, *report);
+  return {};
+}
+
+}  // namespace todd::api

@@ -1,0 +1,28 @@
+#include "coordinator/cli/interrupts.h"
+
+#include <pthread.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "engine/base/check.h"
+
+namespace todd::cli {
+
+Interrupts::Interrupts() {
+  sigset_t ours;
+  sigemptyset(&ours);
+  sigaddset(&ours, SIGINT);
+  sigaddset(&ours, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &ours, &before_);
+  fd_.reset(::signalfd(-1, &ours, SFD_NONBLOCK | SFD_CLOEXEC));
+  TODD_CHECK(fd_);
+}
+
+Interrupts::~Interrupts() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+bool Interrupts::take() {
+  signalfd_siginfo info{};
+  return ::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info);
+}
+
+}  // namespace todd::cli

@@ -1,0 +1,25 @@
+#pragma once
+#include "engine/base/fd.h"
+
+#include <csignal>
+
+namespace todd::cli {
+
+// While it lives, Ctrl-C and SIGTERM do not end the process but make fd() readable. One per process.
+class Interrupts {
+ public:
+  Interrupts();
+  ~Interrupts();
+  Interrupts(const Interrupts&) = delete;
+  Interrupts& operator=(const Interrupts&) = delete;
+
+  int fd() const { return fd_.get(); }
+  // Whether one came; it is used up.
+  bool take();
+
+ private:
+  sigset_t before_{};
+  UniqueFd fd_;
+};
+
+}  // namespace todd::cli

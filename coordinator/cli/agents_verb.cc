@@ -47,7 +47,8 @@ std::string show_agent(JsonValue agent) {
 }
 
 void add_invite(const Noun& noun, const Globals& globals, Chosen& chosen) {
-  CLI::App* const verb = noun.app->add_subcommand("invite", "Make a token with which one agent may join: todd-agent --join TOKEN");
+  CLI::App* const verb =
+      noun.app->add_subcommand("invite", "Make a token with which one agent may join: todd-agent --join TOKEN");
   const auto ttl = std::make_shared<std::string>("10m");
   verb->add_option("--ttl", *ttl, "How long it is good for")->capture_default_str();
   verb->callback([&globals, &chosen, ttl] {

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include <fmt/format.h>
 
@@ -183,6 +184,9 @@ Result<std::string> Client::Impl::request(const std::string& method, const std::
   if (!code) return tl::unexpected(code.error());
   if (answer.too_long) return fail(Errc::exhausted, fmt::format("the answer to {} is too long", path));
   if (*code != CURLE_OK && !answer.stopped) {
+    long os_errno = 0;  // says more than libcurl, which speaks of a host and a port even for a unix socket
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
+    if (os_errno != 0) return tl::unexpected(unreachable(std::strerror(static_cast<int>(os_errno))));
     return tl::unexpected(unreachable(message[0] != 0 ? message : curl_easy_strerror(*code)));
   }
   long status = 0;

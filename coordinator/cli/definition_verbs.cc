@@ -23,7 +23,8 @@ std::string list_groups(JsonValue answer) {
 }
 
 std::string show_group(JsonValue group) {
-  std::string out = fmt::format("{}: {} {}\n", text_at(group, "name"), count_at(group, "member_count"), text_at(group, "kind"));
+  std::string out =
+      fmt::format("{} (of {}): {} members\n", text_at(group, "name"), text_at(group, "kind"), count_at(group, "member_count"));
   if (const auto error = text_at(group, "error"); !error.empty()) out += "error: " + error + "\n";
   for (const auto member : list_at(group, "members")) {
     const std::string address = text_at(member, "address");
@@ -102,7 +103,8 @@ void add_apply(CLI::App& app, const Globals& globals, Chosen& chosen) {
       return with_client(globals, [&](Client& client) -> Result<int> {
         const auto document = read_document(words->name);
         if (!document) return tl::unexpected(document.error());
-        const auto answer = client.post("apply?origin=" + path_part(document->origin), document->text, "application/yaml");
+        const std::string path = "apply?origin=" + path_part(document->origin);
+        const auto answer = client.post(path, document->text, "application/yaml");
         if (!answer) return tl::unexpected(answer.error());
         return print_answer(*answer, words->output, show_applied);
       });

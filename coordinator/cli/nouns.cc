@@ -16,7 +16,9 @@ namespace {
 // Deleting cannot be undone: asked at a terminal, to be said beforehand elsewhere.
 Status confirm(const std::string& what, bool yes) {
   if (yes) return {};
-  if (::isatty(STDIN_FILENO) == 0) return fail(Errc::invalid, fmt::format("delete {}: give --yes to do so unasked", what));
+  if (::isatty(STDIN_FILENO) == 0) {
+    return fail(Errc::invalid, fmt::format("delete {}: give --yes to do so unasked", what));
+  }
   std::fprintf(stderr, "Delete %s? [y/N] ", what.c_str());
   std::string answer;
   std::getline(std::cin, answer);
@@ -99,7 +101,7 @@ int with_client(const Globals& globals, const std::function<Result<int>(Client&)
 
 Result<int> print_answer(const std::string& answer, const std::string& output, const Render& render) {
   if (output == "json") {
-    print_text(answer + "\n");
+    print_text(answer.substr(0, answer.find_last_not_of('\n') + 1) + "\n");
     return kOk;
   }
   JsonText json;

@@ -88,7 +88,8 @@ int finish(Client& client, const RunWords& words, const ShowRun& show, const std
   const bool late = !followed && followed.error().code == Errc::timed_out;
   if (!followed && !interrupted && !late) return complain(followed.error());
   if (interrupted || late) {
-    std::fprintf(stderr, "todd: %s; cancelling run %s\n", interrupted ? "interrupted" : "the deadline passed", id.c_str());
+    const char* const why = interrupted ? "interrupted" : "the deadline passed";
+    std::fprintf(stderr, "todd: %s; cancelling run %s\n", why, id.c_str());
     if (const auto ended = end_run(client, id, interrupts); !ended) {
       const int code = complain(ended.error());
       return interrupted ? kInterrupted : code;

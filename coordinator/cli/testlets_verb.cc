@@ -85,7 +85,8 @@ std::string show_manifest(const manifest::Testlet& testlet) {
   out += "\nOf every testlet:\n" + param_table(host_params_of(testlet));
   std::vector<Row> rows;
   for (const auto& metric : testlet.metrics) {
-    rows.push_back({metric.name, stats::kind_name(metric.kind), model::printable(metric.unit), model::printable(metric.doc)});
+    rows.push_back({metric.name, stats::kind_name(metric.kind), model::printable(metric.unit),
+                    model::printable(metric.doc)});
   }
   return out + "\n" + columns({"METRIC", "KIND", "UNIT", "MEANING"}, rows);
 }
@@ -100,7 +101,9 @@ std::string show_testlet(JsonValue answer) {
   return out;
 }
 
-std::vector<manifest::Found> scan_here() { return manifest::scan_folders(supervise::default_options().testlet_folders); }
+std::vector<manifest::Found> scan_here() {
+  return manifest::scan_folders(supervise::default_options().testlet_folders);
+}
 
 // In the API's own form.
 std::string local_list() {

@@ -149,7 +149,7 @@ TEST(Client, NobodyThere) {
   const auto answer = client_of("/nowhere/api.sock").get("version");
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, Errc::unavailable);
-  EXPECT_THAT(answer.error().detail, HasSubstr("/nowhere/api.sock"));
+  EXPECT_THAT(answer.error().detail, HasSubstr("/nowhere/api.sock: No such file or directory"));
   EXPECT_THAT(answer.error().detail, HasSubstr("start todd-coordinator or set --coordinator"));
 }
 

@@ -1,6 +1,7 @@
 #include "coordinator/api/connection.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "coordinator/api/problem.h"
 #include "engine/base/check.h"
@@ -58,8 +59,12 @@ class Connection::StreamImpl : public EventStream {
     const auto connection = connection_.lock();
     if (!connection || connection->phase_ != Phase::streaming) return;
     connection->phase_ = Phase::flushing;
+    connection->stream_gone_ = nullptr;
     connection->watch_stall();
     connection->channel_->close_after_flush();
+  }
+  void on_close(std::function<void()> callback) override {
+    if (open()) connection_.lock()->stream_gone_ = std::move(callback);
   }
   bool open() const override {
     const auto connection = connection_.lock();
@@ -106,6 +111,7 @@ void Connection::close() {
   // The channel may be what calls us: let it go from the loop.
   loop_.post([self = shared_from_this()] { self->channel_.reset(); });
   done_();
+  if (const auto gone = std::exchange(stream_gone_, nullptr)) gone();
 }
 
 void Connection::set_deadline(int64_t from_now_ns) {

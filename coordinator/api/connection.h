@@ -51,6 +51,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const ServerOptions& options_;
   const Handler& handler_;
   std::function<void()> done_;
+  std::function<void()> stream_gone_;
   std::optional<Response> refusal_;
   io::ChannelPtr channel_;
   io::HandlePtr deadline_;

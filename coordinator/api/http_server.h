@@ -26,6 +26,8 @@ class EventStream {
   virtual bool send(std::string_view bytes) = 0;
   virtual void finish() = 0;  // closes when everything was sent
   virtual bool open() const = 0;
+  // Called once when the client goes or is cut; not after finish().
+  virtual void on_close(std::function<void()> callback) = 0;
 };
 
 // The answer to one request, given now or later, once. Outlives connection and server; then it does nothing.

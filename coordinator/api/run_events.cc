@@ -1,6 +1,7 @@
 #include "coordinator/api/run_events.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "coordinator/model/json.h"
 
@@ -9,7 +10,7 @@ namespace {
 
 constexpr int64_t kPingNs = 15'000'000'000;
 
-// Keeps itself alive by its timer until the stream is closed.
+// Keeps itself alive by its timer until the run or the stream ends.
 class RunEvents : public std::enable_shared_from_this<RunEvents> {
  public:
   RunEvents(io::Loop& loop, std::string id, std::shared_ptr<EventStream> stream)
@@ -33,6 +34,7 @@ class RunEvents : public std::enable_shared_from_this<RunEvents> {
       return;
     }
     subscription_ = runs.subscribe([this](const run::Event& event) { on_event(event); });
+    stream_->on_close([this] { end(); });
     arm();
   }
 
@@ -41,24 +43,20 @@ class RunEvents : public std::enable_shared_from_this<RunEvents> {
     if (event.run != id_ || done_) return;
     const bool last = event.kind == run::Event::Kind::run_finished;
     const bool sent = stream_->send(sse_event(last ? "finished" : "progress", run::event_json(event)));
-    if (last) stream_->finish();
-    if (last || !sent) end();
+    if (last && sent) stream_->finish();
+    if (last) end();
   }
 
   void arm() {
     ping_ = loop_.after(kPingNs, [self = shared_from_this()] {
-      if (self->done_) return;
-      if (self->stream_->send(": ping\n\n")) {
-        self->arm();
-      } else {
-        self->end();
-      }
+      if (self->done_ || !self->stream_->send(": ping\n\n")) return;
+      self->arm();
     });
   }
 
   // Runs calls its listeners over a list and the timer holds us: both are let go from the loop.
   void end() {
-    done_ = true;
+    if (std::exchange(done_, true)) return;
     loop_.post([self = shared_from_this()] {
       self->subscription_.reset();
       self->ping_.reset();

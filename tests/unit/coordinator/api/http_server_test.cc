@@ -328,12 +328,15 @@ TEST_F(HttpServerTest, AStreamClientThatDoesNotReadIsCut) {
 
 TEST_F(HttpServerTest, AStreamSeesItsClientGo) {
   start();
+  int gone = 0;
   {
     auto c = client();
     c.send("GET /stream HTTP/1.1\r\nHost: x\r\n\r\n");
     while (!stream_) loop_.turn(1'000'000);
+    stream_->on_close([&] { ++gone; });
   }
   while (stream_->open()) loop_.turn(1'000'000);
+  EXPECT_EQ(gone, 1);
   EXPECT_EQ(server_->connections(), 0u);
 }
 

@@ -1,0 +1,157 @@
+// The routes on the coordinator's real parts, without agents.
+#include "coordinator/api/api.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "coordinator/fleet/link_server.h"
+#include "coordinator/fleet/roster.h"
+#include "coordinator/run/runs.h"
+#include "coordinator/store/definitions.h"
+#include "engine/base/clock.h"
+
+namespace todd::api {
+namespace {
+
+struct FakeReply : Reply {
+  void send(Response r) override { response = std::move(r); }
+  std::shared_ptr<EventStream> stream(Response) override { return nullptr; }
+  bool open() const override { return true; }
+  Response response{0, "", "", {}};
+};
+
+struct Folder {
+  Folder() {
+    char name[] = "/tmp/todd-api-XXXXXX";
+    path = mkdtemp(name);
+  }
+  ~Folder() { std::filesystem::remove_all(path); }
+  std::string path;
+};
+
+fleet::LinkOptions link_options(const std::string& folder) {
+  fleet::LinkOptions options;
+  options.port = 0;
+  options.data_dir = folder + "/fleet";
+  return options;
+}
+
+class ApiTest : public ::testing::Test {
+ protected:
+  ApiTest() {
+    link_.set_events(runs_);
+    EXPECT_TRUE(roster_.load());
+    EXPECT_TRUE(link_.start());
+  }
+
+  Response ask(const std::string& method, const std::string& path, const std::string& body = "") {
+    Request request;
+    request.method = method;
+    const size_t question = std::min(path.find('?'), path.size());
+    request.path = "/api/v1/" + path.substr(0, question);
+    request.query = *parse_query(std::string_view(path).substr(std::min(question + 1, path.size())));
+    request.headers["content-type"] = body.substr(0, 1) == "{" ? "application/json" : "application/yaml";
+    request.body = body;
+    auto reply = std::make_shared<FakeReply>();
+    api_.handle(request, reply);
+    return reply->response;
+  }
+
+  Folder folder_;
+  io::Loop loop_;
+  Clock clock_;
+  fleet::Roster roster_{folder_.path + "/agents"};
+  fleet::LinkServer link_{loop_, link_options(folder_.path), roster_};
+  run::Runs runs_{loop_, link_, clock_};
+  store::Definitions definitions_{*store::Definitions::open(folder_.path + "/definitions")};
+  Api api_{Services{loop_, runs_, link_, definitions_, nullptr, "1.2.3"}};
+};
+
+constexpr char kGroup[] =
+    "apiVersion: todd/v1\nkind: Group\nmetadata: {name: all}\nspec: {match: {hostname: '*'}}\n";
+constexpr char kSuite[] =
+    "apiVersion: todd/v1\nkind: Suite\nmetadata: {name: s}\nspec:\n  tests:\n"
+    "    - {name: t, testlet: ping, from: all, to: all}\n";
+
+TEST_F(ApiTest, ListsStartEmpty) {
+  EXPECT_EQ(ask("GET", "agents").body, "{\"agents\":[]}\n");
+  EXPECT_EQ(ask("GET", "groups").body, "{\"groups\":[]}\n");
+  EXPECT_EQ(ask("GET", "suites").body, "{\"suites\":[]}\n");
+  EXPECT_EQ(ask("GET", "runs").body, "{\"runs\":[]}\n");
+  EXPECT_EQ(ask("GET", "testlets").body, "{\"testlets\":[]}\n");
+  EXPECT_EQ(ask("GET", "version").body, "{\"version\":\"1.2.3\",\"api\":\"v1\"}\n");
+  EXPECT_NE(ask("GET", "health").body.find("\"status\":\"ok\""), std::string::npos);
+}
+
+TEST_F(ApiTest, ApplyStoresAllOrNothingAndSaysWhatChanged) {
+  const std::string both = std::string(kGroup) + "---\n" + kSuite;
+  const auto wrong = ask("POST", "apply?origin=f.yaml", both + "---\nkind: Grup\n");
+  EXPECT_EQ(wrong.status, 400);
+  EXPECT_NE(wrong.body.find("f.yaml"), std::string::npos);
+  EXPECT_EQ(ask("GET", "groups").body, "{\"groups\":[]}\n");
+  const auto created = ask("POST", "apply", both);
+  EXPECT_EQ(created.status, 200) << created.body;
+  EXPECT_NE(created.body.find("\"change\":\"created\""), std::string::npos);
+  EXPECT_EQ(ask("POST", "apply", both).body.find("created"), std::string::npos);
+  EXPECT_NE(ask("GET", "suites/s").body.find("testlet: ping"), std::string::npos);
+  EXPECT_NE(ask("GET", "groups/all").body.find("\"members\":[]"), std::string::npos);
+}
+
+TEST_F(ApiTest, AStoredGroupMayNotMakeTheCoordinatorReadFiles) {
+  const auto response =
+      ask("POST", "apply",
+          "apiVersion: todd/v1\nkind: Group\nmetadata: {name: g}\nspec: {hosts_file: /etc/passwd}\n");
+  EXPECT_EQ(response.status, 422);
+  EXPECT_NE(response.body.find("hosts_file"), std::string::npos);
+  EXPECT_EQ(ask("GET", "groups").body, "{\"groups\":[]}\n");
+}
+
+TEST_F(ApiTest, PutTakesTheOneNamedObject) {
+  EXPECT_EQ(ask("PUT", "groups/all", kGroup).status, 201);
+  EXPECT_EQ(ask("PUT", "groups/all", kGroup).status, 200);
+  EXPECT_EQ(ask("PUT", "groups/other", kGroup).status, 400);
+  EXPECT_EQ(ask("PUT", "suites/all", kGroup).status, 400);
+  EXPECT_EQ(ask("DELETE", "groups/all").status, 204);
+  EXPECT_EQ(ask("DELETE", "groups/all").status, 404);
+}
+
+TEST_F(ApiTest, NearestNamesAreOffered) {
+  ask("PUT", "groups/all", kGroup);
+  EXPECT_NE(ask("GET", "groups/al").body.find("did you mean \\\"all\\\""), std::string::npos);
+}
+
+TEST_F(ApiTest, RunsThatCannotBeAreRefused) {
+  EXPECT_EQ(ask("POST", "runs", R"({"suite": "nothing"})").status, 404);
+  ask("POST", "apply", std::string(kGroup) + "---\n" + kSuite);
+  const auto no_testlet = ask("POST", "runs", R"({"suite": "s"})");
+  EXPECT_EQ(no_testlet.status, 400);
+  EXPECT_NE(no_testlet.body.find("ping"), std::string::npos);
+  EXPECT_EQ(ask("GET", "runs/last").status, 404);
+  EXPECT_EQ(ask("POST", "runs/last:cancel").status, 404);
+  EXPECT_EQ(ask("GET", "runs/last/events").status, 404);
+  for (const char* limit : {"0", "x", "1001", "-1", "1x"}) {
+    EXPECT_EQ(ask("GET", std::string("runs?limit=") + limit).status, 400) << limit;
+  }
+}
+
+TEST_F(ApiTest, InvitesOneAgentForATime) {
+  const auto response = ask("POST", "agents:invite?ttl=5m");
+  EXPECT_EQ(response.status, 201);
+  EXPECT_NE(response.body.find("todd-agent --join todd-join-v1."), std::string::npos);
+  EXPECT_EQ(ask("POST", "agents:invite?ttl=5").status, 400);
+  EXPECT_EQ(ask("POST", "agents:invite?ttl=1000h").status, 400);
+  EXPECT_EQ(ask("DELETE", "agents/nobody").status, 404);
+}
+
+TEST(ApiLimitTest, OnlyUploadsMayBeLarge) {
+  Request head;
+  head.path = "/api/v1/apply";
+  EXPECT_EQ(Api::body_limit(head), size_t{8} << 20);
+  head.path = "/api/v1/groups/x";
+  EXPECT_EQ(Api::body_limit(head), size_t{1} << 20);
+}
+
+}  // namespace
+}  // namespace todd::api

@@ -1,0 +1,83 @@
+"""A run's counts in the report equal what InfluxDB and VictoriaMetrics return to a query, to the unit."""
+import json, os, shutil, urllib.parse, urllib.request
+
+import lab
+from lab import check, edges, value
+
+lab.need_root()
+influxd, vm = shutil.which("influxd"), shutil.which("victoria-metrics")
+if not influxd or not vm:
+    lab.skip("needs the packages influxdb and victoria-metrics")
+work = lab.scratch()
+base = 24000 + os.getpid() % 4000 * 4
+influx, rpc, metrics = base, base + 1, base + 2
+
+
+def get(url, data=None):
+    try:
+        with urllib.request.urlopen(url, data=data, timeout=5) as answer:
+            return answer.read().decode()
+    except OSError:
+        return None
+
+
+(work / "influxdb.conf").write_text(f"""reporting-disabled = true
+bind-address = "127.0.0.1:{rpc}"
+[meta]
+dir = "{work}/meta"
+[data]
+dir = "{work}/data"
+wal-dir = "{work}/wal"
+[http]
+bind-address = "127.0.0.1:{influx}"
+""")
+lab.Process([influxd, "-config", work / "influxdb.conf"], work / "influxd.log")
+lab.Process([vm, f"-storageDataPath={work}/vm", f"-httpListenAddr=127.0.0.1:{metrics}", "-retentionPeriod=10y"], work / "vm.log")
+lab.wait_for("influxd answers", lambda: get(f"http://127.0.0.1:{influx}/ping") is not None)
+lab.wait_for("victoria-metrics answers", lambda: get(f"http://127.0.0.1:{metrics}/health") is not None)
+get(f"http://127.0.0.1:{influx}/query", urllib.parse.urlencode({"q": "CREATE DATABASE todd"}).encode())
+
+lines = work / "points.jsonl"
+fleet = lab.Fleet(work, options=["--sink", f"influx=influx,url=http://127.0.0.1:{influx},db=todd", "--sink", f"vm=influx,url=http://127.0.0.1:{metrics},db=todd",
+                                 "--sink", f"file=jsonl,path={lines}"])
+for n in (1, 2, 3):
+    fleet.add_agent(f"a{n}", test_address=f"127.0.0.1{n}")
+report, code = fleet.json("run", lab.SOURCE / "examples/quickstart.yaml")
+check(code == 0, "the quickstart passes")
+lab.wait_for("every sink has delivered", lambda: all(d["state"] == "delivered" for d in fleet.json("runs", "show", "last")[0]["delivery"]))
+shown, _ = fleet.json("runs", "show", "last")
+check(len(shown["delivery"]) == 3 and all(d["pending"] == 0 and d["dead"] == 0 for d in shown["delivery"]), f"three sinks, nothing pending or dead: {shown['delivery']}")
+run = report["id"]
+
+
+def influx_sum(measurement, field, source, target):
+    query = f'SELECT SUM("{field}") FROM "{measurement}" WHERE "source" = \'{source}\' AND "target" = \'{target}\''
+    answer = json.loads(get(f"http://127.0.0.1:{influx}/query?" + urllib.parse.urlencode({"db": "todd", "q": query})))
+    series = answer["results"][0].get("series")
+    return series[0]["values"][0][1] if series else None
+
+
+get(f"http://127.0.0.1:{metrics}/internal/force_flush")
+
+
+def vm_sum(name, source, target):
+    query = f'sum(sum_over_time({name}{{source="{source}",target="{target}"}}[1h]))'
+    answer = json.loads(get(f"http://127.0.0.1:{metrics}/api/v1/query?" + urllib.parse.urlencode({"query": query})))
+    result = answer["data"]["result"]
+    return float(result[0]["value"][1]) if result else None
+
+
+compared = 0
+for test, metrics_of in {"latency": ("sent", "received"), "web": ("ok",), "bulk": ("bytes", "sent_bytes")}.items():
+    testlet = next(t for t in report["tests"] if t["name"] == test)["testlet"]
+    for edge in edges(report, test):
+        source, target = edge["source"]["agent"], edge["target"]["name"]
+        for metric in metrics_of:
+            expected = value(edge, metric)
+            stored = influx_sum(f"todd_{testlet}", metric, source, target)
+            check(stored == expected, f"InfluxDB has {metric} of {test} {source} to {target}: {stored} == {expected}")
+            stored = vm_sum(f"todd_{testlet}_{metric}", source, target)
+            check(stored == expected, f"VictoriaMetrics has {metric} of {test} {source} to {target}: {stored} == {expected}")
+            compared += 1
+check(compared == 6 * 2 + 3 + 3 * 2, f"all edges were compared ({compared})")
+check(sum(1 for _ in open(lines)) > 0 and all(json.loads(line) for line in open(lines)), "the JSON lines file is JSON lines")

@@ -1,0 +1,174 @@
+"""Processes and network namespaces of an end-to-end test, cleaned up whatever happens."""
+import atexit, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
+
+BIN = pathlib.Path(os.environ["TODD_BIN"])
+SOURCE = pathlib.Path(os.environ["TODD_SOURCE"])
+_undo = []
+
+
+def skip(reason):
+    print("skipped:", reason)
+    sys.exit(77)
+
+
+def need_root():
+    if os.geteuid() != 0:
+        skip("network namespaces and ICMP sockets need root")
+
+
+@atexit.register
+def _cleanup():
+    for undo in reversed(_undo):
+        try:
+            undo()
+        except Exception as error:  # one failure must not keep the others from being cleaned
+            print("cleanup:", error, file=sys.stderr)
+
+
+def scratch():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="todd-e2e-"))
+    _undo.append(lambda: shutil.rmtree(path, ignore_errors=True))
+    return path
+
+
+def check(condition, what):
+    if not condition:
+        print("FAILED:", what, file=sys.stderr)
+        sys.exit(1)
+    print("ok:", what)
+
+
+def sh(*words):
+    subprocess.run([str(w) for w in words], check=True, stdout=subprocess.DEVNULL)
+
+
+def wait_for(what, predicate, seconds=20):
+    """For things outside our own protocol that offer no event: polls until true."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        value = predicate()
+        if value:
+            return value
+        time.sleep(0.05)
+    check(False, f"{what} within {seconds} s")
+
+
+class Namespace:
+    """A network namespace joined by veth to one bridge; address 198.18.0.N/24 and fd18::N/64."""
+    bridge = None
+
+    def __init__(self, name, n):
+        self.name, self.address, self.address6 = f"{name}-{os.getpid()}", f"198.18.0.{n}", f"fd18::{n}"
+        if Namespace.bridge is None:
+            Namespace.bridge = f"hub-{os.getpid()}"
+            sh("ip", "netns", "add", Namespace.bridge)
+            _undo.append(lambda: sh("ip", "netns", "del", Namespace.bridge))
+            sh("ip", "-n", Namespace.bridge, "link", "add", "br0", "type", "bridge")
+            sh("ip", "-n", Namespace.bridge, "link", "set", "br0", "up")
+        sh("ip", "netns", "add", self.name)
+        _undo.append(lambda: sh("ip", "netns", "del", self.name))
+        sh("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", f"p{n}", "netns", Namespace.bridge)
+        sh("ip", "-n", Namespace.bridge, "link", "set", f"p{n}", "master", "br0", "up")
+        sh("ip", "-n", self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        sh("ip", "-n", self.name, "addr", "add", f"{self.address6}/64", "dev", "eth0", "nodad")
+        sh("ip", "-n", self.name, "link", "set", "lo", "up")
+        sh("ip", "-n", self.name, "link", "set", "eth0", "up")
+        sh("ip", "-n", self.name, "route", "add", "default", "dev", "eth0")
+
+
+class Process:
+    def __init__(self, words, log, namespace=None, env=None):
+        words = [str(w) for w in words]
+        if namespace:
+            words = ["ip", "netns", "exec", namespace.name] + words
+        self.log = log
+        self.process = subprocess.Popen(words, stdout=open(log, "ab"), stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
+        _undo.append(self.kill)
+
+    def pid(self):
+        return self.process.pid
+
+    def kill(self, signo=signal.SIGKILL):
+        if self.process.poll() is None:
+            self.process.send_signal(signo)
+            self.process.wait()
+
+    def stop(self):
+        self.kill(signal.SIGTERM)
+
+
+def todd(*words, namespace=None, env=None, stdin=None, timeout=120):
+    command = [str(BIN / "todd")] + [str(w) for w in words]
+    if namespace:
+        command = ["ip", "netns", "exec", namespace.name] + command
+    return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout, env={**os.environ, **(env or {})})
+
+
+class Fleet:
+    """A coordinator and agents, each in the namespace given (or none)."""
+
+    def __init__(self, work, namespace=None, address="127.0.0.1", options=(), engine="auto"):
+        self.work, self.namespace, self.address, self.options, self.engine = work, namespace, address, list(options), engine
+        self.port = 20000 + os.getpid() % 20000
+        self.env = {"TODD_COORDINATOR": str(work / "coordinator/api.sock")}
+        self.agents = {}
+        self.start_coordinator()
+
+    def start_coordinator(self):
+        self.coordinator = Process([BIN / "todd-coordinator", "--data-dir", self.work / "coordinator", "--link", f"{self.address}:{self.port}"] + self.options,
+                                   self.work / "coordinator.log", self.namespace)
+        wait_for("the coordinator answers", lambda: self.todd("version").returncode == 0 and "coordinator" in self.todd("version").stdout)
+
+    def todd(self, *words, **more):
+        return todd(*words, env=self.env, **more)
+
+    def json(self, *words):
+        done = self.todd(*words, "-o", "json")
+        check(done.stdout, f"todd {' '.join(map(str, words))} prints JSON ({done.stderr.strip()})")
+        return json.loads(done.stdout), done.returncode
+
+    def add_agent(self, name, namespace=None, test_address=None, labels=()):
+        token = self.todd("agents", "invite").stdout.strip()
+        check(token, f"a token for {name}")
+        words = [BIN / "todd-agent", "--data-dir", self.work / name, "--name", name, "--join", token, "--engine", self.engine]
+        if test_address:
+            words += ["--test-address", test_address]
+        for label in labels:
+            words += ["--label", label]
+        self.agents[name] = (words, namespace)
+        return self.start_agent(name)
+
+    def start_agent(self, name):
+        words, namespace = self.agents[name]
+        process = Process(words, self.work / f"{name}.log", namespace)
+        wait_for(f"{name} is connected", lambda: self.connected(name))
+        return process
+
+    def connected(self, name):
+        done = self.todd("agents", "-o", "json")
+        if done.returncode != 0:
+            return False
+        text = json.loads(done.stdout)
+        agents = text if isinstance(text, list) else text.get("agents", text.get("items", []))
+        return any((a.get("name") or a.get("agent")) == name and a.get("connected") for a in agents)
+
+
+def edges(report, test):
+    return next(t for t in report["tests"] if t["name"] == test)["edges"]
+
+
+def value(edge, metric):
+    return edge["metrics"][metric]["value"]
+
+
+def children(pid):
+    """Pids of the process's children."""
+    found = []
+    for entry in pathlib.Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) == pid:
+                    found.append(int(entry.name))
+            except (OSError, IndexError):
+                pass
+    return found

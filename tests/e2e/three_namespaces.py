@@ -1,0 +1,133 @@
+"""Three agents in three namespaces, the coordinator in a fourth: all three testlets, and what happens when parts die. Once per back end."""
+import json, re, signal, subprocess, threading, time
+
+import lab
+from lab import check, edges, value
+
+lab.need_root()
+
+SUITE = """
+apiVersion: todd/v1
+kind: Group
+metadata: {name: sites}
+spec: {match: {label: {site: "*"}}}
+---
+apiVersion: todd/v1
+kind: Suite
+metadata: {name: health}
+spec:
+  tests:
+    - {name: latency, testlet: ping, from: sites, to: sites, params: {count: 50, interval: 10ms}, expect: [loss == 0%, p99(rtt) < 500ms]}
+    - {name: latency6, testlet: ping, from: sites, to: {hosts: [WEB6]}, params: {count: 10, interval: 10ms}}
+    - {name: echo, testlet: ping, from: sites, to: sites, params: {mode: udp, count: 20, interval: 10ms}, expect: [loss == 0%]}
+    - {name: web, testlet: http, from: sites, to: {urls: ["http://WEB:8080/"]}, params: {rate: 50, duration: 1s}, expect: [failed == 0, "status[200] > 0"]}
+    - {name: web-peers, testlet: http, from: sites, to: sites, pairing: ring, params: {count: 10, interval: 20ms}}
+    - {name: bulk, testlet: iperf, from: sites, to: sites, pairing: ring, params: {duration: 1s, bitrate: 20M}, expect: [throughput > 10M]}
+    - {name: bulk-back, testlet: iperf, from: sites, to: sites, pairing: ring, params: {duration: 1s, bitrate: 20M, reverse: true, protocol: udp}, expect: [throughput > 10M]}
+"""
+
+LONG = """
+apiVersion: todd/v1
+kind: Suite
+metadata: {name: long}
+spec:
+  tests:
+    - {name: latency, testlet: ping, from: sites, to: sites, params: {duration: 6s, interval: 20ms, timeout: 500ms}, expect: [loss < 50%]}
+"""
+
+
+class Background(threading.Thread):
+    def __init__(self, fleet, *words):
+        super().__init__()
+        self.fleet, self.words = fleet, words
+        self.start()
+
+    def run(self):
+        self.done = self.fleet.todd(*self.words, "-o", "json")
+
+    def report(self):
+        self.join()
+        check(self.done.stdout, f"a report came: {self.done.stderr.strip()[-300:]}")
+        return json.loads(self.done.stdout), self.done.returncode
+
+
+def running(fleet):
+    done = fleet.todd("runs", "-o", "json")
+    return done.returncode == 0 and '"running"' in done.stdout
+
+
+def one_back_end(engine, names):
+    work = lab.scratch()
+    hub, web = names["c"], names["web"]
+    fleet = lab.Fleet(work, hub, hub.address, engine=engine)
+    agents = {name: fleet.add_agent(name, names[name], labels=[f"site={name}"]) for name in ("a1", "a2", "a3")}
+    suite = work / "health.yaml"
+    suite.write_text(SUITE.replace("WEB6", web.address6).replace("WEB", web.address))
+
+    report, code = fleet.json("run", suite)
+    unhappy = [(t["name"], e["source"]["agent"], e["target"]["name"], e["state"], e.get("reason"), e["verdict"]) for t in report["tests"] for e in t["edges"] if e["verdict"] != "pass"]
+    check(code == 0 and report["verdict"] == "pass", f"{engine}: the suite passes {unhappy} {[x for t in report['tests'] for x in t['expectations'] if x['verdict'] != 'pass']}")
+    check(len(edges(report, "latency")) == 6, f"{engine}: all to all are six edges")
+    for edge in edges(report, "latency"):
+        check(value(edge, "sent") == 50 and value(edge, "received") == 50 and edge["quality"]["engine"] == engine, f"{engine}: {edge['source']['agent']} counted 50 of 50")
+    for edge in edges(report, "web"):
+        check(value(edge, "ok") == 50, f"{engine}: 50 answers of the real nginx")
+    for edge in edges(report, "bulk"):
+        check(value(edge, "bytes") == value(edge, "sent_bytes") > 0, f"{engine}: both ends counted the same bytes")
+
+    fleet.todd("apply", "-f", "-", stdin=SUITE.replace("WEB6", web.address6).replace("WEB", web.address) + "---" + LONG)
+
+    def start_long():
+        run = Background(fleet, "run", "long")
+        lab.wait_for("the run has begun", lambda: running(fleet))
+        time.sleep(1.5)  # into the middle of its six seconds
+        return run
+
+    run = start_long()
+    [worker] = [p for p in lab.children(agents["a1"].pid())]
+    subprocess.run(["kill", "-SEGV", str(worker)])
+    report, code = run.report()
+    mine = [e for e in edges(report, "latency") if e["source"]["agent"] == "a1"]
+    check(all(e["state"] == "error" and e["reason"] == "testlet_crashed" for e in mine), f"{engine}: a killed worker's edges say testlet_crashed: {[(e['state'], e['reason']) for e in mine]}")
+    check(all(value(e, "received") > 20 for e in mine), f"{engine}: and keep what was measured")
+    check(report["verdict"] == "unknown" and code == 5, f"{engine}: and never pass (verdict {report['verdict']}, exit {code})")
+    check(all(e["state"] == "complete" for e in edges(report, "latency") if e["source"]["agent"] != "a1"), f"{engine}: the others went on")
+
+    run = start_long()
+    agents["a2"].kill()
+    began = time.monotonic()
+    report, code = run.report()
+    mine = [e for e in edges(report, "latency") if e["source"]["agent"] == "a2"]
+    check(all(e["state"] in ("no_data", "partial", "error") and e["verdict"] != "pass" for e in mine), f"{engine}: a dead agent never passes: {[(e['state'], e['reason'], e['verdict']) for e in mine]}")
+    check(code in (1, 5) and report["state"] == "partial", f"{engine}: the run is partial (exit {code}, {report['state']})")
+    check(time.monotonic() - began < 20, f"{engine}: and ended within its deadline")
+    agents["a2"] = fleet.start_agent("a2")
+
+    run = start_long()
+    fleet.coordinator.kill()
+    fleet.start_coordinator()
+    run.join()
+    lab.wait_for("the run is taken up and ends", lambda: not running(fleet), 30)
+    report, code = fleet.json("runs", "show", "last")
+    check(report["suite"] == "long" and all(e["state"] == "complete" and value(e, "sent") == value(e, "received") > 200 for e in edges(report, "latency")),
+          f"{engine}: a restarted coordinator finishes the open run: {[(e['state'], e['reason'], value(e, 'sent') if e['metrics'] else 0) for e in edges(report, 'latency')]}")
+
+    run = start_long()
+    check(fleet.todd("runs", "cancel", "last").returncode == 0, f"{engine}: a run can be cancelled")
+    report, code = run.report()
+    check(report["state"] == "cancelled" and code == 5, f"{engine}: and says so (exit {code}, {report['state']})")
+
+    for process in agents.values():
+        process.stop()
+    fleet.coordinator.stop()
+
+
+names = {name: lab.Namespace(name, n) for n, name in enumerate(("c", "web", "a1", "a2", "a3"), 1)}
+work = lab.scratch()
+(work / "nginx.conf").write_text(f"daemon off; pid {work}/nginx.pid; error_log {work}/error.log; worker_processes 1; events {{}}\n"
+                                 f"http {{ access_log off; client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};\n"
+                                 f"server {{ listen 8080; listen [::]:8080; location / {{ return 200 'hello'; }} }} }}\n")
+nginx = lab.Process(["/usr/sbin/nginx", "-p", work, "-c", work / "nginx.conf"], work / "nginx.log", names["web"])
+for engine in ("uring", "event"):
+    one_back_end(engine, names)
+nginx.stop()

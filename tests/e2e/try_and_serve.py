@@ -1,0 +1,84 @@
+"""todd try and todd serve without a coordinator: all three testlets, exit codes, bad input."""
+import json, re, signal, subprocess
+
+import lab
+from lab import check, todd
+
+lab.need_root()
+work = lab.scratch()
+
+
+def serve(testlet, port, engine):
+    process = lab.Process([lab.BIN / "todd", "serve", testlet, "--port", port, "--engine", engine], work / f"{testlet}-{port}.log")
+    lab.wait_for(f"{testlet} answers", lambda: "answers on port" in (work / f"{testlet}-{port}.log").read_text())
+    return process
+
+
+for n, engine in enumerate(("uring", "event")):
+    done = todd("try", "ping", "127.0.0.1", "::1", "--count", 20, "--interval", "5ms", "--engine", engine, "-o", "json")
+    report = json.loads(done.stdout)
+    check(done.returncode == 0 and report["verdict"] == "pass", f"{engine}: ping of loopback passes")
+    for edge in report["tests"][0]["edges"]:
+        check(lab.value(edge, "sent") == 20 and lab.value(edge, "received") == 20, f"{engine}: 20 of 20 at {edge['address']}")
+        check(edge["quality"]["engine"] == engine and edge["quality"]["rx_stamp"] == "kernel", f"{engine}: stamped by the kernel")
+        check(0 < edge["metrics"]["rtt"]["p50"] < 0.1, f"{engine}: a plausible round trip")
+
+    ports = [17600 + 10 * n + i for i in range(3)]
+    ping = serve("ping", ports[0], engine)
+    done = todd("try", "ping", f"127.0.0.1:{ports[0]}", "--mode", "udp", "--count", 50, "--interval", "2ms", "--engine", engine, "-o", "json")
+    check(done.returncode == 0 and lab.value(json.loads(done.stdout)["tests"][0]["edges"][0], "lost") == 0, f"{engine}: UDP echo without loss")
+    ping.kill(signal.SIGINT)
+    check(ping.process.returncode == 0, f"{engine}: Ctrl-C ends the responder with 0")
+
+    http = serve("http", ports[1], engine)
+    done = todd("try", "http", f"http://127.0.0.1:{ports[1]}/", "--rate", 100, "--duration", "1s", "--engine", engine, "-o", "json")
+    edge = json.loads(done.stdout)["tests"][0]["edges"][0]
+    check(done.returncode == 0 and lab.value(edge, "ok") == 100 and edge["metrics"]["status"]["values"] == {"200": 100}, f"{engine}: 100 requests, 100 answers")
+    http.stop()
+
+    iperf = serve("iperf", ports[2], engine)
+    for reverse in ([], ["--reverse"]):
+        for protocol in ("tcp", "udp"):
+            done = todd("try", "iperf", f"127.0.0.1:{ports[2]}", "--protocol", protocol, "--bitrate", "40M", "--duration", "1s", "--engine", engine, "-o", "json", *reverse)
+            edge = json.loads(done.stdout)["tests"][0]["edges"][0]
+            rate = lab.value(edge, "throughput")
+            check(done.returncode == 0 and 30e6 < rate < 50e6, f"{engine}: {protocol} {' '.join(reverse)} at 40 Mbit/s gives {rate / 1e6:.1f}")
+    iperf.stop()
+
+
+def refused(words, code, *texts):
+    done = todd(*words)
+    text = done.stderr + done.stdout
+    check(done.returncode == code, f"todd {' '.join(map(str, words))} exits {code} (was {done.returncode})")
+    for expected in texts:
+        check(re.search(expected, text), f"  and says {expected!r}: {text.strip()[:200]}")
+
+
+refused(["try", "ping", "127.255.255.254:x"], 2)
+refused(["try", "pnig", "127.0.0.1"], 2, "did you mean .ping")
+refused(["try", "ping", "no-such-host.invalid", "--count", "1"], 2, "no-such-host.invalid")
+refused(["try", "ping", "127.0.0.1", "--interval", "10"], 2, "10s or 10ms")
+refused(["try", "ping", "127.0.0.1", "--size", "70000"], 2, "0 to 65507")
+refused(["try", "ping", "127.0.0.1", "--intervall", "1s"], 2, "did you mean --interval")
+refused(["try", "ping", "127.0.0.1", "--expect", "p99(rttt) < 1s"], 2, "rtt")
+refused(["try", "ping", "127.0.0.1", "--count", "1", "--expect", "p50(rtt) < 1ns"], 1)
+refused(["try", "http", "https://127.0.0.1/"], 2, "needs TLS streams")
+refused(["try", "http", "http://127.0.0.1:9/", "--count", "1"], 1)
+refused(["try", "ping", "10.0.0.0/8"], 2, "16777214")
+refused(["try", "ping", "127.0.0.1", "-o", "jsno"], 2, "did you mean .json")
+
+done = todd("try", "ping", "127.0.0.1", "--count", 5, "--interval", "1ms", "--samples", "all", "-o", "json")
+samples = json.loads(done.stdout)["tests"][0]["edges"][0]["samples"]
+check(len(samples) == 5 and set(samples[0]) == {"at", "rtt", "outcome", "seq", "ttl", "tx_stamp", "rx_stamp"}, "samples have their seven fields")
+
+# A whole network, each address an edge.
+done = todd("try", "ping", "127.3.0.0/20", "--count", 1, "--rate", "max", "-o", "json")
+test = json.loads(done.stdout)["tests"][0]
+check(done.returncode == 0 and test["total"]["received"]["value"] == 4094 and len(test["edges"]) == 4094, "4,094 addresses answer")
+
+# Without any privilege for ICMP the remedy is named. A user of its own, and no group of the ping sockets' range.
+if subprocess.run(["sysctl", "-n", "net.ipv4.ping_group_range"], capture_output=True, text=True).stdout.split() == ["1", "0"]:
+    done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", str(lab.BIN / "todd"), "try", "ping", "127.0.0.1", "--count", "1"],
+                          capture_output=True, text=True)
+    if "Permission denied" not in done.stderr or "ping_group_range" in done.stderr:
+        check(done.returncode == 4 and "ping_group_range" in done.stderr + done.stdout, f"a missing privilege exits 4 with the remedy ({done.returncode}: {done.stderr.strip()[:300]})")

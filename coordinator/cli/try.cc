@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <csignal>
+#include <optional>
 
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/exit_code.h"
@@ -109,25 +110,22 @@ Result<model::Report> run_here(const TryCommand& command, run::Request request, 
   return runs.report(id, {.periods = given.count("period") != 0, .samples = given.count("samples") != 0});
 }
 
-// What a one-off test should exit with where nothing was tested at all.
-int exit_for_try(const TryCommand& command, const model::Report& report) {
-  bool all_unresolved = !report.tests.empty();
-  bool all_unusable = !report.tests.empty();
-  std::string detail;
+// The exit code for a one-off test of which no edge could even begin, by the first reason; nullopt where any could.
+std::optional<int> exit_for_nothing(const model::Report& report) {
+  std::string why, detail;
   for (const auto& test : report.tests) {
     for (const auto& edge : test.edges) {
-      all_unresolved &= edge.reason == model::reason::kNameResolution;
-      all_unusable &= edge.reason == model::reason::kUnsupported || edge.reason == model::reason::kBadParam;
-      if (detail.empty()) detail = edge.detail;
+      if (edge.state != model::EdgeState::error || !edge.metrics.empty()) return std::nullopt;
+      if (why.empty()) why = edge.reason, detail = edge.detail;
     }
   }
-  if (all_unresolved || all_unusable) {
-    fmt::print(stderr, "todd: {}\n", detail);
-    return kUsage;
-  }
-  const int code = exit_for(report, command.options.allow_incomplete);
-  if (code == kDenied) fmt::print(stderr, "todd: {}\n", detail);
-  return code;
+  if (why.empty()) return std::nullopt;
+  fmt::print(stderr, "todd: {}\n", detail);
+  namespace reason = model::reason;
+  if (why == reason::kPermission || why == reason::kDenied) return kDenied;
+  for (const char* ours : {reason::kNameResolution, reason::kUnsupported, reason::kBadParam, reason::kTestletMissing})
+    if (why == ours) return kUsage;
+  return kInternal;
 }
 
 int try_testlet(const TryCommand& command, const Globals& globals) {
@@ -138,7 +136,10 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   if (!command.options.from.empty())
     return run_document(globals, {.document = document_of(command, *targets), .origin = "try", .output = command.options.output, .allow_incomplete = command.options.allow_incomplete});
   auto n = count_targets(*targets);
-  if (!n) return complain(n.error());
+  if (!n) {
+    complain(n.error());
+    return kUsage;  // also for more than anybody can mean
+  }
   if (*n > kManyTargets && !command.options.yes) {
     fmt::print(stderr, "todd: these targets are {} addresses; add --yes if you mean it\n", *n);
     return kUsage;
@@ -168,8 +169,8 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   auto report = run_here(command, std::move(request), std::move(options), interrupted);
   if (!report) return complain(report.error());
   print_report(*report, *output, !globals.no_color);
-  const int code = exit_for_try(command, *report);
-  return interrupted ? static_cast<int>(kInterrupted) : code;
+  if (interrupted) return kInterrupted;
+  return exit_for_nothing(*report).value_or(exit_for(*report, command.options.allow_incomplete));
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ const std::vector<Param>& host_params() {
       host_param("duration", duration, "", "1ms", "How long the test sends; with count, the first reached ends it."),
       host_param("timeout", duration, "1s", "1us", "How long an answer may take; may exceed the interval."),
       host_param("samples", text, "none", "", "Single measurements to keep: none, all or how many."),
-      host_param("period", duration, "", "10ms", "Report results also every so often, not only at the end."),
+      host_param("period", duration, "1s", "10ms", "How often results are reported while the test runs."),
   };
   return params;
 }

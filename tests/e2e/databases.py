@@ -32,14 +32,14 @@ wal-dir = "{work}/wal"
 bind-address = "127.0.0.1:{influx}"
 """)
 lab.Process([influxd, "-config", work / "influxdb.conf"], work / "influxd.log")
-lab.Process([vm, f"-storageDataPath={work}/vm", f"-httpListenAddr=127.0.0.1:{metrics}", "-retentionPeriod=10y"], work / "vm.log")
+lab.Process([vm, f"-storageDataPath={work}/vm", f"-httpListenAddr=127.0.0.1:{metrics}", "-retentionPeriod=10y", "-search.latencyOffset=1ms"], work / "vm.log")
 lab.wait_for("influxd answers", lambda: get(f"http://127.0.0.1:{influx}/ping") is not None)
 lab.wait_for("victoria-metrics answers", lambda: get(f"http://127.0.0.1:{metrics}/health") is not None)
 get(f"http://127.0.0.1:{influx}/query", urllib.parse.urlencode({"q": "CREATE DATABASE todd"}).encode())
 
 lines = work / "points.jsonl"
-fleet = lab.Fleet(work, options=["--sink", f"influx=influx,url=http://127.0.0.1:{influx},db=todd", "--sink", f"vm=influx,url=http://127.0.0.1:{metrics},db=todd",
-                                 "--sink", f"file=jsonl,path={lines}"])
+fleet = lab.Fleet(work, options=["--sink", f"name=influx,url=http://127.0.0.1:{influx},db=todd", "--sink", f"name=vm,url=http://127.0.0.1:{metrics},db=todd",
+                                 "--sink", f"name=file,path={lines}"])
 for n in (1, 2, 3):
     fleet.add_agent(f"a{n}", test_address=f"127.0.0.1{n}")
 report, code = fleet.json("run", lab.SOURCE / "examples/quickstart.yaml")

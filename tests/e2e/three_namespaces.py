@@ -17,7 +17,7 @@ kind: Suite
 metadata: {name: health}
 spec:
   tests:
-    - {name: latency, testlet: ping, from: sites, to: sites, params: {count: 50, interval: 10ms}, expect: [loss == 0%, p99(rtt) < 500ms]}
+    - {name: latency, testlet: ping, from: sites, to: sites, params: {count: 50, interval: 10ms}, expect: [loss == 0%, p90(rtt) < 500ms]}
     - {name: latency6, testlet: ping, from: sites, to: {hosts: [WEB6]}, params: {count: 10, interval: 10ms}}
     - {name: echo, testlet: ping, from: sites, to: sites, params: {mode: udp, count: 20, interval: 10ms}, expect: [loss == 0%]}
     - {name: web, testlet: http, from: sites, to: {urls: ["http://WEB:8080/"]}, params: {rate: 50, duration: 1s}, expect: [failed == 0, "status[200] > 0"]}

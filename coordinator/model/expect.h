@@ -6,6 +6,7 @@
 //
 // What an edge says is one of pass, fail and unknown. It is unknown
 // - without data, or with data of suspect quality;
+// - that did not run to its end, where what was measured would pass;
 // - for pN, with fewer than 1/(1-N/100) answers (p99: 100; below the median 1/(N/100)); for stddev, fewer
 //   than 2; for the other
 //   functions, none;
@@ -60,6 +61,7 @@ struct EdgeData {
   std::string name;  // "from → to"
   bool has_data = false;
   bool suspect = false;
+  bool cut_short = false;  // the edge did not run to its end: what it lacks might have failed
   double seconds = 0;  // that the metrics cover
   std::map<std::string, stats::Value> metrics;
 };

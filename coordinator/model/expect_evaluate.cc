@@ -133,6 +133,8 @@ Finding judge_edge(const Expectation& e, const EdgeData& edge) {
   if (!edge.has_data) return unknown("no data");
   Finding finding = judge_values(e, edge);
   if (edge.suspect) return unknown("the measurement's quality is suspect", finding.value);
+  if (edge.cut_short && finding.verdict == Verdict::pass)
+    return unknown("it did not run to its end", finding.value);
   return finding;
 }
 
@@ -231,10 +233,10 @@ Outcome evaluate_total(const Expectation& e, const std::vector<EdgeData>& edges,
   const Finding finding = judge_edge(e, total);
   Outcome outcome{finding.verdict, observed_text(e, finding.value), "", finding.reason};
   for (const EdgeData& edge : edges) {
-    if (edge.has_data && !edge.suspect) continue;
+    if (edge.has_data && !edge.suspect && !edge.cut_short) continue;
     outcome.verdict = Verdict::unknown;
-    outcome.reason =
-        fmt::format("{}: {}", edge.name, edge.has_data ? "the measurement's quality is suspect" : "no data");
+    const char* why = !edge.has_data ? "no data" : edge.suspect ? "the measurement's quality is suspect" : "it did not run to its end";
+    outcome.reason = fmt::format("{}: {}", edge.name, why);
     break;
   }
   return outcome;

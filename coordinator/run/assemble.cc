@@ -59,6 +59,7 @@ model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& s
   out.state = slot.state.value_or(EdgeState::no_data);
   data.name = out.label();
   data.has_data = slot.has_record && !slot.cells.empty();
+  data.cut_short = out.state != EdgeState::complete;
   data.metrics = slot.cells.values(test.plan->testlet);
   out.metrics = model::to_report(test.plan->testlet, data.metrics);
   if (!data.has_data) out.metrics.clear();

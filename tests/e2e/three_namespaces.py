@@ -91,7 +91,8 @@ def one_back_end(engine, names):
     check(all(e["state"] == "error" and e["reason"] == "testlet_crashed" for e in mine), f"{engine}: a killed worker's edges say testlet_crashed: {[(e['state'], e['reason']) for e in mine]}")
     check(all(value(e, "received") > 20 for e in mine), f"{engine}: and keep what was measured")
     check(report["verdict"] == "unknown" and code == 5, f"{engine}: and never pass (verdict {report['verdict']}, exit {code})")
-    check(all(e["state"] == "complete" for e in edges(report, "latency") if e["source"]["agent"] != "a1"), f"{engine}: the others went on")
+    others = [e for e in edges(report, "latency") if e["source"]["agent"] != "a1"]
+    check(all(e["state"] == "complete" or (e["target"]["agent"] == "a1" and e["reason"] == "responder_lost") for e in others), f"{engine}: the others went on: {[(e['target']['agent'], e['state'], e['reason']) for e in others]}")
 
     run = start_long()
     agents["a2"].kill()

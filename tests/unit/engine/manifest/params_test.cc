@@ -121,7 +121,7 @@ TEST(Nearest, FindsWhatWasMeant) {
 TEST(HostParams, Defaults) {
   const auto p = resolve_host_params(ping(), {{"size", "not ours"}});
   ASSERT_TRUE(p) << p.error().detail;
-  EXPECT_EQ(*p, (HostParams{.count = 10, .interval_ns = 1'000'000'000, .timeout_ns = 1'000'000'000}));
+  EXPECT_EQ(*p, (HostParams{.count = 10, .interval_ns = 1'000'000'000, .timeout_ns = 1'000'000'000, .period_ns = 1'000'000'000}));
 }
 
 TEST(HostParams, RateExcludesInterval) {
@@ -176,7 +176,7 @@ TEST(HostParams, WithoutTicketsThereIsNoCount) {
   Testlet iperf;
   iperf.id = "iperf";
   iperf.schedule.duration = "5s";
-  EXPECT_EQ(*resolve_host_params(iperf, {}), (HostParams{.duration_ns = 5'000'000'000, .timeout_ns = 1'000'000'000}));
+  EXPECT_EQ(*resolve_host_params(iperf, {}), (HostParams{.duration_ns = 5'000'000'000, .timeout_ns = 1'000'000'000, .period_ns = 1'000'000'000}));
   for (const char* name : {"count", "interval", "rate"}) {
     EXPECT_THAT(resolve_host_params(iperf, {{name, "1"}}).error().detail, AllOf(HasSubstr(name), HasSubstr("duration")));
   }

@@ -1,0 +1,67 @@
+"""Sweep rate beside fping, latency of a run's begin and end, resident size. Prints one line a figure; ratios where a peer ran."""
+import json, os, pathlib, re, statistics, subprocess, time
+
+import lab
+
+lab.need_root()
+ROUNDS = 5
+SWEEP = "10.64.0.0/17"
+
+
+def rss_mb(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) / 1024
+
+
+def seconds(text):
+    return time.mktime(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + text[19:-1])
+
+
+# ---- sweep: every address of a /17 once, answered by a peer namespace
+left, right = lab.Namespace("left", 1), lab.Namespace("right", 2)
+lab.sh("ip", "-n", right.name, "route", "add", "local", "10.64.0.0/10", "dev", "lo")
+lab.sh("ip", "-n", left.name, "route", "add", "10.64.0.0/10", "via", right.address)
+lab.sh("ip", "netns", "exec", left.name, "ping", "-c", "1", "-W", "2", right.address)
+ours, whole, peer = [], [], []
+for _ in range(ROUNDS):
+    began = time.monotonic()
+    done = lab.todd("try", "ping", SWEEP, "--count", 1, "--rate", "max", "--period", "30s", "-o", "json", namespace=left)
+    whole.append(time.monotonic() - began)
+    test = json.loads(done.stdout)["tests"][0]
+    answered = test["total"]["received"]["value"]
+    lab.check(answered == 32766 and test["total"]["lost"]["value"] == 0, f"32,766 of 32,766 answered, none lost ({answered})")
+    ours.append(answered / test["edges"][0]["periods"][0]["seconds"])
+    began = time.monotonic()
+    fping = subprocess.run(["ip", "netns", "exec", left.name, "fping", "-q", "-c", "1", "-i", "0", "-t", "1000", "-g", SWEEP], capture_output=True, text=True)
+    peer.append(fping.stderr.count("1/1/0%") / (time.monotonic() - began))
+print(f"sweep of a /17: todd {statistics.median(ours):,.0f}/s from START to the last reply, fping {statistics.median(peer):,.0f}/s, ratio {statistics.median(ours) / statistics.median(peer):.2f}")
+print(f"  whole todd command with its JSON report: {statistics.median(whole):.2f} s")
+
+# ---- a run through the coordinator, all on one host
+fleet = lab.Fleet(lab.scratch())
+agents = [fleet.add_agent(f"a{n}", test_address=f"127.0.0.1{n}") for n in (1, 2)]
+sizes = [rss_mb(a.pid()) + sum(rss_mb(c) for c in lab.children(a.pid())) for a in agents]
+print(f"resident: agent with worker {max(sizes):.1f} MB, coordinator {rss_mb(fleet.coordinator.pid()):.1f} MB")
+suite = lab.scratch() / "one.yaml"
+suite.write_text("""
+apiVersion: todd/v1
+kind: Group
+metadata: {name: all}
+spec: {match: {agent: "*"}}
+---
+apiVersion: todd/v1
+kind: Suite
+metadata: {name: one}
+spec:
+  tests:
+    - {name: latency, testlet: ping, from: all, to: all, params: {count: 20, interval: 10ms, samples: all}}
+""")
+first, last = [], []
+for _ in range(ROUNDS):
+    began = time.time()
+    done = fleet.todd("run", suite, "-o", "json")
+    ended = time.time()
+    report, _ = fleet.json("runs", "show", "last", "--samples")
+    at = [seconds(s["at"]) for e in report["tests"][0]["edges"] for s in e["samples"]]
+    first.append(min(at) - began)
+    last.append(ended - max(at))
+print(f"todd run to the first packet {1000 * statistics.median(first):.0f} ms, last sample to the report {1000 * statistics.median(last):.0f} ms")

@@ -1,5 +1,6 @@
 #include "engine/agent/agent.h"
 
+#include <map>
 #include <set>
 
 #include "engine/agent/facts.h"
@@ -58,6 +59,7 @@ struct Agent::Impl {
   std::function<void(Status)> ended;
   Spool spool;
   std::set<std::string> open;  // tasks prepared here whose last word was not spoken
+  std::map<std::string, v1::Ready> answers;  // what was answered for them: the link may have been down
   supervise::Supervisor supervisor;
   Link link;
   io::HandlePtr lease;
@@ -69,9 +71,12 @@ struct Agent::Impl {
 supervise::Supervisor::Events Agent::Impl::supervisor_events() {
   supervise::Supervisor::Events events;
   events.ready = [this](const v1::Ready& ready) {
-    if (open.contains(ready.task())) link.send(ready);
+    if (!open.contains(ready.task())) return;
+    answers[ready.task()] = ready;
+    link.send(ready);
   };
   events.failed = [this](const v1::Failed& failed) {
+    answers.erase(failed.task());
     if (open.erase(failed.task()) > 0) link.send(failed);
     end_if_done();
   };
@@ -96,6 +101,7 @@ Link::Events Agent::Impl::link_events() {
     if (open.contains(task)) supervisor.stop_task(task, cancel);
   };
   events.forget = [this](const std::string& task) {
+    answers.erase(task);
     if (open.erase(task) > 0) supervisor.stop_task(task, true);
   };
   events.acked = [this] { end_if_done(); };
@@ -142,7 +148,8 @@ void Agent::Impl::prepare(const v1::Task& task) {
   if (const std::string why = malformed(task); !why.empty()) return refuse(task, "bad_param", why);
   if (leaving) return refuse(task, "local_resource", "the agent is stopping");
   if (!open.insert(task.id()).second) {
-    log(LogLevel::warn, "agent", "task " + task.id() + " was prepared already; the second request is ignored");
+    // Asked again after a reconnect: the first answer may have been lost with the link.
+    if (const auto answer = answers.find(task.id()); answer != answers.end()) link.send(answer->second);
     return;
   }
   v1::Task mine = task;
@@ -160,7 +167,10 @@ void Agent::Impl::record(v1::Record&& record) {
   if (dropped == 0 && spool.dropped() > 0) {
     log(LogLevel::error, "agent", "the memory for unacknowledged records is full; the oldest lose their content");
   }
-  if (record.last()) open.erase(record.task());
+  if (record.last()) {
+    open.erase(record.task());
+    answers.erase(record.task());
+  }
   link.flush();
 }
 

@@ -313,7 +313,7 @@ TEST_P(SupervisorTest, AnUnknownTestletIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorTest, testing::Values(io::Backend::uring, io::Backend::event),
-                         [](const auto& info) { return info.param == io::Backend::uring ? "uring" : "event"; });
+                         [](const auto& with) { return with.param == io::Backend::uring ? "uring" : "event"; });
 
 }  // namespace
 }  // namespace todd::supervise

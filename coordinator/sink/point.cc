@@ -62,7 +62,8 @@ class InfluxFields : public Fields {
   void add(const std::string& name, const std::string& value) {
     if (any_) out_ += ',';
     any_ = true;
-    out_ += escaped(name);
+    // InfluxDB 1 refuses a field of this name.
+    out_ += escaped(name == "time" ? "time_" : name);
     out_ += '=';
     out_ += value;
   }

@@ -48,9 +48,9 @@ class Iperf final : public testlet<Iperf>, private Sink {
   static constexpr auto params = todd::params(&protocol, &reverse, &streams, &length, &bitrate);
 
   static constexpr auto bytes = todd::counter("bytes", "By", "bytes received");
-  static constexpr auto time = todd::counter("time", "ns", "time of receiving, from the first byte on");
+  static constexpr auto time = todd::counter("received_time", "ns", "time of receiving, from the first byte on");
   static constexpr auto throughput =
-      todd::ratio("throughput", "bit/s", "bytes", "time", "what the receiver got");
+      todd::ratio("throughput", "bit/s", "bytes", "received_time", "what the receiver got");
   static constexpr auto sent_bytes = todd::counter("sent_bytes", "By", "bytes the sender's system took");
   static constexpr auto sent_time =
       todd::counter("sent_time", "ns", "time of sending, from the first byte on");

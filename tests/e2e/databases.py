@@ -35,7 +35,7 @@ lab.Process([influxd, "-config", work / "influxdb.conf"], work / "influxd.log")
 lab.Process([vm, f"-storageDataPath={work}/vm", f"-httpListenAddr=127.0.0.1:{metrics}", "-retentionPeriod=10y", "-search.latencyOffset=1ms"], work / "vm.log")
 lab.wait_for("influxd answers", lambda: get(f"http://127.0.0.1:{influx}/ping") is not None)
 lab.wait_for("victoria-metrics answers", lambda: get(f"http://127.0.0.1:{metrics}/health") is not None)
-get(f"http://127.0.0.1:{influx}/query", urllib.parse.urlencode({"q": "CREATE DATABASE todd"}).encode())
+lab.wait_for("influxd makes a database", lambda: get(f"http://127.0.0.1:{influx}/query", urllib.parse.urlencode({"q": "CREATE DATABASE todd"}).encode()))
 
 lines = work / "points.jsonl"
 fleet = lab.Fleet(work, options=["--sink", f"name=influx,url=http://127.0.0.1:{influx},db=todd", "--sink", f"name=vm,url=http://127.0.0.1:{metrics},db=todd",
@@ -44,7 +44,19 @@ for n in (1, 2, 3):
     fleet.add_agent(f"a{n}", test_address=f"127.0.0.1{n}")
 report, code = fleet.json("run", lab.SOURCE / "examples/quickstart.yaml")
 check(code == 0, "the quickstart passes")
-lab.wait_for("every sink has delivered", lambda: all(d["state"] == "delivered" for d in fleet.json("runs", "show", "last")[0]["delivery"]))
+seen = []
+
+
+def delivered():
+    seen[:] = fleet.json("runs", "show", "last")[0]["delivery"]
+    return all(d["state"] == "delivered" for d in seen)
+
+
+try:
+    lab.wait_for("every sink has delivered", delivered, 60)
+except SystemExit:
+    print(seen, (work / "coordinator.log").read_text()[-2000:], (work / "influxd.log").read_text()[-1500:])
+    raise
 shown, _ = fleet.json("runs", "show", "last")
 check(len(shown["delivery"]) == 3 and all(d["pending"] == 0 and d["dead"] == 0 for d in shown["delivery"]), f"three sinks, nothing pending or dead: {shown['delivery']}")
 run = report["id"]

@@ -68,7 +68,7 @@ TEST_F(IperfTest, TcpForwardEachEndRecordsItsSide) {
   EXPECT_EQ(source->counter("bytes"), 0u);  // the responder knows the edge and records it itself
   EXPECT_NEAR(megabits(*source, "sent_bytes", "sent_time"), 100, 3);
   const double received = static_cast<double>(responder->counter("bytes", 1)) * 8e3 /
-                          static_cast<double>(responder->counter("time", 1));
+                          static_cast<double>(responder->counter("received_time", 1));
   EXPECT_NEAR(received, 100, 3);
   EXPECT_EQ(source->counter("retransmits"), 3u);
   EXPECT_EQ(source->gauge("tcp_rtt"), 250e3);
@@ -80,7 +80,7 @@ TEST_F(IperfTest, StandAloneResponderSendsItsSummary) {
   set("streams", "4");
   go();
   EXPECT_EQ(source->counter("bytes"), source->counter("sent_bytes"));
-  EXPECT_NEAR(megabits(*source, "bytes", "time"), 100, 3);
+  EXPECT_NEAR(megabits(*source, "bytes", "received_time"), 100, 3);
   EXPECT_EQ(responder->counter("bytes", TODD_NONE), 0u);
   expect_clean_end();
 }
@@ -91,7 +91,7 @@ TEST_F(IperfTest, TcpReverseTheSourceReceives) {
   go();
   EXPECT_EQ(source->counter("bytes"), responder->counter("sent_bytes", 1));
   EXPECT_GT(source->counter("bytes"), 20'000'000u);
-  EXPECT_NEAR(megabits(*source, "bytes", "time"), 100, 3);
+  EXPECT_NEAR(megabits(*source, "bytes", "received_time"), 100, 3);
   EXPECT_EQ(source->counter("sent_bytes"), 0u);
   expect_clean_end();
 }
@@ -146,7 +146,7 @@ TEST_F(IperfTest, UdpForwardToAStandAloneResponder) {
   EXPECT_EQ(source->counter("bytes"), source->counter("sent_bytes"));
   EXPECT_EQ(source->counter("lost"), 0u);
   EXPECT_EQ(source->counter("packets") * 1400, source->counter("bytes"));
-  EXPECT_NEAR(megabits(*source, "bytes", "time"), 1, 0.05);
+  EXPECT_NEAR(megabits(*source, "bytes", "received_time"), 1, 0.05);
   expect_clean_end();
 }
 

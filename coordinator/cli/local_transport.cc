@@ -20,7 +20,7 @@ Status LocalTransport::start(run::TransportEvents& to) {
   return supervisor_.start();
 }
 
-model::Facts LocalTransport::facts() const {
+model::Facts local_facts() {
   model::Facts facts;
   facts.agent = facts.id = facts.hostname = kLocalAgent;
   facts.test_addresses = facts.addresses = {"127.0.0.1"};

@@ -13,13 +13,14 @@ namespace todd::cli {
 
 inline constexpr const char* kLocalAgent = "local";
 
+model::Facts local_facts();  // of the one agent
+
 class LocalTransport : public run::Transport {
  public:
   LocalTransport(io::Loop& loop, supervise::SupervisorOptions options);
 
   Status start(run::TransportEvents& events);  // events must outlive this
   const supervise::Supervisor& supervisor() const { return supervisor_; }
-  model::Facts facts() const;  // of the one agent
 
   bool connected(const std::string& agent) const override { return agent == kLocalAgent; }
   run::ClockQuality clock(const std::string&) const override { return {}; }

@@ -148,10 +148,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   auto backend = io::parse_backend(command.options.engine);
   if (!backend) return complain(backend.error());
   options.backend = *backend;
-  model::Facts facts;
-  facts.agent = facts.id = kLocalAgent;
-  facts.test_addresses = {"127.0.0.1"};
-  facts.connected = true;
+  const auto facts = local_facts();
   const auto suite = suite_of(command, *targets);
   auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
   if (!plans) {

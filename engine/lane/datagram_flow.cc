@@ -48,7 +48,6 @@ todd_status DatagramFlow::open(Instance& owner, uint32_t index, todd_flow& flow,
 }
 
 todd_status DatagramFlow::open_icmp(todd_error* error) {
-  static_assert(sizeof(TaskSetup::Icmp) > 0);
   const io::DatagramOptions options{.max_payload = slot_cap() + 128, .send_queue = slots()};
   for (int i = 0; i < 2; ++i) {
     const int family = i == 0 ? AF_INET : AF_INET6;

@@ -29,7 +29,7 @@ struct TaskState {
   const manifest::Testlet* testlet = nullptr;
   std::unique_ptr<TaskCells> cells;
   uint64_t seq = 0;
-  bool ready = false, started = false;
+  bool ready = false;
 };
 
 }  // namespace
@@ -242,9 +242,7 @@ void Supervisor::prepare(const v1::Task& task) {
 }
 
 void Supervisor::start_task(const std::string& task, int64_t at_wall_ns) {
-  const auto it = impl_->tasks.find(task);
-  if (it == impl_->tasks.end() || !impl_->worker) return;
-  it->second.started = true;
+  if (impl_->tasks.count(task) == 0 || !impl_->worker) return;
   v1::ToWorker message;
   message.mutable_start()->set_task(task);
   message.mutable_start()->set_at_wall_ns(at_wall_ns);

@@ -1,0 +1,58 @@
+// The whole agent, with its worker, at the coordinator's end of the link.
+#include "engine/agent/agent.h"
+
+#include "engine/manifest/params.h"
+#include "engine/manifest/scan.h"
+#include "fleet_fixture.h"
+
+namespace todd::fleet {
+namespace {
+using AgentTest = FleetTest;
+
+const std::string kTestlets = TODD_BINARY_DIR "/lib/todd/testlets";
+
+// A task of UDP echo's responder: it needs no privilege.
+v1::Task echo_responder(const std::string& id) {
+  v1::Task task;
+  task.set_id(id);
+  task.set_testlet("ping");
+  task.set_role(v1::RESPONDER);
+  task.mutable_schedule()->set_period_ns(100'000'000);
+  for (const auto& file : manifest::scan_folders({kTestlets})) {
+    const auto* testlet = file.manifest.testlet("ping");
+    if (testlet == nullptr) continue;
+    const auto values = manifest::resolve_params(testlet->params, {{"mode", "udp"}});
+    EXPECT_TRUE(values) << values.error().detail;
+    for (const auto& value : *values) {
+      auto& out = *task.add_params();
+      out.set_given(value.given);
+      if (value.type == manifest::ParamType::text) out.set_s(value.s);
+      else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::ratio) out.set_r(value.r);
+      else out.set_i(value.i);
+    }
+  }
+  return task;
+}
+
+// A coordinator that lost its link asks again for what it cannot know was answered; the answer must not be lost with the link.
+TEST_F(AgentTest, ARepeatedPrepareGetsTheFirstAnswer) {
+  const Clock clock;
+  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}}, enrol("lab-1"), [](Status) {});
+  const Status started = agent.start();
+  ASSERT_TRUE(started) << started.error().detail;
+  until([&] { return server->connected("lab-1"); }, "the agent to connect");
+  server->prepare("lab-1", echo_responder("t1"));
+  until([&] { return heard.count("ready lab-1 t1") == 1; }, "the first answer");
+  server->prepare("lab-1", echo_responder("t1"));
+  until([&] { return heard.count("ready lab-1 t1") == 2; }, "the same answer");
+  start_server();
+  until([&] { return server->connected("lab-1"); }, "the agent to come back");
+  server->prepare("lab-1", echo_responder("t1"));
+  until([&] { return heard.count("ready lab-1 t1") == 3; }, "the same answer over another link");
+  EXPECT_EQ(heard.count("failed lab-1 t1 local_resource"), 0u);
+  agent.shut_down();
+  until([&] { return !heard.records.empty(); }, "the last record");
+}
+
+}  // namespace
+}  // namespace todd::fleet

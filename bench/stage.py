@@ -18,9 +18,9 @@ def seconds(text):
 
 # ---- sweep: every address of a /17 once, answered by a peer namespace
 left, right = lab.Namespace("left", 1), lab.Namespace("right", 2)
-lab.sh("ip", "-n", right.name, "route", "add", "local", "10.64.0.0/10", "dev", "lo")
-lab.sh("ip", "-n", left.name, "route", "add", "10.64.0.0/10", "via", right.address)
-lab.sh("ip", "netns", "exec", left.name, "ping", "-c", "1", "-W", "2", right.address)
+lab.ip(right.name, "route", "add", "local", "10.64.0.0/10", "dev", "lo")
+lab.ip(left.name, "route", "add", "10.64.0.0/10", "via", right.address)
+lab.sh(*lab.inside(left.name, "ping", "-c", "1", "-W", "2", right.address))
 ours, whole, peer = [], [], []
 for _ in range(ROUNDS):
     began = time.monotonic()
@@ -31,7 +31,7 @@ for _ in range(ROUNDS):
     lab.check(answered == 32766 and test["total"]["lost"]["value"] == 0, f"32,766 of 32,766 answered, none lost ({answered})")
     ours.append(answered / test["edges"][0]["periods"][0]["seconds"])
     began = time.monotonic()
-    fping = subprocess.run(["ip", "netns", "exec", left.name, "fping", "-q", "-c", "1", "-i", "0", "-t", "1000", "-g", SWEEP], capture_output=True, text=True)
+    fping = subprocess.run(lab.inside(left.name, "fping", "-q", "-c", "1", "-i", "0", "-t", "1000", "-g", SWEEP), capture_output=True, text=True)
     peer.append(fping.stderr.count("1/1/0%") / (time.monotonic() - began))
 print(f"sweep of a /17: todd {statistics.median(ours):,.0f}/s from START to the last reply, fping {statistics.median(peer):,.0f}/s, ratio {statistics.median(ours) / statistics.median(peer):.2f}")
 print(f"  whole todd command with its JSON report: {statistics.median(whole):.2f} s")

@@ -53,6 +53,15 @@ def wait_for(what, predicate, seconds=20):
     check(False, f"{what} within {seconds} s")
 
 
+def inside(namespace, *words):
+    """The command in the network namespace of that name. Not `ip netns exec`, which remounts / and so fails in a chroot."""
+    return ["nsenter", f"--net=/run/netns/{namespace}"] + [str(w) for w in words]
+
+
+def ip(namespace, *words):
+    sh(*inside(namespace, "ip", *words))
+
+
 class Namespace:
     """A network namespace joined by veth to one bridge; address 198.18.0.N/24 and fd18::N/64."""
     bridge = None
@@ -63,24 +72,24 @@ class Namespace:
             Namespace.bridge = f"hub-{os.getpid()}"
             sh("ip", "netns", "add", Namespace.bridge)
             _undo.append(lambda: sh("ip", "netns", "del", Namespace.bridge))
-            sh("ip", "-n", Namespace.bridge, "link", "add", "br0", "type", "bridge")
-            sh("ip", "-n", Namespace.bridge, "link", "set", "br0", "up")
+            ip(Namespace.bridge, "link", "add", "br0", "type", "bridge")
+            ip(Namespace.bridge, "link", "set", "br0", "up")
         sh("ip", "netns", "add", self.name)
         _undo.append(lambda: sh("ip", "netns", "del", self.name))
         sh("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", f"p{n}", "netns", Namespace.bridge)
-        sh("ip", "-n", Namespace.bridge, "link", "set", f"p{n}", "master", "br0", "up")
-        sh("ip", "-n", self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
-        sh("ip", "-n", self.name, "addr", "add", f"{self.address6}/64", "dev", "eth0", "nodad")
-        sh("ip", "-n", self.name, "link", "set", "lo", "up")
-        sh("ip", "-n", self.name, "link", "set", "eth0", "up")
-        sh("ip", "-n", self.name, "route", "add", "default", "dev", "eth0")
+        ip(Namespace.bridge, "link", "set", f"p{n}", "master", "br0", "up")
+        ip(self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
+        ip(self.name, "addr", "add", f"{self.address6}/64", "dev", "eth0", "nodad")
+        ip(self.name, "link", "set", "lo", "up")
+        ip(self.name, "link", "set", "eth0", "up")
+        ip(self.name, "route", "add", "default", "dev", "eth0")
 
 
 class Process:
     def __init__(self, words, log, namespace=None, env=None):
         words = [str(w) for w in words]
         if namespace:
-            words = ["ip", "netns", "exec", namespace.name] + words
+            words = inside(namespace.name, *words)
         self.log = log
         self.process = subprocess.Popen(words, stdout=open(log, "ab"), stderr=subprocess.STDOUT, env={**os.environ, **(env or {})})
         _undo.append(self.kill)
@@ -100,7 +109,7 @@ class Process:
 def todd(*words, namespace=None, env=None, stdin=None, timeout=120):
     command = [str(BIN / "todd")] + [str(w) for w in words]
     if namespace:
-        command = ["ip", "netns", "exec", namespace.name] + command
+        command = inside(namespace.name, *command)
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout, env={**os.environ, **(env or {})})
 
 

@@ -1,5 +1,5 @@
 """todd try and todd serve without a coordinator: all three testlets, exit codes, bad input."""
-import json, re, signal, subprocess
+import json, re, shutil, signal, subprocess
 
 import lab
 from lab import check, todd
@@ -78,7 +78,16 @@ check(done.returncode == 0 and test["total"]["received"]["value"] == 4094 and le
 
 # Without any privilege for ICMP the remedy is named. A user of its own, and no group of the ping sockets' range.
 if subprocess.run(["sysctl", "-n", "net.ipv4.ping_group_range"], capture_output=True, text=True).stdout.split() == ["1", "0"]:
-    done = subprocess.run(["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", str(lab.BIN / "todd"), "try", "ping", "127.0.0.1", "--count", "1"],
-                          capture_output=True, text=True)
-    if "Permission denied" not in done.stderr or "ping_group_range" in done.stderr:
-        check(done.returncode == 4 and "ping_group_range" in done.stderr + done.stdout, f"a missing privilege exits 4 with the remedy ({done.returncode}: {done.stderr.strip()[:300]})")
+    # Copied to where that user may read.
+    tree = lab.scratch()
+    shutil.copytree(lab.BIN / "../lib", tree / "lib")
+    (tree / "bin").mkdir()
+    for name in ("todd", "todd-worker"):
+        shutil.copy(lab.BIN / name, tree / "bin" / name)
+    tree.chmod(0o755)
+    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", str(tree / "bin/todd")]
+    done = subprocess.run(nobody + ["try", "ping", "127.0.0.1", "--count", "1"], capture_output=True, text=True)
+    check(done.returncode == 4 and "ping_group_range" in done.stderr + done.stdout, f"a missing privilege exits 4 with the remedy ({done.returncode}: {done.stderr.strip()[:300]})")
+    (tree / "lib/todd/testlets").chmod(0o700)
+    done = subprocess.run(nobody + ["try", "ping", "127.0.0.1"], capture_output=True, text=True)
+    check(done.returncode == 2 and "testlets: Permission denied" in done.stderr, f"a folder of testlets that cannot be read is named ({done.stderr.strip()[:300]})")

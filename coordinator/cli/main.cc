@@ -40,9 +40,8 @@ std::string suggestion(const CLI::App& app, const std::vector<std::string>& word
       if (sub->get_name() == word) next = sub;
     }
     if (next == nullptr) {
-      if (names.empty()) continue;
-      const auto near = todd::manifest::nearest(word, names);
-      return near.empty() ? "" : fmt::format("unknown word \"{}\": did you mean \"{}\"?", word, near);
+      if (names.empty() && at->get_require_subcommand_min() == 0) continue;
+      return fmt::format("unknown word \"{}\"{}", word, todd::manifest::did_you_mean(word, names));
     }
     at = next;
   }

@@ -8,6 +8,7 @@
 
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/host_testlets.h"
 #include "coordinator/cli/param_flags.h"
 #include "engine/base/clock.h"
 #include "engine/manifest/params.h"
@@ -114,19 +115,17 @@ int serve(const ServeCommand& command) {
 void add_serve(CLI::App& app, const Globals&, Chosen& chosen) {
   auto* verb = app.add_subcommand("serve", "answer a testlet's probes on this host until Ctrl-C: todd serve iperf");
   verb->require_subcommand(1);
-  for (const auto& file : manifest::scan_folders(supervise::default_options().testlet_folders)) {
-    for (const auto& testlet : file.manifest.testlets) {
-      if (!file.error.empty() || !testlet.responder) continue;
-      auto command = std::make_shared<ServeCommand>();
-      command->testlet = testlet;
-      auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
-      sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)");
-      sub->add_flag("--once", command->once, "end when the first client has gone");
-      sub->add_option("--engine", command->engine, "auto, uring or event");
-      command->params = std::make_unique<ParamFlags>(*sub, testlet, false);
-      sub->callback([command, &chosen] { chosen.action = [command] { return serve(*command); }; });
-    }
-  }
+  for_each_host_testlet(*verb, [&](const manifest::Testlet& testlet) {
+    if (!testlet.responder) return;
+    auto command = std::make_shared<ServeCommand>();
+    command->testlet = testlet;
+    auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
+    sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)");
+    sub->add_flag("--once", command->once, "end when the first client has gone");
+    sub->add_option("--engine", command->engine, "auto, uring or event");
+    command->params = std::make_unique<ParamFlags>(*sub, testlet, false);
+    sub->callback([command, &chosen] { chosen.action = [command] { return serve(*command); }; });
+  });
 }
 
 }  // namespace todd::cli

@@ -8,6 +8,7 @@
 
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/exit_code.h"
+#include "coordinator/cli/host_testlets.h"
 #include "coordinator/cli/local_transport.h"
 #include "coordinator/cli/output.h"
 #include "coordinator/cli/param_flags.h"
@@ -175,30 +176,24 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
 void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
   auto* verb = app.add_subcommand("try", "test targets once from this host: todd try ping 192.0.2.1 --count 10");
   verb->require_subcommand(1);
-  for (const auto& file : manifest::scan_folders(supervise::default_options().testlet_folders)) {
-    if (!file.error.empty()) {
-      fmt::print(stderr, "todd: testlet refused: {}\n", file.error);
-      continue;
-    }
-    for (const auto& testlet : file.manifest.testlets) {
-      if (!testlet.source) continue;
-      auto command = std::make_shared<TryCommand>();
-      command->testlet = testlet;
-      auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
-      auto& o = command->options;
-      sub->add_option("targets", o.targets, "addresses, names, HOST:PORT, CIDR, A-B, URLs or @FILE")->required();
-      sub->add_option("--from", o.from, "run it from the agents of this group, through the coordinator");
-      sub->add_option("--expect", o.expect, "an expectation, e.g. 'p99(rtt) < 20ms' (repeatable)")->allow_extra_args(false);
-      sub->add_option("-o,--output", o.output, "table, json or jsonl");
-      sub->add_option("--engine", o.engine, "auto, uring or event");
-      auto* v4 = sub->add_flag_callback("-4", [command] { command->options.family = "4"; }, "IPv4 addresses only");
-      sub->add_flag_callback("-6", [command] { command->options.family = "6"; }, "IPv6 addresses only")->excludes(v4);
-      sub->add_flag("--allow-incomplete", o.allow_incomplete, "exit 0 where an expectation cannot be judged");
-      sub->add_flag("--yes", o.yes, "more than 65,536 targets are meant");
-      command->params = std::make_unique<ParamFlags>(*sub, testlet, true);
-      sub->callback([command, &globals, &chosen] { chosen.action = [command, &globals] { return try_testlet(*command, globals); }; });
-    }
-  }
+  for_each_host_testlet(*verb, [&](const manifest::Testlet& testlet) {
+    if (!testlet.source) return;
+    auto command = std::make_shared<TryCommand>();
+    command->testlet = testlet;
+    auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
+    auto& o = command->options;
+    sub->add_option("targets", o.targets, "addresses, names, HOST:PORT, CIDR, A-B, URLs or @FILE")->required();
+    sub->add_option("--from", o.from, "run it from the agents of this group, through the coordinator");
+    sub->add_option("--expect", o.expect, "an expectation, e.g. 'p99(rtt) < 20ms' (repeatable)")->allow_extra_args(false);
+    sub->add_option("-o,--output", o.output, "table, json or jsonl");
+    sub->add_option("--engine", o.engine, "auto, uring or event");
+    auto* v4 = sub->add_flag_callback("-4", [command] { command->options.family = "4"; }, "IPv4 addresses only");
+    sub->add_flag_callback("-6", [command] { command->options.family = "6"; }, "IPv6 addresses only")->excludes(v4);
+    sub->add_flag("--allow-incomplete", o.allow_incomplete, "exit 0 where an expectation cannot be judged");
+    sub->add_flag("--yes", o.yes, "more than 65,536 targets are meant");
+    command->params = std::make_unique<ParamFlags>(*sub, testlet, true);
+    sub->callback([command, &globals, &chosen] { chosen.action = [command, &globals] { return try_testlet(*command, globals); }; });
+  });
 }
 
 }  // namespace todd::cli

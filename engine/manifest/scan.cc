@@ -31,13 +31,14 @@ Found look_at(const std::string& path) {
 
 std::vector<Found> scan_folders(const std::vector<std::string>& folders) {
   std::vector<std::string> paths;
+  std::vector<Found> out;
   for (const auto& folder : folders) {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored))
+    std::error_code error;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, error))
       if (entry.path().extension() == ".so") paths.push_back(entry.path().string());
+    if (error) out.push_back({.path = folder, .manifest = {}, .json = {}, .error = fmt::format("folder {}: {}", folder, error.message())});
   }
   std::sort(paths.begin(), paths.end());
-  std::vector<Found> out;
   for (const auto& path : paths) out.push_back(look_at(path));
   return out;
 }

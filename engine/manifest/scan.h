@@ -14,7 +14,7 @@ struct Found {
   std::string error;   // "x.so: truncated ELF file ..."
 };
 
-// Every *.so of the folders, by file name; a missing folder gives nothing. ABI numbers other than this host's are an error of that file
+// Every *.so of the folders, by file name, and each folder that cannot be read, as refused. ABI numbers other than this host's are an error of that file
 // that says what it needs, what this host offers, and what to do.
 std::vector<Found> scan_folders(const std::vector<std::string>& folders);
 

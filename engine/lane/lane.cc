@@ -127,6 +127,8 @@ void Lane::copied(const std::string& id) {
   impl_->reactor->post([impl = impl_.get(), id] { impl->with(id, [](Instance& i) { i.period_copied(); }); });
 }
 
+void Lane::echo(std::function<void()> answer) { impl_->reactor->post(std::move(answer)); }
+
 void Lane::resolved(const std::string& id, uint64_t token, std::vector<std::string> addresses, int error) {
   impl_->reactor->post([impl = impl_.get(), id, token, addresses = std::move(addresses), error] {
     impl->with(id, [&](Instance& i) { i.resolved(token, addresses, error); });

@@ -34,6 +34,7 @@ class Lane {
   void start_task(const std::string& id, int64_t at_wall_ns);
   void stop(const std::string& id, bool cancel);
   void copied(const std::string& id);
+  void echo(std::function<void()> answer);  // calls answer on the lane's thread, between two of its turns
   void resolved(const std::string& id, uint64_t token, std::vector<std::string> addresses, int error);
 
  private:

@@ -62,7 +62,7 @@ Result<int> spawn_process(const std::string& binary, const std::string& backend,
 }
 
 std::string describe_exit(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  if (WIFSIGNALED(status)) return fmt::format("was killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   return fmt::format("exited with {}", WEXITSTATUS(status));
 }
 
@@ -95,7 +95,7 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(io::Loop& loop, cons
 
 WorkerProcess::~WorkerProcess() {
   if (pid_ == 0) return;
-  kill(pid_, SIGKILL);
+  ::kill(pid_, SIGKILL);
   waitpid(pid_, nullptr, 0);
 }
 
@@ -105,13 +105,18 @@ void WorkerProcess::send(const v1::ToWorker& message) {
   channel_->send(frame);
 }
 
+void WorkerProcess::kill(const std::string& why) {
+  killed_why_ = why;
+  ::kill(pid_, SIGKILL);
+}
+
 size_t WorkerProcess::on_data(std::string_view bytes) {
   size_t used = 0;
   std::string_view payload;
   for (;;) {
     auto n = io::next_frame(bytes.substr(used), payload, kMaxControlFrame);
     if (!n) {
-      kill(pid_, SIGKILL);  // a worker that writes garbage is broken
+      kill("was killed: it sent what is no message");
       return bytes.size();
     }
     if (*n == 0) return used;
@@ -126,7 +131,7 @@ void WorkerProcess::reap() {
   if (waitpid(pid_, &status, WNOHANG) != pid_) return;
   pid_ = 0;
   exit_watch_.reset();
-  events_.died(describe_exit(status));  // may destroy this
+  events_.died(killed_why_.empty() ? describe_exit(status) : killed_why_);  // may destroy this
 }
 
 }  // namespace todd::supervise

@@ -21,7 +21,7 @@ class WorkerProcess {
  public:
   struct Events {
     std::function<void(const v1::FromWorker&)> message;
-    std::function<void(const std::string& why)> died;  // "killed by signal 11 (Segmentation fault)", "exited with 3". Once.
+    std::function<void(const std::string& why)> died;  // "was killed by signal 11 (Segmentation fault)", "exited with 3". Once.
   };
   static Result<std::unique_ptr<WorkerProcess>> spawn(io::Loop& loop, const std::string& binary, const std::string& backend,
                                                       const std::vector<std::string>& libraries, Events events);
@@ -30,6 +30,7 @@ class WorkerProcess {
   WorkerProcess& operator=(const WorkerProcess&) = delete;
 
   void send(const v1::ToWorker& message);
+  void kill(const std::string& why);  // died() follows, with this reason
   int pid() const { return pid_; }
   int descriptors() const { return descriptors_.get(); }
 
@@ -43,6 +44,7 @@ class WorkerProcess {
   io::ChannelPtr channel_;
   io::HandlePtr exit_watch_;
   Events events_;
+  std::string killed_why_;
 };
 
 }  // namespace todd::supervise

@@ -9,6 +9,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/io/sockets.h"
+#include "engine/manifest/units.h"
 #include "engine/supervise/process.h"
 #include "engine/supervise/task_cells.h"
 #include "todd/v1/worker.pb.h"
@@ -20,6 +21,8 @@ constexpr int64_t kFirstBackoffNs = 500'000'000;
 constexpr int64_t kLastBackoffNs = 60'000'000'000;
 // A worker that lived this long has earned a fresh back-off.
 constexpr int64_t kHealthyNs = 60'000'000'000;
+// Signs of life asked for within the hang limit. Counted, not timed: a supervisor that was itself stopped has not heard yet.
+constexpr int kBeatsMissed = 5;
 
 const char* backend_name(io::Backend backend) {
   return backend == io::Backend::uring ? "uring" : backend == io::Backend::event ? "event" : "auto";
@@ -50,7 +53,8 @@ struct Supervisor::Impl {
   std::vector<manifest::Found> found;
   std::unique_ptr<WorkerProcess> worker;
   std::unique_ptr<WorkerProcess> dead;  // kept until its callback has returned
-  io::HandlePtr restart;
+  io::HandlePtr restart, beat;
+  int beats_missed = 0;
   std::string engine, why;
   std::map<std::string, TaskState> tasks;
   std::vector<std::pair<std::string, std::string>> waiting;  // prepares that came while no worker lived: task id, serialized
@@ -75,6 +79,28 @@ struct Supervisor::Impl {
     }
     waiting.clear();
     return {};
+  }
+
+  // While there are tasks. A hang is a death that the kernel does not tell of.
+  void watch() {
+    beats_missed = 0;
+    await_beat();
+  }
+
+  void await_beat() {
+    beat = loop.after(options.hang_limit_ns / kBeatsMissed, [this] { on_beat(); });
+  }
+
+  void on_beat() {
+    beat.reset();
+    if (!worker || tasks.empty()) return;
+    if (++beats_missed > kBeatsMissed) {
+      return worker->kill(fmt::format("was killed: it hung, no sign of life for {}", manifest::format_duration(options.hang_limit_ns)));
+    }
+    v1::ToWorker question;
+    question.mutable_beat();
+    worker->send(question);
+    await_beat();
   }
 
   const manifest::Testlet* testlet(const std::string& id) const {
@@ -112,6 +138,7 @@ struct Supervisor::Impl {
         return;
       case v1::FromWorker::kClosed: return on_closed(message.closed());
       case v1::FromWorker::kNeed: return on_need(message.need());
+      case v1::FromWorker::kBeat: beats_missed = 0; return;
       case v1::FromWorker::M_NOT_SET: return;
     }
   }
@@ -185,7 +212,7 @@ struct Supervisor::Impl {
   }
 
   void end_lost(const std::string& id, TaskState& task, const std::string& reason) {
-    if (!task.ready) return failed(id, "testlet_crashed", "the worker was " + reason);
+    if (!task.ready) return failed(id, "testlet_crashed", "the worker " + reason);
     std::vector<v1::Record> records;
     if (task.cells) records = task.cells->salvage(false, wall_ns());
     if (records.empty()) records.emplace_back();
@@ -194,7 +221,7 @@ struct Supervisor::Impl {
     last.set_partial(true);
     last.set_state("error");
     last.set_reason("testlet_crashed");
-    last.set_detail("the worker was " + reason);
+    last.set_detail("the worker " + reason);
     for (auto& record : records) {
       record.set_task(id);
       record.set_seq(++task.seq);
@@ -232,6 +259,7 @@ void Supervisor::prepare(const v1::Task& task) {
     return;
   }
   impl_->tasks[task.id()].testlet = testlet;
+  if (!impl_->beat) impl_->watch();
   if (!impl_->worker) {
     impl_->waiting.emplace_back(task.id(), task.SerializeAsString());
     return;

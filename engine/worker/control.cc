@@ -167,6 +167,14 @@ void Control::on_message(const v1::ToWorker& message) {
     case v1::ToWorker::kCopied: return lane_->copied(message.copied().task());
     case v1::ToWorker::kSocket: return on_socket(message.socket());
     case v1::ToWorker::kShutdown: return loop_.stop();
+    case v1::ToWorker::kBeat:
+      return lane_->echo([this] {
+        loop_.post([this] {
+          v1::FromWorker answer;
+          answer.mutable_beat();
+          send(answer);
+        });
+      });
     case v1::ToWorker::M_NOT_SET: return;
   }
 }

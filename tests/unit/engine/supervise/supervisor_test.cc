@@ -29,9 +29,13 @@ class SupervisorTest : public testing::TestWithParam<io::Backend> {
  protected:
   void SetUp() override {
     if (geteuid() != 0) GTEST_SKIP() << "ICMP sockets need root here";
-    SupervisorOptions options{.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
-                              .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
-                              .backend = GetParam()};
+    start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
+           .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
+           .backend = GetParam()});
+  }
+
+  void start(const SupervisorOptions& options) {
+    supervisor_.reset();
     Supervisor::Events events;
     events.ready = [this](const v1::Ready& ready) {
       books_[ready.task()].ready = true;
@@ -279,6 +283,27 @@ TEST_P(SupervisorTest, AKilledWorkerEndsItsTaskWithWhatWasMeasured) {
   // And the next worker serves.
   auto& next = run(ping("u", {"127.0.0.1"}, 2, 1'000'000));
   EXPECT_EQ(next.counters[0][kReceived], 2u) << next.detail;
+}
+
+TEST_P(SupervisorTest, AHangingWorkerIsKilledAndReplaced) {
+  start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
+         .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
+         .backend = GetParam(),
+         .hang_limit_ns = 1'000'000'000});
+  supervisor_->prepare(ping("t", {"127.0.0.1"}, 1000, 10'000'000));
+  auto& book = books_["t"];
+  ASSERT_TRUE(wait([&] { return book.ready; }));
+  supervisor_->start_task("t", wall_ns());
+  ASSERT_TRUE(wait([&] { return book.counters[0][kReceived] >= 10; }));
+  kill(supervisor_->worker_pid(), SIGSTOP);
+  ASSERT_TRUE(wait([&] { return book.last; }));
+  EXPECT_EQ(book.reason, "testlet_crashed");
+  EXPECT_TRUE(book.partial);
+  EXPECT_NE(book.detail.find("it hung, no sign of life for 1s"), std::string::npos) << book.detail;
+  // A healthy one outlives many limits.
+  auto& next = run(ping("u", {"127.0.0.1"}, 25, 100'000'000));
+  EXPECT_EQ(next.state, "complete") << next.detail;
+  EXPECT_EQ(next.counters[0][kReceived], 25u);
 }
 
 TEST_P(SupervisorTest, CancelEndsAtOnceAndTheBooksBalance) {

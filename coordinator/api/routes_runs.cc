@@ -116,6 +116,15 @@ void cancel_run(const Services& services, const Call& call) {
   const auto id = services.runs.resolve(call.args[0]);
   if (!id) return call.error(id.error());
   if (const auto status = services.runs.cancel(*id); !status) return call.error(status.error());
+void delete_run(const Services& services, const Call& call) {
+  const auto id = services.runs.resolve(call.args[0]);
+  if (!id) return call.error(id.error());
+  if (const auto status = services.runs.remove(*id); !status) return call.error(status.error());
+  std::string out;
+  model::JsonWriter(out).begin_object().field("id", *id).end_object();
+  call.ok(std::move(out));
+}
+
   std::string out;
   model::JsonWriter(out).begin_object().field("id", *id).end_object();
   call.ok(std::move(out), 202);
@@ -135,6 +144,7 @@ void add_run_routes(Router& router, Services& services) {
   const auto add = [&](const char* method, const char* pattern, Body body, auto function) {
     router.add(method, pattern, body, [&services, function](const Call& call) { function(services, call); });
   };
+  add("DELETE", "runs/{}", Body::none, delete_run);
   add("GET", "runs", Body::none, list_runs);
   add("POST", "runs", Body::json, post_run);
   add("POST", "runs/{}:cancel", Body::none, cancel_run);

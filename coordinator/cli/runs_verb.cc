@@ -71,6 +71,15 @@ Result<int> cancel(Client& client, const RunsWords& words) {
   return kOk;
 }
 
+Result<int> remove(Client& client, const RunsWords& words) {
+  const auto answer = client.remove("runs/" + path_part(words.id));
+  if (!answer) return tl::unexpected(answer.error());
+  JsonText json;
+  if (auto status = json.parse(*answer); !status) return tl::unexpected(status.error());
+  std::fprintf(stderr, "run %s deleted\n", text_at(json.root(), "id").c_str());
+  return kOk;
+}
+
 using Act = std::function<Result<int>(Client&, const Globals&, const RunsWords&)>;
 
 void on_call(CLI::App& verb, const Globals& globals, Chosen& chosen, const RunsWordsPtr& words, const Act& act) {
@@ -123,6 +132,11 @@ void add_runs(CLI::App& app, const Globals& globals, Chosen& chosen) {
   cancel_verb->add_option("id", words->id, kWhich)->required();
   on_call(*cancel_verb, globals, chosen, words,
           [](Client& client, const Globals&, const RunsWords& w) { return cancel(client, w); });
+
+  CLI::App* const delete_verb = noun->add_subcommand("delete", "Forget a run that has ended");
+  delete_verb->add_option("id", words->id, kWhich)->required();
+  on_call(*delete_verb, globals, chosen, words,
+          [](Client& client, const Globals&, const RunsWords& w) { return remove(client, w); });
 }
 
 }  // namespace todd::cli

@@ -68,6 +68,15 @@ Status Runs::cancel(const std::string& id) {
   return {};
 }
 
+Status Runs::remove(const std::string& id) {
+  if (impl_->open.count(id) != 0) {
+    return fail(Errc::exists, "run " + id + " is under way; end it with `todd runs cancel " + id + "` first");
+  }
+  if (impl_->memory.list().count(id) != 0) return impl_->memory.remove(id);
+  if (impl_->stores.finished != nullptr) return impl_->stores.finished->remove(id);
+  return fail(Errc::not_found, "no run " + id);
+}
+
 std::vector<RunSummary> Runs::list() const {
   std::vector<RunSummary> all;
   for (const auto& [id, run] : impl_->open) {

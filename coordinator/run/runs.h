@@ -87,6 +87,10 @@ class Runs : public TransportEvents {
   // ended).
   Status cancel(const std::string& id);
 
+  // Forgets a run that has ended. Points of it that no sink has taken yet are still delivered. Errors:
+  // not_found, exists (it is under way), system.
+  Status remove(const std::string& id);
+
   // The full id for an id, a unique prefix of at least four characters, `last`, or `SUITE~N` (SUITE~1: the
   // latest finished run of the suite, SUITE~2 the one before). Errors: not_found, invalid (ambiguous, with
   // the candidates).

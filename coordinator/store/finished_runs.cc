@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
 #include <utility>
 
@@ -102,6 +103,19 @@ Result<model::Report> FinishedRuns::get(const std::string& id) const {
   const size_t end = text->find('\n');
   if (end == std::string::npos) return fail(Errc::corrupt, path_of(id) + " is damaged");
   return model::read_report(std::string_view(*text).substr(end + 1));
+}
+
+Status FinishedRuns::remove(const std::string& id) {
+  const auto summary = summaries_.find(id);
+  if (summary == summaries_.end()) return fail(Errc::not_found, "no run " + id);
+  if (dir_.empty()) {
+    texts_.erase(id);
+  } else if (::unlink(path_of(id).c_str()) != 0 && errno != ENOENT) {
+    return fail_errno(errno, "cannot remove " + path_of(id));
+  }
+  bytes_ -= summary->second.bytes;
+  summaries_.erase(summary);
+  return dir_.empty() ? Status() : sync_folder(dir_);
 }
 
 void FinishedRuns::evict(const std::string& but) {

@@ -38,6 +38,9 @@ class FinishedRuns {
   // The state of delivery alone. Errors: not_found, system.
   Status set_delivery(const std::string& id, const std::vector<model::Delivery>& delivery);
 
+  // Gone for good when it returns. Errors: not_found, system.
+  Status remove(const std::string& id);
+
   // Errors: not_found, corrupt.
   Result<model::Report> get(const std::string& id) const;
 

@@ -121,6 +121,7 @@ def one_back_end(engine, names):
     for process in agents.values():
         process.stop()
     fleet.coordinator.stop()
+    check(fleet.todd("runs", "delete", report["id"]).returncode == 0 and fleet.todd("runs", "show", report["id"]).returncode != 0, f"{engine}: a run can be deleted")
 
 
 names = {name: lab.Namespace(name, n) for n, name in enumerate(("c", "web", "a1", "a2", "a3"), 1)}

@@ -131,6 +131,7 @@ TEST_F(ApiTest, RunsThatCannotBeAreRefused) {
   EXPECT_EQ(ask("GET", "runs/last").status, 404);
   EXPECT_EQ(ask("POST", "runs/last:cancel").status, 404);
   EXPECT_EQ(ask("GET", "runs/last/events").status, 404);
+  EXPECT_EQ(ask("DELETE", "runs/last").status, 404);
   for (const char* limit : {"0", "x", "1001", "-1", "1x"}) {
     EXPECT_EQ(ask("GET", std::string("runs?limit=") + limit).status, 400) << limit;
   }

@@ -119,6 +119,18 @@ TEST_F(RunEventsTest, AnUnknownRunIsAnError) {
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Errc::not_found);
 }
+TEST_F(RunEventsTest, OnlyARunThatHasEndedCanBeRemoved) {
+  const auto id = begin_run();
+  const auto refused = runs_.remove(id);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::exists);
+  EXPECT_NE(refused.error().detail.find("todd runs cancel " + id), std::string::npos) << refused.error().detail;
+  cancel(id);
+  ASSERT_TRUE(runs_.remove(id));
+  EXPECT_EQ(runs_.report(id).error().code, Errc::not_found);
+  EXPECT_EQ(runs_.remove(id).error().code, Errc::not_found);
+}
+
 
 }  // namespace
 }  // namespace todd::api

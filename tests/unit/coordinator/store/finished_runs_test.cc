@@ -43,6 +43,16 @@ TEST_P(FinishedRunsTest, KeepsTheLastOnes) {
   EXPECT_EQ(runs.get("c")->delivery.at(0).state, "delivered");
   EXPECT_EQ(runs.list().at("c").verdict, model::Verdict::unknown);
 }
+TEST_P(FinishedRunsTest, ARunCanBeRemovedForGood) {
+  auto runs = FinishedRuns::open(GetParam() ? dir : "").value();
+  for (const char* id : {"a", "b"}) ASSERT_TRUE(runs.put(report(id)));
+  ASSERT_TRUE(runs.remove("a"));
+  EXPECT_EQ(runs.remove("a").error().code, Errc::not_found);
+  EXPECT_EQ(runs.get("a").error().code, Errc::not_found);
+  EXPECT_EQ(runs.set_delivery("a", {}).error().code, Errc::not_found);
+  ASSERT_EQ(runs.list().size(), 1u);
+  EXPECT_EQ(FinishedRuns::open(dir)->list().size(), GetParam() ? 1u : 0u);
+}
 INSTANTIATE_TEST_SUITE_P(FileAndMemory, FinishedRunsTest, ::testing::Bool());
 
 TEST_F(FinishedRunsTest, SurviveARestartAndDamage) {

@@ -8,7 +8,6 @@
 #include "coordinator/fleet/link_server.h"
 #include "coordinator/model/json.h"
 #include "coordinator/run/runs.h"
-#include "coordinator/sink/sink_set.h"
 #include "coordinator/store/definitions.h"
 
 namespace todd::api {
@@ -100,12 +99,8 @@ void show_run(const Services& services, const Call& call) {
   if (!id) return call.error(id.error());
   const bool periods = call.query("periods") == "1";
   const bool samples = call.query("samples") == "1";
-  auto report = services.runs.report(*id, {.periods = periods, .samples = samples});
+  const auto report = services.runs.report(*id, {.periods = periods, .samples = samples});
   if (!report) return call.error(report.error());
-  if (services.sinks) {
-    if (auto delivery = services.sinks->delivery(*id); !delivery.empty())
-      report->delivery = std::move(delivery);
-  }
   std::string out;
   model::JsonWriter json(out);
   model::write_report(json, *report, {.periods = periods, .samples = samples});
@@ -116,6 +111,11 @@ void cancel_run(const Services& services, const Call& call) {
   const auto id = services.runs.resolve(call.args[0]);
   if (!id) return call.error(id.error());
   if (const auto status = services.runs.cancel(*id); !status) return call.error(status.error());
+  std::string out;
+  model::JsonWriter(out).begin_object().field("id", *id).end_object();
+  call.ok(std::move(out), 202);
+}
+
 void delete_run(const Services& services, const Call& call) {
   const auto id = services.runs.resolve(call.args[0]);
   if (!id) return call.error(id.error());
@@ -123,11 +123,6 @@ void delete_run(const Services& services, const Call& call) {
   std::string out;
   model::JsonWriter(out).begin_object().field("id", *id).end_object();
   call.ok(std::move(out));
-}
-
-  std::string out;
-  model::JsonWriter(out).begin_object().field("id", *id).end_object();
-  call.ok(std::move(out), 202);
 }
 
 void run_events(const Services& services, const Call& call) {
@@ -144,12 +139,12 @@ void add_run_routes(Router& router, Services& services) {
   const auto add = [&](const char* method, const char* pattern, Body body, auto function) {
     router.add(method, pattern, body, [&services, function](const Call& call) { function(services, call); });
   };
-  add("DELETE", "runs/{}", Body::none, delete_run);
   add("GET", "runs", Body::none, list_runs);
   add("POST", "runs", Body::json, post_run);
   add("POST", "runs/{}:cancel", Body::none, cancel_run);
   add("GET", "runs/{}/events", Body::none, run_events);
   add("GET", "runs/{}", Body::none, show_run);
+  add("DELETE", "runs/{}", Body::none, delete_run);
 }
 
 }  // namespace todd::api

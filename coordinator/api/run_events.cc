@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "coordinator/model/json.h"
-
 namespace todd::api {
 namespace {
 
@@ -16,23 +14,14 @@ class RunEvents : public std::enable_shared_from_this<RunEvents> {
   RunEvents(io::Loop& loop, std::string id, std::shared_ptr<EventStream> stream)
       : loop_(loop), id_(std::move(id)), stream_(std::move(stream)) {}
 
-  void begin(run::Runs& runs, const model::Report& report) {
-    std::string snapshot;
-    model::JsonWriter json(snapshot);
-    model::write_report(json, report, {.periods = false, .samples = false});
-    stream_->send("retry: 2000\n\n" + sse_event("snapshot", snapshot));
-    if (report.state != model::RunState::running) {
-      run::Event event;
-      event.kind = run::Event::Kind::run_finished;
-      event.run = report.id;
-      event.suite = report.suite;
-      event.at_ns = report.finished_at_ns;
-      event.state = report.state;
-      event.verdict = report.verdict;
-      stream_->send(sse_event("finished", run::event_json(event)));
+  void begin(run::Runs& runs, const run::Event& standing) {
+    stream_->send("retry: 2000\n\n");
+    if (standing.kind == run::Event::Kind::run_finished) {
+      stream_->send(sse_event("finished", run::event_json(standing)));
       stream_->finish();
       return;
     }
+    stream_->send(sse_event("snapshot", run::event_json(standing)));
     subscription_ = runs.subscribe([this](const run::Event& event) { on_event(event); });
     stream_->on_close([this] { end(); });
     arm();
@@ -87,12 +76,12 @@ std::string sse_event(std::string_view name, std::string_view data) {
 }
 
 Status send_run_events(io::Loop& loop, run::Runs& runs, const std::string& id, Reply& reply) {
-  const auto report = runs.report(id);
-  if (!report) return tl::unexpected(report.error());
+  const auto standing = runs.standing(id);
+  if (!standing) return tl::unexpected(standing.error());
   Response head;
   head.content_type = "text/event-stream";
   auto events = std::make_shared<RunEvents>(loop, id, reply.stream(std::move(head)));
-  events->begin(runs, *report);
+  events->begin(runs, *standing);
   return {};
 }
 

@@ -101,16 +101,20 @@ void Progress::clear() {
   shown_ = false;
 }
 
-Status follow_run(Client& client, const std::string& id, Progress& progress, Interrupts& interrupts) {
+Result<std::string> follow_run(Client& client, const std::string& which, Progress& progress, Interrupts& interrupts) {
   client.set_interrupt(interrupts.fd());
+  std::string id = which;
   Status status;
   for (int failures = 0; failures < kTries; ++failures) {
     bool finished = false;
     JsonText json;
     status = client.events("runs/" + path_part(id) + "/events", [&](const std::string& name, const std::string& data) {
       failures = 0;
+      if (json.parse(data)) {
+        if (const std::string full = text_at(json.root(), "run"); !full.empty()) id = full;
+        if (name == "snapshot" || name == "progress") progress.on_event(json.root());
+      }
       if (name == "finished") finished = true;
-      if (name == "progress" && json.parse(data)) progress.on_event(json.root());
       return !finished;
     });
     if (finished) break;
@@ -122,7 +126,8 @@ Status follow_run(Client& client, const std::string& id, Progress& progress, Int
     ::poll(&wait, 1, kPauseMs);
   }
   progress.clear();
-  return status;
+  if (!status) return tl::unexpected(status.error());
+  return id;
 }
 
 }  // namespace todd::cli

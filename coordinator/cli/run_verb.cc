@@ -72,9 +72,10 @@ Status end_run(Client& client, const std::string& id, Interrupts& interrupts) {
   // It may have ended by itself in this moment.
   if (!status && status.error().code != Errc::invalid) return status;
   Progress quiet(Progress::Style::none);
-  status = follow_run(client, id, quiet, interrupts);
+  const auto followed = follow_run(client, id, quiet, interrupts);
   client.set_deadline(0);
-  return status;
+  if (!followed) return tl::unexpected(followed.error());
+  return {};
 }
 
 // Follows the run to its end, reports, and says how it went.

@@ -60,7 +60,7 @@ Result<int> watch(Client& client, const Globals& globals, const RunsWords& words
   const auto followed = follow_run(client, words.id, progress, interrupts);
   if (!followed && followed.error().code == Errc::cancelled) return kInterrupted;
   if (!followed) return tl::unexpected(followed.error());
-  const auto report = show_run(client, words.id, {*output, !globals.no_color, words.periods, words.samples});
+  const auto report = show_run(client, *followed, {*output, !globals.no_color, words.periods, words.samples});
   if (!report) return tl::unexpected(report.error());
   return exit_for(*report, false);
 }

@@ -148,6 +148,30 @@ Result<model::Report> Runs::report(const std::string& id, ReportWanted wanted) c
   return report;
 }
 
+Result<Event> Runs::standing(const std::string& id) const {
+  Event event;
+  event.run = id;
+  if (const auto found = impl_->open.find(id); found != impl_->open.end()) {
+    const Run& run = *found->second;
+    event.kind = run.waiting.empty() ? Event::Kind::run_progress : Event::Kind::run_waiting;
+    event.suite = run.request.suite;
+    event.at_ns = impl_->clock.wall_now_ns();
+    event.waiting = run.waiting;
+    for (const TestRun& test : run.tests) event.tests.push_back(progress_of(test));
+    return event;
+  }
+  for (const RunSummary& summary : list()) {
+    if (summary.id != id) continue;
+    event.kind = Event::Kind::run_finished;
+    event.suite = summary.suite;
+    event.at_ns = summary.finished_at_ns;
+    event.state = summary.state;
+    event.verdict = summary.verdict;
+    return event;
+  }
+  return fail(Errc::not_found, "no run " + id);
+}
+
 io::HandlePtr Runs::subscribe(std::function<void(const Event&)> listener) {
   auto handle = std::make_unique<Impl::Listener>(*impl_);
   handle->call = std::move(listener);

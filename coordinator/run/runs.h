@@ -99,6 +99,10 @@ class Runs : public TransportEvents {
   // The report, as far as it goes for a run that has not ended. Errors: not_found, corrupt.
   Result<model::Report> report(const std::string& id, ReportWanted wanted = {}) const;
 
+  // How far a run is, in one event of a few bytes per test, however many edges there are: run_progress (or
+  // run_waiting, while it waits) with every test, or run_finished. Errors: not_found.
+  Result<Event> standing(const std::string& id) const;
+
   // Open and finished runs, newest first.
   std::vector<RunSummary> list() const;
 

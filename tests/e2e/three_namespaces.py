@@ -77,6 +77,10 @@ def one_back_end(engine, names):
 
     fleet.todd("apply", "-f", "-", stdin=SUITE.replace("WEB6", web.address6).replace("WEB", web.address) + "---" + LONG)
 
+    report, code = fleet.json("try", "ping", "127.3.0.0/20", "--from", "sites", "--count", "1")
+    wide = edges(report, report["tests"][0]["name"])
+    check(code == 0 and len(wide) == 3 * 4094 and all(value(e, "received") == 1 for e in wide), f"{engine}: a run of 12,282 edges is followed to its report ({code}, {len(wide)})")
+
     def start_long():
         run = Background(fleet, "run", "long")
         lab.wait_for("the run has begun", lambda: running(fleet))
@@ -117,11 +121,11 @@ def one_back_end(engine, names):
     check(fleet.todd("runs", "cancel", "last").returncode == 0, f"{engine}: a run can be cancelled")
     report, code = run.report()
     check(report["state"] == "cancelled" and code == 5, f"{engine}: and says so (exit {code}, {report['state']})")
+    check(fleet.todd("runs", "delete", report["id"]).returncode == 0 and fleet.todd("runs", "show", report["id"]).returncode != 0, f"{engine}: a run can be deleted")
 
     for process in agents.values():
         process.stop()
     fleet.coordinator.stop()
-    check(fleet.todd("runs", "delete", report["id"]).returncode == 0 and fleet.todd("runs", "show", report["id"]).returncode != 0, f"{engine}: a run can be deleted")
 
 
 names = {name: lab.Namespace(name, n) for n, name in enumerate(("c", "web", "a1", "a2", "a3"), 1)}

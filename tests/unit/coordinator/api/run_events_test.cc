@@ -8,15 +8,17 @@ namespace todd::api {
 namespace {
 
 struct FakeStream : EventStream {
+  // As the server does with a client that reads nothing (HttpServer's stream_queue_bytes).
   bool send(std::string_view bytes) override {
-    text += bytes;
-    return !finished;
+    if (text.size() + bytes.size() > ServerOptions().stream_queue_bytes) cut = true;
+    if (!cut) text += bytes;
+    return !finished && !cut;
   }
   void finish() override { finished = true; }
   bool open() const override { return !finished; }
   void on_close(std::function<void()> callback) override { gone = std::move(callback); }
   std::string text;
-  bool finished = false;
+  bool finished = false, cut = false;
   std::function<void()> gone;
 };
 
@@ -43,14 +45,17 @@ struct SilentAgents : run::Transport {
 
 class RunEventsTest : public ::testing::Test {
  protected:
-  std::string begin_run() {
+  std::string begin_run(size_t edges = 1) {
     model::TestPlan plan;
     plan.label = plan.test.name = "t";
     plan.testlet.id = "ping";
     plan.testlet.source = true;
-    plan.edges.resize(1);
-    plan.edges[0].source.agent = "a1";
-    plan.edges[0].target_name = plan.edges[0].target.host = "192.0.2.1";
+    plan.edges.resize(edges);
+    for (size_t i = 0; i < edges; ++i) {
+      plan.edges[i].source.agent = "a1";
+      plan.edges[i].target_name = plan.edges[i].target.host =
+          "198.18." + std::to_string(i / 250) + "." + std::to_string(i % 250);
+    }
     run::Request request;
     request.suite = "s";
     request.plans = {plan};
@@ -90,6 +95,21 @@ TEST_F(RunEventsTest, BeginsWithASnapshotAndEndsWithTheRun) {
   EXPECT_TRUE(reply.events->finished);
 }
 
+TEST_F(RunEventsTest, ARunOfManyEdgesFitsAStream) {
+  const auto id = begin_run(20'000);
+  FakeReply reply;
+  ASSERT_TRUE(send_run_events(loop_, runs_, id, reply));
+  EXPECT_FALSE(reply.events->cut);
+  EXPECT_NE(reply.events->text.find("\"edges\":20000,\"edges_done\":0"), std::string::npos) << reply.events->text;
+  cancel(id);
+  EXPECT_FALSE(reply.events->cut);
+  EXPECT_TRUE(reply.events->finished);
+  FakeReply later;
+  ASSERT_TRUE(send_run_events(loop_, runs_, id, later));
+  EXPECT_NE(later.events->text.find("event: finished\ndata: {"), std::string::npos) << later.events->text;
+  EXPECT_FALSE(later.events->cut);
+}
+
 TEST_F(RunEventsTest, ARunThatHasEndedIsToldAtOnce) {
   const auto id = begin_run();
   cancel(id);
@@ -97,6 +117,18 @@ TEST_F(RunEventsTest, ARunThatHasEndedIsToldAtOnce) {
   ASSERT_TRUE(send_run_events(loop_, runs_, id, reply));
   EXPECT_NE(reply.events->text.find("event: finished"), std::string::npos);
   EXPECT_TRUE(reply.events->finished);
+}
+
+TEST_F(RunEventsTest, OnlyARunThatHasEndedCanBeRemoved) {
+  const auto id = begin_run();
+  const auto refused = runs_.remove(id);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::exists);
+  EXPECT_NE(refused.error().detail.find("todd runs cancel " + id), std::string::npos) << refused.error().detail;
+  cancel(id);
+  ASSERT_TRUE(runs_.remove(id));
+  EXPECT_EQ(runs_.report(id).error().code, Errc::not_found);
+  EXPECT_EQ(runs_.remove(id).error().code, Errc::not_found);
 }
 
 TEST_F(RunEventsTest, LetsGoOfEverythingWhenTheClientGoes) {
@@ -119,18 +151,6 @@ TEST_F(RunEventsTest, AnUnknownRunIsAnError) {
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Errc::not_found);
 }
-TEST_F(RunEventsTest, OnlyARunThatHasEndedCanBeRemoved) {
-  const auto id = begin_run();
-  const auto refused = runs_.remove(id);
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Errc::exists);
-  EXPECT_NE(refused.error().detail.find("todd runs cancel " + id), std::string::npos) << refused.error().detail;
-  cancel(id);
-  ASSERT_TRUE(runs_.remove(id));
-  EXPECT_EQ(runs_.report(id).error().code, Errc::not_found);
-  EXPECT_EQ(runs_.remove(id).error().code, Errc::not_found);
-}
-
 
 }  // namespace
 }  // namespace todd::api

@@ -5,11 +5,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <mutex>
 #include <thread>
 
+#include "coordinator/cli/follow.h"
 #include "engine/base/clock.h"
 #include "engine/io/channel.h"
 
@@ -24,11 +26,13 @@ std::string response(int status, const std::string& body, const std::string& typ
          std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-// Answers every request on a unix socket with one prepared text, in a thread of its own.
+// Answers requests on a unix socket with prepared texts, each in its turn and the last to all that follow, in a thread
+// of its own.
 class Server {
  public:
   // close: the connection ends after the answer.
-  Server(std::string answer, bool close) : answer_(std::move(answer)), close_(close) {
+  Server(std::string answer, bool close) : Server(std::vector<std::string>{std::move(answer)}, close) {}
+  Server(std::vector<std::string> answers, bool close) : answers_(std::move(answers)), close_(close) {
     char folder[] = "/tmp/todd-cli-XXXXXX";
     folder_ = ::mkdtemp(folder);
     auto listener = io::listen_unix(loop_, socket(), 0600, [this](UniqueFd fd) { accept(std::move(fd)); });
@@ -72,12 +76,13 @@ class Server {
       const std::lock_guard lock(mutex_);
       request_ = bytes.substr(0, head + 4 + length);
     }
-    channels_[key]->send(answer_);
+    channels_[key]->send(answers_[std::min(answered_++, answers_.size() - 1)]);
     if (close_) channels_[key]->close_after_flush();
     return head + 4 + length;
   }
 
-  std::string answer_;
+  std::vector<std::string> answers_;
+  size_t answered_ = 0;
   bool close_;
   std::string folder_;
   io::Loop loop_;
@@ -173,6 +178,21 @@ TEST(Client, ReadsEventsUntilTheReaderHasEnough) {
   });
   ASSERT_TRUE(status) << status.error().detail;
   EXPECT_THAT(seen, testing::ElementsAre("snapshot={}", "finished=a\nb"));
+}
+
+TEST(Follow, HoldsOnToTheRunWhoseEventsCameFirst) {
+  // The first stream breaks after its first event; by then another run may be the last one.
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+  Server server({head + "event: snapshot\ndata: {\"run\":\"0192-full\",\"tests\":[]}\n\n",
+                 head + "event: finished\ndata: {\"run\":\"0192-full\"}\n\n"},
+                true);
+  auto client = client_of(server.socket());
+  Interrupts interrupts;
+  Progress progress(Progress::Style::none);
+  const auto followed = follow_run(client, "last", progress, interrupts);
+  ASSERT_TRUE(followed) << followed.error().detail;
+  EXPECT_EQ(*followed, "0192-full");
+  EXPECT_THAT(server.request(), StartsWith("GET /api/v1/runs/0192-full/events "));
 }
 
 TEST(Client, AnInterruptEndsAStream) {

@@ -1,16 +1,12 @@
 """A run's counts in the report equal what InfluxDB and VictoriaMetrics return to a query, to the unit."""
-import json, os, shutil, time, urllib.parse, urllib.request
+import json, time, urllib.parse, urllib.request
 
 import lab
 from lab import check, edges, value
 
-lab.need_root()
-influxd, vm = shutil.which("influxd"), shutil.which("victoria-metrics")
-if not influxd or not vm:
-    lab.skip("needs the packages influxdb and victoria-metrics")
+lab.need_icmp()
+influxd, vm, _ = lab.need_programs(**{"influxd": "influxdb", "victoria-metrics": "victoria-metrics", "ss": "iproute2"})
 work = lab.scratch()
-base = 24000 + os.getpid() % 4000 * 4
-influx, rpc, metrics = base, base + 1, base + 2
 
 
 def get(url, data=None):
@@ -22,19 +18,26 @@ def get(url, data=None):
 
 
 (work / "influxdb.conf").write_text(f"""reporting-disabled = true
-bind-address = "127.0.0.1:{rpc}"
+bind-address = "127.0.0.1:0"
 [meta]
 dir = "{work}/meta"
 [data]
 dir = "{work}/data"
 wal-dir = "{work}/wal"
 [http]
-bind-address = "127.0.0.1:{influx}"
+bind-address = "127.0.0.1:0"
 """)
-lab.Process([influxd, "-config", work / "influxdb.conf"], work / "influxd.log")
-lab.Process([vm, f"-storageDataPath={work}/vm", f"-httpListenAddr=127.0.0.1:{metrics}", "-retentionPeriod=10y", "-search.latencyOffset=1ms"], work / "vm.log")
-lab.wait_for("influxd answers", lambda: get(f"http://127.0.0.1:{influx}/ping") is not None)
-lab.wait_for("victoria-metrics answers", lambda: get(f"http://127.0.0.1:{metrics}/health") is not None)
+influx_process = lab.Process([influxd, "-config", work / "influxdb.conf"], work / "influxd.log")
+vm_process = lab.Process([vm, f"-storageDataPath={work}/vm", "-httpListenAddr=127.0.0.1:0", "-retentionPeriod=10y", "-search.latencyOffset=1ms"], work / "vm.log")
+
+
+def port_of(process, path):
+    """The one of its ports that answers HTTP at the path."""
+    return next((port for port in lab.listening_ports(process) if get(f"http://127.0.0.1:{port}{path}") is not None), None)
+
+
+influx = lab.wait_for("influxd answers", lambda: port_of(influx_process, "/ping"))
+metrics = lab.wait_for("victoria-metrics answers", lambda: port_of(vm_process, "/health"))
 lab.wait_for("influxd makes a database", lambda: get(f"http://127.0.0.1:{influx}/query", urllib.parse.urlencode({"q": "CREATE DATABASE todd"}).encode()))
 
 lines = work / "points.jsonl"

@@ -1,5 +1,5 @@
 """Processes and network namespaces of an end-to-end test, cleaned up whatever happens."""
-import atexit, json, os, pathlib, shutil, signal, subprocess, sys, tempfile, time
+import atexit, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, time
 
 BIN = pathlib.Path(os.environ["TODD_BIN"])
 SOURCE = pathlib.Path(os.environ["TODD_SOURCE"])
@@ -11,9 +11,67 @@ def skip(reason):
     sys.exit(77)
 
 
-def need_root():
+def need_icmp():
+    """Skips unless this process may send echoes: by a ping socket or by a raw one."""
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
+        try:
+            return socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP).close()
+        except PermissionError:
+            pass
+    skip('ICMP needs root, CAP_NET_RAW, or sysctl -w net.ipv4.ping_group_range="0 2147483647"')
+
+
+def need_programs(**package_of):
+    """The paths of the programs; skips where one is missing."""
+    found = [shutil.which(program, path=os.environ["PATH"] + ":/usr/sbin:/sbin") for program in package_of]
+    for (program, package), path in zip(package_of.items(), found):
+        if path is None:
+            skip(f"needs {program}, of the package {package}")
+    return found
+
+
+def need_namespaces():
+    """Skips where no network namespace can be made: without root, and in most containers."""
     if os.geteuid() != 0:
-        skip("network namespaces and ICMP sockets need root")
+        skip("network namespaces need root")
+    need_programs(ip="iproute2", nsenter="util-linux")
+    name = f"probe-{os.getpid()}"
+    made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
+    subprocess.run(["ip", "netns", "del", name], capture_output=True)
+    if made.returncode != 0:
+        skip(f"no network namespace can be made here: {made.stderr.strip()}")
+
+
+def back_ends():
+    """The engines this host has. Without io_uring the rest runs on the other, and the reason is printed."""
+    done = todd("try", "http", f"http://127.0.0.1:{free_port()}/", "--count", 1, "--engine", "uring")
+    reason = re.search(r"worker: (io_uring: .*)", done.stderr)
+    if not reason:
+        return ("uring", "event")
+    print("skipped: the uring engine,", reason[1])
+    return ("event",)
+
+
+def loopbacks():
+    """127.0.0.1, and ::1 where this host has it."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        print("skipped: ::1,", error)
+        return ("127.0.0.1",)
+    return ("127.0.0.1", "::1")
+
+
+def free_port():
+    """A port nobody had a moment ago, for programs that can be told a port but not to choose one."""
+    with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
+        tcp.bind(("", 0))
+        try:
+            udp.bind(("", tcp.getsockname()[1]))
+        except OSError:
+            return free_port()
+        return tcp.getsockname()[1]
 
 
 @atexit.register
@@ -113,12 +171,18 @@ def todd(*words, namespace=None, env=None, stdin=None, timeout=120):
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout, env={**os.environ, **(env or {})})
 
 
+def listening_ports(process):
+    """TCP ports the process listens on, of a program that does not say which it got."""
+    shown = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+    return [int(line.split()[3].rsplit(":", 1)[1]) for line in shown.splitlines() if f"pid={process.pid()}," in line]
+
+
 class Fleet:
     """A coordinator and agents, each in the namespace given (or none)."""
 
     def __init__(self, work, namespace=None, address="127.0.0.1", options=(), engine="auto"):
         self.work, self.namespace, self.address, self.options, self.engine = work, namespace, address, list(options), engine
-        self.port = 20000 + os.getpid() % 20000
+        self.port = 0  # any; after a restart the one that the agents know
         self.env = {"TODD_COORDINATOR": str(work / "coordinator/api.sock")}
         self.agents = {}
         self.start_coordinator()
@@ -127,6 +191,7 @@ class Fleet:
         self.coordinator = Process([BIN / "todd-coordinator", "--data-dir", self.work / "coordinator", "--link", f"{self.address}:{self.port}"] + self.options,
                                    self.work / "coordinator.log", self.namespace)
         wait_for("the coordinator answers", lambda: self.todd("version").returncode == 0 and "coordinator" in self.todd("version").stdout)
+        self.port = int(re.findall(r"agents on \S+:(\d+)", (self.work / "coordinator.log").read_text())[-1])
 
     def todd(self, *words, **more):
         return todd(*words, env=self.env, **more)

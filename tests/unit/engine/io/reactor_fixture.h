@@ -43,6 +43,10 @@ inline std::string backend_name(const testing::TestParamInfo<Backend>& info) {
 inline Address loopback(int family, uint16_t port = 0) {
   return *parse_address(family == AF_INET6 ? "::1" : "127.0.0.1", port);
 }
+// Whether this host has ::1: containers often do not.
+inline bool has_ipv6() {
+  return bool(open_socket({.kind = SocketRequest::udp, .family = AF_INET6, .bind_to = loopback(AF_INET6)}));
+}
 inline UniqueFd udp_socket(int family = AF_INET, uint32_t buffer_bytes = 4u << 20) {
   auto fd = open_socket(
       {.kind = SocketRequest::udp, .family = family, .bind_to = loopback(family), .buffer_bytes = buffer_bytes});

@@ -66,6 +66,7 @@ TEST(OpenSocket, UdpIsReadyForTheReactor) {
   for (const char* host : {"127.0.0.1", "::1"}) {
     const Address to = address(host);
     const auto fd = open_socket({.kind = SocketRequest::udp, .family = to.sa.sa_family, .bind_to = to});
+    if (!fd && to.sa.sa_family == AF_INET6) GTEST_SKIP() << "no ::1 here: " << fd.error().detail;
     ASSERT_TRUE(fd) << fd.error().detail;
     EXPECT_TRUE(fcntl(fd->get(), F_GETFL) & O_NONBLOCK);
     EXPECT_TRUE(fcntl(fd->get(), F_GETFD) & FD_CLOEXEC);

@@ -84,6 +84,10 @@ Resolver::Resolver(Loop& loop) : impl_(std::make_unique<Impl>()) {
   evdns_base* dns = evdns_base_new(loop.base(), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
   TODD_CHECK(dns != nullptr);
   impl_->shared->dns = dns;
+  // libevent's three tries of 5 s take longer than the 10 s in which a task must be ready, and then nobody hears that
+  // it was the name. resolv.conf's own options win.
+  evdns_base_set_option(dns, "timeout:", "2");
+  evdns_base_set_option(dns, "attempts:", "2");
   // Hosts and name servers. Without a readable resolv.conf libevent falls back to a name server on 127.0.0.1.
   evdns_base_resolv_conf_parse(dns, DNS_OPTIONS_ALL, "/etc/resolv.conf");
 }

@@ -589,12 +589,13 @@ TEST(ResolverTest, MayBeDestroyedWhileAskingAndInItsCallback) {
   ASSERT_TRUE(turn_until(loop, [&] { return !resolver; }));
 }
 
-TEST(ResolverTest, AnUnknownNameIsNotFound) {
+// With a name server or without: a task has 10 s to get ready, and its owner wants to hear that it was the name.
+TEST(ResolverTest, AnUnknownNameIsNotFoundInTime) {
   Loop loop;
   Resolver resolver(loop);
   std::optional<Names> answer;
   resolver.resolve("no-such-host.invalid", AF_UNSPEC, [&](Names r) { answer = std::move(r); });
-  if (!turn_until(loop, [&] { return answer.has_value(); }, 5 * kSecond)) GTEST_SKIP() << "no name server answers here";
+  ASSERT_TRUE(turn_until(loop, [&] { return answer.has_value(); }, 9 * kSecond));
   ASSERT_FALSE(*answer);
   EXPECT_THAT(answer->error().code, testing::AnyOf(Errc::not_found, Errc::timed_out, Errc::unavailable));
   EXPECT_THAT(answer->error().detail, HasSubstr("no-such-host.invalid"));

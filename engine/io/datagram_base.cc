@@ -88,19 +88,33 @@ void DatagramBase::drain_errors() {
   }
 }
 
+void DatagramBase::check_drops() {
+  ++shared_.syscalls;
+  dropped(dropped_so_far(fd()));
+}
+
+// A datagram carries the count as it was when it was queued, which check_drops() may have overtaken. The counter wraps at 2^32.
+void DatagramBase::dropped(uint32_t so_far) {
+  const auto more = static_cast<int32_t>(so_far - drops_seen_);
+  if (more <= 0) return;
+  drops_seen_ = so_far;
+  ++shared_.callbacks;
+  sink_.on_drops(static_cast<uint64_t>(more));
+}
+
 void DatagramBase::deliver(const msghdr& header, const uint8_t* data, uint32_t len) {
   DatagramIn in;
   uint32_t drops = drops_seen_;
   const bool sound = read_datagram(header, data, len, traits_, in, drops);
-  if (drops != drops_seen_) {
-    const uint32_t more = drops - drops_seen_;  // the kernel's counter wraps at 2^32
-    drops_seen_ = drops;
-    ++shared_.callbacks;
-    Watch watch(*this);
-    sink_.on_drops(more);
-    if (watch.gone()) return;
-  }
+  Watch watch(*this);
+  dropped(drops);
+  if (watch.gone()) return;
   if (!sound) return;
+  // Buffers are shared with sockets that want larger ones.
+  if (in.len > options_.max_payload) {
+    in.len = options_.max_payload;
+    in.truncated = true;
+  }
   ++shared_.callbacks;
   sink_.on_datagram(in);
 }

@@ -21,6 +21,7 @@ class DatagramBase : public DatagramSocket, public Mortal {
 
   bool send(const DatagramOut& out) final;
   int fd() const final { return fd_.get(); }
+  void check_drops() final;
 
  protected:
   virtual void first_queued() = 0;  // the queue was empty before this send()
@@ -41,6 +42,7 @@ class DatagramBase : public DatagramSocket, public Mortal {
  private:
   void repeat(QueuedDatagram& datagram);
   bool report(const QueuedDatagram& datagram, const Watch& watch);
+  void dropped(uint32_t so_far);  // may destroy *this
 
   DatagramSink& sink_;
   std::vector<QueuedDatagram> queue_;

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
@@ -73,7 +74,8 @@ void EventReactor::forget_flush(EventFlushable& socket) {
   std::replace(flushing_.begin(), flushing_.end(), &socket, static_cast<EventFlushable*>(nullptr));
 }
 
-MessageBatch& EventReactor::batch_of(uint32_t payload_bytes) {
+MessageBatch& EventReactor::batch_of(uint32_t wanted) {
+  const uint32_t payload_bytes = std::bit_ceil(wanted);  // few sizes: a batch is never given back
   for (auto& batch : batches_) {
     if (batch->payload_bytes() == payload_bytes) return *batch;
   }

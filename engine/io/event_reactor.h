@@ -47,7 +47,7 @@ class EventReactor final : public Reactor {
   EventPtr new_event(int fd, short what, event_callback_fn callback, void* argument);
   void queue_flush(EventFlushable& socket) { dirty_.push_back(&socket); }
   void forget_flush(EventFlushable& socket);
-  MessageBatch& batch_of(uint32_t payload_bytes);     // shared by all sockets that ask for that size
+  MessageBatch& batch_of(uint32_t payload_bytes);     // for at least that size, shared by all sockets near it
   uint8_t* chunk_of(uint32_t bytes);                  // likewise, for streams
   std::vector<OutgoingMessage>& outgoing() { return outgoing_; }  // kBatch of them
   std::vector<mmsghdr>& outgoing_headers() { return outgoing_headers_; }

@@ -73,7 +73,7 @@ class DatagramSink {
   virtual void on_sent(uint64_t cookie, int result, int64_t tx_mono_ns) = 0;
   virtual void on_datagram(const DatagramIn& in) = 0;
   virtual void on_error(const DatagramError& error) = 0;
-  virtual void on_drops(uint64_t dropped) = 0;  // the kernel dropped that many received datagrams since the last call (SO_RXQ_OVFL)
+  virtual void on_drops(uint64_t dropped) = 0;  // the kernel dropped that many received datagrams since the last call
 };
 
 // A socket registered with the reactor. Destroying it cancels everything; no sink call afterwards.
@@ -82,6 +82,9 @@ class DatagramSocket {
   virtual ~DatagramSocket() = default;
   virtual bool send(const DatagramOut& out) = 0;  // queues; false when the queue is full (flush by a turn, try again)
   virtual int fd() const = 0;
+  // Asks the kernel how many it dropped, now; on_drops before it returns if there are more. Otherwise drops are known only
+  // with the next datagram, and after a burst there may be none. One system call.
+  virtual void check_drops() = 0;
 };
 struct DatagramOptions {
   uint32_t max_payload = 2048;  // of received datagrams, with headers
@@ -110,7 +113,7 @@ class Stream {
   virtual int fd() const = 0;
 };
 struct StreamOptions {
-  uint32_t receive_chunk = 16384;  // largest piece handed to on_stream_data
+  uint32_t receive_chunk = 16384;  // largest piece handed to on_stream_data, rounded up to a power of two
 };
 
 class AcceptSink {

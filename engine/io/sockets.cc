@@ -109,6 +109,12 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
     ok = ok && set_datagram_options(fd.get(), request);
   }
   if (!ok) return refuse(request, errno, ": cannot set its options");
+  if (request.kind == SocketRequest::icmp && !request.raw) {
+    // Bound now, or the kernel gives the ident only with the first send, too late to tell replies by.
+    Address any{};
+    any.sa.sa_family = static_cast<sa_family_t>(request.family);
+    if (bind(fd.get(), &any.sa, address_len(any)) != 0) return refuse(request, errno, ": cannot get an ident");
+  }
   if (request.bind_to.sa.sa_family && bind(fd.get(), &request.bind_to.sa, address_len(request.bind_to)) != 0) {
     return refuse(request, errno, (": cannot bind to " + format_endpoint(request.bind_to)).c_str());
   }

@@ -137,7 +137,8 @@ void UringReactor::forget_flush(UringDatagram& socket) {
   std::replace(flushing_.begin(), flushing_.end(), &socket, static_cast<UringDatagram*>(nullptr));
 }
 
-UringBuffers& UringReactor::buffers_of(uint32_t bytes) {
+UringBuffers& UringReactor::buffers_of(uint32_t wanted) {
+  const uint32_t bytes = std::bit_ceil(wanted);  // few sizes: a ring is never given back
   for (auto& buffers : buffers_) {
     if (buffers->bytes() == bytes) return *buffers;
   }

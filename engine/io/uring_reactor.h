@@ -60,7 +60,7 @@ class UringReactor final : public Reactor {
   void remove(UringSocket& socket);
   io_uring_sqe& next_sqe();  // submits what is queued if there is no room
   void start(UringSocket& socket, UringOp op, io_uring_sqe& sqe);  // call after the io_uring_prep_*, which must not fail
-  UringBuffers& buffers_of(uint32_t bytes);  // shared by all sockets that ask for that size
+  UringBuffers& buffers_of(uint32_t bytes);  // of at least that size, shared by all sockets near it
   void queue_flush(UringDatagram& socket) { dirty_.push_back(&socket); }
   void forget_flush(UringDatagram& socket);
 

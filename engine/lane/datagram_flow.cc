@@ -15,6 +15,8 @@ namespace {
 constexpr int64_t kGraceNs = 20'000'000;
 constexpr size_t kArena = 256 * 1024;
 constexpr uint32_t kSlots = 512;
+// What the kernel charges a socket for a short reply on top of its bytes: 768 on most drivers, more where pages are received.
+constexpr uint32_t kReplyCost = 1280;
 
 uint64_t random_word() {
   std::random_device device;
@@ -38,13 +40,26 @@ DatagramFlow::DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flo
       wanted_(flow),
       table_(table_size(owner, flow), random_word()),
       out_(slots) {
-  if ((flow.flags & TODD_FF_RECV) != 0) peers_.resize(kPeers);
+  if (owner.setup().samples != 0) numbers_.resize(setup_targets(owner.setup()));
 }
 
 todd_status DatagramFlow::open(Instance& owner, uint32_t index, todd_flow& flow, todd_error* error,
                                std::unique_ptr<DatagramFlow>& out) {
   out.reset(new DatagramFlow(owner, index, flow, flow.slots != 0 ? std::min(flow.slots, 16384u) : kSlots));
   return flow.proto == TODD_ICMP ? out->open_icmp(error) : out->open_udp(flow, error);
+}
+
+uint32_t DatagramFlow::tickets_ahead(uint32_t limit, bool unpaced) const {
+  if (unpaced) limit = static_cast<uint32_t>(std::min<uint64_t>(limit, window_ - std::min<uint64_t>(window_, table_.live())));
+  return table_.free_ahead(limit);
+}
+
+void DatagramFlow::add_socket(int family, UniqueFd fd, const io::DatagramOptions& options) {
+  window_ = std::min(window_, io::granted_receive_buffer(fd.get()) / (kReplyCost + slot_cap()));
+  Side& side = sides_[family == AF_INET6 ? 1 : 0];
+  side.flow = this;
+  side.family = family;
+  side.socket = owner_.reactor().add_datagram(std::move(fd), side, options);
 }
 
 todd_status DatagramFlow::open_icmp(todd_error* error) {
@@ -55,13 +70,10 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
     auto& given = owner_.setup().icmp[i];
     if (!given.fd) return set_error(error, -EPERM, given.error);
     Side& side = sides_[static_cast<size_t>(i)];
-    side.flow = this;
-    side.family = family;
-    side.raw = given.raw;
     // On a ping socket the kernel's "port" is the ident; on a raw one it is ours to choose.
     auto local = io::local_address(given.fd.get());
     side.ident = given.raw || !local ? static_cast<uint16_t>(random_word() | 1) : io::port_of(*local);
-    side.socket = owner_.reactor().add_datagram(std::move(given.fd), side, options);
+    add_socket(family, std::move(given.fd), options);
   }
   return 0;
 }
@@ -80,10 +92,7 @@ todd_status DatagramFlow::open_udp(todd_flow& flow, todd_error* error) {
       return set_error(error, fd.error().sys_errno != 0 ? -fd.error().sys_errno : -EADDRINUSE, fd.error().detail);
     }
     if (listens && port == 0) port = io::port_of(*io::local_address(fd->get()));
-    Side& side = sides_[static_cast<size_t>(i)];
-    side.flow = this;
-    side.family = family;
-    side.socket = owner_.reactor().add_datagram(std::move(*fd), side, options);
+    add_socket(family, std::move(*fd), options);
   }
   flow.local_port = port;
   return 0;
@@ -92,9 +101,10 @@ todd_status DatagramFlow::open_udp(todd_flow& flow, todd_error* error) {
 bool DatagramFlow::address_out(Out& out, const todd_op& op) {
   out.has_from = false;
   if ((op.flags & TODD_OF_REPLY) != 0) {
-    if (peers_.empty() || peers_[op.key % kPeers].token != op.key) return false;
-    out.to = peers_[op.key % kPeers].address;
-    out.from = peers_[op.key % kPeers].local;
+    const Peers::Peer* peer = peers_.find(op.key);
+    if (peer == nullptr) return false;
+    out.to = peer->address;
+    out.from = peer->local;
     out.has_from = out.from.sa.sa_family != 0;
     return true;
   }
@@ -115,7 +125,8 @@ void DatagramFlow::run(const todd_op& op) {
     return;
   }
   if (op.code == TODD_OP_EXCHANGE) {
-    out.exchange = table_.begin(op.user, op.target, op.at_ns);
+    const uint64_t number = op.target < numbers_.size() ? numbers_[op.target]++ : 0;
+    out.exchange = table_.begin(op.user, op.target, op.at_ns, number);
     uint8_t* bytes = slot(op.slot);
     const uint64_t cookie = table_.cookie(out.exchange);
     const Side& side = sides_[out.to.sa.sa_family == AF_INET6 ? 1 : 0];
@@ -225,37 +236,31 @@ void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
 }
 
 void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
-  const int64_t rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.to_mono(in.rx_wall_ns);
   if (e.state == Exchange::answered) return owner_.host_count(kDuplicate, e.target);
-  if (e.state == Exchange::expired) return owner_.host_count(kLate, e.target);
-  if (e.state == Exchange::sending) return owner_.unmatched();  // the sink order rules this out
+  if (e.state == Exchange::lost) {
+    e.state = Exchange::ended;
+    return owner_.host_count(kLate, e.target);
+  }
+  if (e.state != Exchange::flying) return;
+  const int64_t rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.to_mono(in.rx_wall_ns);
   if (rx_ns > e.deadline_ns) {
+    owner_.host_count(kLost, e.target);
     owner_.host_count(kLate, e.target);
-    return time_out(e, false);
+    table_.finish(e, Exchange::ended);
+    return end_unanswered(e, -ETIMEDOUT, "timeout");
   }
   table_.finish(e, Exchange::answered);
-  owner_.host_count(kReceived, e.target);
+  const Exchange ended = e;  // making room may step the testlet, whose next probe may take the entry
+  owner_.host_count(kReceived, ended.target);
   owner_.make_room(*this, in.len);
   const auto rx_src = static_cast<uint8_t>(in.rx_source);
   owner_.stamps("user", in.rx_source == io::Stamp::kernel ? "kernel" : "user");
-  owner_.sample(owner_.setup().targets[e.target], e.number, e.tx_ns, std::max<int64_t>(0, rx_ns - e.tx_ns), "ok", in.ttl, TODD_TS_USER, rx_src);
-  owner_.complete({.user = e.user, .result = static_cast<int32_t>(in.len), .code = TODD_OP_EXCHANGE,
-                   .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0), .flow = index_, .target = e.target,
-                   .slot = store(in.data, in.len), .len = in.len, .tx_ns = e.tx_ns, .rx_ns = std::max(rx_ns, e.tx_ns),
+  owner_.sample(owner_.setup().targets[ended.target], ended.number, ended.tx_ns, std::max<int64_t>(0, rx_ns - ended.tx_ns), "ok", in.ttl,
+                TODD_TS_USER, rx_src);
+  owner_.complete({.user = ended.user, .result = static_cast<int32_t>(in.len), .code = TODD_OP_EXCHANGE,
+                   .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0), .flow = index_, .target = ended.target,
+                   .slot = store(in.data, in.len), .len = in.len, .tx_ns = ended.tx_ns, .rx_ns = std::max(rx_ns, ended.tx_ns),
                    .tx_src = TODD_TS_USER, .rx_src = rx_src, .ttl = in.ttl, .tos = in.tos});
-}
-
-uint64_t DatagramFlow::token_of(const io::DatagramIn& in) {
-  // The same sender keeps its token: a small direct table by address, so lookup is a probe, not a search.
-  uint64_t hash = io::port_of(in.from);
-  uint8_t host[16] = {};
-  copy_host(in.from, host);
-  for (uint8_t byte : host) hash = hash * 1099511628211u + byte;
-  const uint32_t slot = static_cast<uint32_t>((hash ^ hash >> 32) % kPeers);
-  Peer& peer = peers_[slot];
-  if (peer.token != 0 && io::same_host(peer.address, in.from) && io::port_of(peer.address) == io::port_of(in.from)) return peer.token;
-  peer = {in.from, in.local, (++next_token_ * kPeers) + slot};
-  return peer.token;
 }
 
 void DatagramFlow::deliver(const io::DatagramIn& in) {
@@ -265,7 +270,7 @@ void DatagramFlow::deliver(const io::DatagramIn& in) {
                    .slot = store(in.data, in.len), .len = in.len,
                    .rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.to_mono(in.rx_wall_ns),
                    .rx_src = static_cast<uint8_t>(in.rx_source), .ttl = in.ttl, .tos = in.tos, .port = io::port_of(in.from),
-                   .arg = token_of(in)});
+                   .arg = peers_.token_of(in.from, in.local)});
 }
 
 void DatagramFlow::failed(Side& side, const io::DatagramError& error) {
@@ -292,35 +297,45 @@ void DatagramFlow::failed(Side& side, const io::DatagramError& error) {
 }
 
 void DatagramFlow::icmp_error(Exchange& e, const todd_icmp_error& record) {
-  table_.finish(e, Exchange::expired);
-  owner_.host_count(kLost, e.target);
-  owner_.sample(owner_.setup().targets[e.target], e.number, e.tx_ns, -1, "icmp_error", 0, TODD_TS_USER, TODD_TS_NONE);
+  table_.finish(e, Exchange::ended);
+  const Exchange ended = e;
+  owner_.host_count(kLost, ended.target);
+  owner_.sample(owner_.setup().targets[ended.target], ended.number, ended.tx_ns, -1, "icmp_error", 0, TODD_TS_USER, TODD_TS_NONE);
   owner_.make_room(*this, sizeof record);
   uint8_t bytes[sizeof record];
   memcpy(bytes, &record, sizeof record);
-  owner_.complete({.user = e.user, .result = -icmp_errno(record.family == 6 ? AF_INET6 : AF_INET, record.type, record.code),
-                   .code = TODD_OP_EXCHANGE, .flags = TODD_DF_ICMP_ERROR, .flow = index_, .target = e.target,
-                   .slot = store(bytes, sizeof bytes), .len = sizeof bytes, .tx_ns = e.tx_ns, .rx_ns = owner_.now(), .tx_src = TODD_TS_USER, .rx_src = TODD_TS_USER});
+  owner_.complete({.user = ended.user, .result = -icmp_errno(record.family == 6 ? AF_INET6 : AF_INET, record.type, record.code),
+                   .code = TODD_OP_EXCHANGE, .flags = TODD_DF_ICMP_ERROR, .flow = index_, .target = ended.target,
+                   .slot = store(bytes, sizeof bytes), .len = sizeof bytes, .tx_ns = ended.tx_ns, .rx_ns = owner_.now(),
+                   .tx_src = TODD_TS_USER, .rx_src = TODD_TS_USER});
 }
 
-void DatagramFlow::time_out(Exchange& e, bool cancelled) {
-  const bool sending = e.state == Exchange::sending;
-  const int64_t tx_ns = e.tx_ns;
-  table_.finish(e, Exchange::expired);
-  // While this host was dropping packets, silence proves nothing about the network. The same holds for what we cut short.
-  const bool unknown = cancelled || owner_.last_drop_ns() >= tx_ns;
-  owner_.host_count(sending ? kUnsent : unknown ? kUndetermined : kLost, e.target);
-  owner_.sample(owner_.setup().targets[e.target], e.number, tx_ns, -1, cancelled ? "cancelled" : "timeout", 0, TODD_TS_USER, TODD_TS_NONE);
-  owner_.complete({.user = e.user, .result = cancelled ? -ECANCELED : -ETIMEDOUT, .code = TODD_OP_EXCHANGE, .flow = index_,
-                   .target = e.target, .slot = TODD_NONE, .tx_ns = tx_ns, .rx_ns = owner_.now(), .tx_src = TODD_TS_USER});
+void DatagramFlow::end_unanswered(const Exchange& e, int result, const char* outcome) {
+  owner_.sample(owner_.setup().targets[e.target], e.number, e.tx_ns, -1, outcome, 0, TODD_TS_USER, TODD_TS_NONE);
+  owner_.complete({.user = e.user, .result = result, .code = TODD_OP_EXCHANGE, .flow = index_, .target = e.target, .slot = TODD_NONE,
+                   .tx_ns = e.tx_ns, .rx_ns = owner_.now(), .tx_src = TODD_TS_USER});
 }
 
-void DatagramFlow::expire(int64_t now_ns) {
-  table_.expire(now_ns - kGraceNs, [this](Exchange& e) { time_out(e, false); });
+void DatagramFlow::expire(int64_t now_ns, size_t most) {
+  if (table_.next_deadline() > now_ns - kGraceNs) return;
+  // Drops are asked for first: the reply to a burst's last probe may be among them, and nothing comes after it to say so.
+  for (Side& side : sides_)
+    if (side.socket) side.socket->check_drops();
+  table_.expire(now_ns - kGraceNs, most, [this](Exchange& e) {
+    // While this host was dropping packets, silence proves nothing about the network.
+    const bool lost = owner_.last_drop_ns() < e.tx_ns;
+    owner_.host_count(lost ? kLost : kUndetermined, e.target);
+    table_.finish(e, lost ? Exchange::lost : Exchange::ended);
+    end_unanswered(e, -ETIMEDOUT, "timeout");
+  });
 }
 
 void DatagramFlow::cancel_all() {
-  table_.drain([this](Exchange& e) { time_out(e, true); });
+  table_.drain([this](Exchange& e) {
+    owner_.host_count(e.state == Exchange::sending ? kUnsent : kUndetermined, e.target);
+    table_.finish(e, Exchange::ended);
+    end_unanswered(e, -ECANCELED, "cancelled");
+  });
   blocked_.clear();
 }
 

@@ -10,6 +10,7 @@
 #include "engine/lane/flow.h"
 #include "engine/lane/icmp.h"
 #include "engine/lane/instance.h"
+#include "engine/lane/peers.h"
 
 namespace todd::lane {
 
@@ -19,11 +20,13 @@ class DatagramFlow : public Flow {
   static todd_status open(Instance& owner, uint32_t index, todd_flow& flow, todd_error* error, std::unique_ptr<DatagramFlow>& out);
 
   void run(const todd_op& op);             // SEND or EXCHANGE whose slot was taken
-  void expire(int64_t now_ns);
+  void expire(int64_t now_ns, size_t most);  // at most so many completions
   void retry_blocked();
   void cancel_all();                       // every exchange completes -ECANCELED
   int64_t next_deadline();
-  uint32_t tickets_ahead(uint32_t limit) const { return table_.free_ahead(limit); }
+  // How many more probes may be under way: entries of the table, and without a pace (`unpaced`) no more than the socket's
+  // buffer holds replies to, for then nothing else spreads them.
+  uint32_t tickets_ahead(uint32_t limit, bool unpaced) const;
   uint64_t live() const { return table_.live() + blocked_.size(); }
 
  private:
@@ -33,15 +36,10 @@ class DatagramFlow : public Flow {
     uint16_t exchange = 0;
     bool has_from = false;
   };
-  struct Peer {  // behind a reply token
-    io::Address address{}, local{};
-    uint64_t token = 0;
-  };
   // One socket per address family.
   struct Side : io::DatagramSink {
     DatagramFlow* flow = nullptr;
     int family = 0;
-    bool raw = false;
     uint16_t ident = 0;
     std::unique_ptr<io::DatagramSocket> socket;
     void on_sent(uint64_t cookie, int result, int64_t tx_ns) override { flow->sent(static_cast<uint32_t>(cookie), result, tx_ns); }
@@ -49,9 +47,9 @@ class DatagramFlow : public Flow {
     void on_error(const io::DatagramError& error) override { flow->failed(*this, error); }
     void on_drops(uint64_t n) override { flow->owner_.add_drops(n); }
   };
-  static constexpr uint32_t kPeers = 1024;
 
   DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flow, uint32_t slots);
+  void add_socket(int family, UniqueFd fd, const io::DatagramOptions& options);
   todd_status open_icmp(todd_error* error);
   todd_status open_udp(todd_flow& flow, todd_error* error);
   bool address_out(Out& out, const todd_op& op);
@@ -63,8 +61,7 @@ class DatagramFlow : public Flow {
   void answer(Exchange& e, const io::DatagramIn& in);
   void deliver(const io::DatagramIn& in);
   void icmp_error(Exchange& e, const todd_icmp_error& record);
-  void time_out(Exchange& e, bool cancelled);
-  uint64_t token_of(const io::DatagramIn& in);
+  void end_unanswered(const Exchange& e, int result, const char* outcome);
 
   Instance& owner_;
   uint32_t index_;
@@ -73,8 +70,9 @@ class DatagramFlow : public Flow {
   std::array<Side, 2> sides_;
   std::vector<Out> out_;
   std::deque<uint32_t> blocked_;  // slots waiting for room in the socket
-  std::vector<Peer> peers_;
-  uint64_t next_token_ = 0;
+  Peers peers_;
+  std::vector<uint32_t> numbers_;  // probes so far, by target; empty unless samples are kept
+  uint32_t window_ = UINT32_MAX;   // replies that fit into the smallest socket buffer
 };
 
 }  // namespace todd::lane

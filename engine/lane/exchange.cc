@@ -31,13 +31,13 @@ uint32_t ExchangeTable::free_ahead(uint32_t limit) const {
   return n;
 }
 
-uint16_t ExchangeTable::begin(uint64_t user, uint32_t target, int64_t due_ns) {
+uint16_t ExchangeTable::begin(uint64_t user, uint32_t target, int64_t due_ns, uint64_t number) {
   TODD_CHECK(!full());
   // Ended entries between oldest_ and here are passed over so that oldest_ never trails by a whole table.
   if (next_ - oldest_ > mask_) oldest_ = next_ - mask_;
   const auto index = static_cast<uint16_t>(next_ & mask_);
   Exchange& e = entries_[index];
-  e = Exchange{user, due_ns, 0, 0, next_, target, e.generation + 1, Exchange::sending};
+  e = Exchange{user, due_ns, 0, 0, number, target, e.generation + 1, Exchange::sending};
   ++next_;
   ++live_;
   return index;

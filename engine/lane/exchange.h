@@ -6,16 +6,19 @@
 //   probe has ended; what a later reply to it means is still known until then.
 // - Probes of a flow expire in the order they left (one timeout per run), so the table is its own timer queue.
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 namespace todd::lane {
 
 struct Exchange {
-  enum State : uint8_t { idle, sending, flying, answered, expired };
+  // answered: a further reply is a duplicate. lost: given up, the next reply is late. ended: in any other way (an ICMP error,
+  // cancelled, undetermined, answered late): a reply changes nothing any more.
+  enum State : uint8_t { idle, sending, flying, answered, lost, ended };
   uint64_t user = 0;
   int64_t due_ns = 0, tx_ns = 0, deadline_ns = 0;
-  uint64_t number = 0;  // of the probe to this flow, from 0: the sample's seq
+  uint64_t number = 0;  // of the probe to its target, from 0: the sample's seq
   uint32_t target = 0, generation = 0;
   State state = idle;
 };
@@ -28,26 +31,28 @@ class ExchangeTable {
 
   bool full() const;                 // the next entry is still in use
   uint32_t free_ahead(uint32_t limit) const;  // how many begin() calls would succeed, at most limit
-  uint16_t begin(uint64_t user, uint32_t target, int64_t due_ns);  // Requires: !full()
+  uint16_t begin(uint64_t user, uint32_t target, int64_t due_ns, uint64_t number);  // Requires: !full()
   Exchange& at(uint16_t index) { return entries_[index & mask_]; }
   // What the probe carries and its reply must bring back: the index in the low 16 bits, a keyed hash above.
   uint64_t cookie(uint16_t index) const;
   uint64_t live() const { return live_; }
   void finish(Exchange& entry, Exchange::State how);
 
-  // Calls fn(entry) for each flying probe whose deadline is not after now, oldest first. fn must finish() it.
+  // Calls fn(entry) for flying probes whose deadline is not after now, oldest first, at most `most` of them. fn must finish()
+  // it and not begin() another.
   template <class Fn>
-  void expire(int64_t now_ns, Fn fn) {
-    for (; oldest_ != next_; ++oldest_) {
+  void expire(int64_t now_ns, size_t most, Fn fn) {
+    for (; oldest_ != next_ && most > 0; ++oldest_) {
       Exchange& e = entries_[oldest_ & mask_];
       if (e.state == Exchange::sending) return;
       if (e.state == Exchange::flying) {
         if (e.deadline_ns > now_ns) return;
         fn(e);
+        --most;
       }
     }
   }
-  // Everything still unanswered, oldest first.
+  // Everything still unanswered, oldest first. fn as above.
   template <class Fn>
   void drain(Fn fn) {
     for (; oldest_ != next_; ++oldest_) {

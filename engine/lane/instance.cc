@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/io/sockets.h"
@@ -22,6 +23,17 @@ constexpr int64_t kDrainNs = kSecond;
 constexpr uint32_t kMaxFlows = 64;
 constexpr int kExamples = 5;
 
+// While it lives, completions queue up instead of stepping the testlet: its operations, or a flow's table, are being walked.
+class Busy {
+ public:
+  explicit Busy(bool& flag) : flag_(flag), before_(std::exchange(flag, true)) {}
+  ~Busy() { flag_ = before_; }
+
+ private:
+  bool& flag_;
+  bool before_;
+};
+
 }  // namespace
 
 Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents& events, const todd_host& host)
@@ -31,7 +43,8 @@ Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents&
   metric_base_ = setup_.manifest.probes ? uint32_t{kHostMetrics} : 0u;
   for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
   for (uint32_t i = 0; i < setup_.peer_tokens.size(); ++i) peers_[setup_.peer_tokens[i]] = i;
-  done_.reserve(kDone + 8);
+  done_.reserve(kDone + kOps);
+  stepping_.reserve(kDone + kOps);
   ops_.resize(kOps);
   now_ns_ = monotonic_ns();
   wall_minus_host_ = wall_ns() - now_ns_;
@@ -65,7 +78,7 @@ void Instance::begin() {
 void Instance::testlet_ready() {
   if (said_ready_) return;
   said_ready_ = true;
-  if (phase_ != Phase::started || !in_step_) return;  // in start(): told when it returns
+  if (phase_ != Phase::started || !busy_) return;  // in start(): told when it returns
   phase_ = Phase::prepared;
   events_.ready(setup_.id, port_);
 }
@@ -99,7 +112,7 @@ void Instance::work(int64_t now_ns, int64_t wall_minus_host_ns) {
   for (auto* flow : stream_flows_) flow->forget_closed();
   if (phase_ == Phase::ended) return;
   run_timers();
-  for (auto* flow : datagram_flows_) flow->retry_blocked(), flow->expire(now_ns_);
+  tend_flows();
   advance();
   if (stepping_allowed()) {
     take_tickets();
@@ -118,7 +131,7 @@ void Instance::work(int64_t now_ns, int64_t wall_minus_host_ns) {
   if (phase_ == Phase::prepared && start_ns_ != INT64_MAX) wake_ns_ = start_ns_;
   if (phase_ == Phase::running) {
     bool room = true;
-    for (auto* flow : datagram_flows_) room &= flow->tickets_ahead(1) != 0;
+    for (auto* flow : datagram_flows_) room &= flow->tickets_ahead(1, !schedule_.paced()) != 0;
     if (setup_.manifest.schedule.tickets && setup_.run.role == TODD_SOURCE && room) wake_ns_ = pacer_.next_due_ns();
   }
   if (phase_ == Phase::running || phase_ == Phase::draining) {
@@ -129,6 +142,14 @@ void Instance::work(int64_t now_ns, int64_t wall_minus_host_ns) {
   if (!timers_.empty()) wake_ns_ = std::min(wake_ns_, timers_.top().at_ns);
   for (auto* flow : datagram_flows_) wake_ns_ = std::min(wake_ns_, flow->next_deadline());
   if (!done_.empty()) wake_ns_ = 0;
+}
+
+void Instance::tend_flows() {
+  const Busy walking(busy_);
+  for (auto* flow : datagram_flows_) {
+    flow->retry_blocked();
+    flow->expire(now_ns_, done_.size() < kDone ? kDone - done_.size() : 0);
+  }
 }
 
 void Instance::advance() {
@@ -162,9 +183,14 @@ void Instance::advance() {
   }
 }
 
-void Instance::cancel_everything() {
+void Instance::cancel_flows() {
+  const Busy walking(busy_);
   for (auto* flow : datagram_flows_) flow->cancel_all();
   for (auto* flow : stream_flows_) flow->cancel_all();
+}
+
+void Instance::cancel_everything() {
+  cancel_flows();
   phase_ = Phase::draining;
   cancel_wanted_ = true;
   step();
@@ -174,16 +200,16 @@ void Instance::finish(const char* state, std::string reason, std::string detail)
   state_ = state;
   reason_ = std::move(reason);
   detail_ = std::move(detail);
-  for (auto* flow : datagram_flows_) flow->cancel_all();
+  cancel_flows();
   done_.clear();
   if (phase_ == Phase::started || phase_ == Phase::prepared) period_from_ns_ = now_ns_;
   phase_ = Phase::ending;
 }
 
 void Instance::take_tickets() {
-  if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets || in_step_) return;
+  if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets || busy_) return;
   size_t room = kTickets;
-  for (auto* flow : datagram_flows_) room = std::min<size_t>({room, flow->tickets_ahead(kTickets), flow->free_slots()});
+  for (auto* flow : datagram_flows_) room = std::min<size_t>({room, flow->tickets_ahead(kTickets, !schedule_.paced()), flow->free_slots()});
   static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
   std::array<schedule::Ticket, kTickets> due;
   const uint64_t before = pacer_.issued() + pacer_.skipped();
@@ -197,26 +223,28 @@ void Instance::take_tickets() {
   }
 }
 
+// In whole rounds every target is skipped once, so the cost is bounded by the targets, however far behind we are.
 void Instance::count_skipped(uint64_t from, uint64_t n) {
-  if (metric_base_ == 0) return;
-  for (uint64_t i = 0; i < n; ++i) {
-    const uint32_t target = schedule_.target(from + i);
-    host_count(kPlanned, target);
-    host_count(kUnsent, target);
-  }
+  if (metric_base_ == 0 || n == 0) return;
+  const uint64_t targets = setup_.targets.size(), rounds = n / targets;
+  auto skip = [this](uint32_t target, uint64_t times) {
+    host_count(kPlanned, target, times);
+    host_count(kUnsent, target, times);
+  };
+  for (uint32_t target = 0; rounds > 0 && target < targets; ++target) skip(target, rounds);
+  for (uint64_t i = rounds * targets; i < n; ++i) skip(schedule_.target(from + i), 1);
 }
 
 void Instance::step() {
-  if (in_step_) return;
+  if (busy_) return;
   const uint32_t state = cancel_wanted_ ? TODD_CANCELLED : phase_ == Phase::draining ? TODD_DRAINING : phase_ == Phase::running ? TODD_RUNNING : TODD_PREPARED;
-  const bool woken = plugin_wake_ns_ != 0 && plugin_wake_ns_ <= now_ns_;
+  const bool woken = plugin_wake_ns_ != 0 && plugin_wake_ns_ <= now();
   if (done_.empty() && tickets_.empty() && !woken && state == told_state_) return;
   told_state_ = state;
   slot_views_.clear();
   for (auto& flow : flows_) slot_views_.push_back(flow->offer());
-  std::vector<todd_done> done;
-  done.swap(done_);
-  done_.reserve(kDone + 8);
+  stepping_.clear();
+  stepping_.swap(done_);
   todd_batch batch{};
   batch.size = sizeof batch;
   batch.state = state;
@@ -224,8 +252,8 @@ void Instance::step() {
   batch.start_ns = start_ns_ == INT64_MAX ? 0 : start_ns_;
   batch.deadline_ns = end_ns_;
   batch.wall_minus_host_ns = wall_minus_host_;
-  batch.done = done.data();
-  batch.n_done = static_cast<uint32_t>(done.size());
+  batch.done = stepping_.data();
+  batch.n_done = static_cast<uint32_t>(stepping_.size());
   batch.ticket = tickets_.data();
   batch.n_ticket = static_cast<uint32_t>(tickets_.size());
   batch.op = ops_.data();
@@ -233,30 +261,31 @@ void Instance::step() {
   batch.slots = slot_views_.data();
   batch.n_flow = static_cast<uint32_t>(slot_views_.size());
   batch.served = 0;
-  in_step_ = true;
+  call_step(batch);
+}
+
+// What completes at once while operations are begun waits for the next step: they lie in the one array there is.
+void Instance::call_step(todd_batch& batch) {
+  const Busy stepping(busy_);
   const todd_status status = setup_.testlet->step(setup_.instance, &batch);
-  in_step_ = false;
   plugin_wake_ns_ = batch.wake_ns;
   for (uint32_t i = batch.served; i < batch.n_ticket; ++i) host_count(kUnsent, tickets_[i].target);
   tickets_.clear();
   for (auto& flow : flows_) flow->forget_received();
-  if (status < 0 && phase_ < Phase::ending) return finish("error", "testlet_failed", "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));
-  if (batch.state != TODD_CANCELLED) run_ops(batch);
   finished_ |= status == 1;
-}
-
-void Instance::run_ops(todd_batch& batch) {
+  if (status < 0 && phase_ < Phase::ending) return finish("error", "testlet_failed", "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));
+  if (batch.state == TODD_CANCELLED) return;
   const uint32_t n = std::min(batch.n_op, batch.cap_op);
   for (uint32_t i = 0; i < n; ++i) run_op(ops_[i]);
 }
 
 void Instance::reject(const todd_op& op, int error) {
-  complete({.user = op.user, .result = -error, .code = op.code, .flags = TODD_DF_LOCAL, .flow = op.flow, .target = op.target, .slot = TODD_NONE, .rx_ns = now_ns_});
+  complete({.user = op.user, .result = -error, .code = op.code, .flags = TODD_DF_LOCAL, .flow = op.flow, .target = op.target, .slot = TODD_NONE, .rx_ns = now()});
 }
 
 void Instance::run_op(const todd_op& op) {
   if (op.code == TODD_OP_TIMER) {
-    return add_timer(op.at_ns, [this, user = op.user] { complete({.user = user, .result = 0, .code = TODD_OP_TIMER, .target = TODD_NONE, .slot = TODD_NONE, .rx_ns = now_ns_}); });
+    return add_timer(op.at_ns, [this, user = op.user] { complete({.user = user, .result = 0, .code = TODD_OP_TIMER, .target = TODD_NONE, .slot = TODD_NONE, .rx_ns = now()}); });
   }
   if (op.code == TODD_OP_RESOLVE) return resolve(op);
   const bool stream_op = op.code == TODD_OP_RECV || op.code == TODD_OP_SHUTDOWN || op.code == TODD_OP_CLOSE;
@@ -301,10 +330,10 @@ void Instance::resolve(const todd_op& op) {
   const auto& target = setup_.targets[op.target];
   const std::string host = schedule::host_at(setup_.specs[target.spec], target.offset);
   if (schedule::is_literal(host))
-    return complete({.user = op.user, .result = 0, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = now_ns_, .rx_ns = now_ns_});
+    return complete({.user = op.user, .result = 0, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = now(), .rx_ns = now()});
   const uint64_t token = ++timer_order_;
   resolving_[token] = op;
-  resolving_[token].at_ns = now_ns_;
+  resolving_[token].at_ns = now();
   events_.resolve(setup_.id, token, host);
 }
 
@@ -323,17 +352,17 @@ void Instance::resolved(uint64_t token, const std::vector<std::string>& addresse
     result = 0;
     break;
   }
-  complete({.user = op.user, .result = result, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = op.at_ns, .rx_ns = now_ns_});
+  complete({.user = op.user, .result = result, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = op.at_ns, .rx_ns = now()});
 }
 
 void Instance::complete(const todd_done& done) {
   if (phase_ >= Phase::ending) return;
-  if (done_.size() >= kDone && !in_step_) step();
+  if (done_.size() >= kDone && !busy_) step();
   done_.push_back(done);
 }
 
 void Instance::make_room(Flow& flow, uint32_t len) {
-  if (!flow.fits(len) && !in_step_) step();
+  if (!flow.fits(len) && !busy_) step();
 }
 
 void Instance::add_timer(int64_t at_ns, std::function<void()> task) {

@@ -69,13 +69,13 @@ class Instance {
   uint32_t edges() const { return setup_.layout->edges(); }
   uint32_t edge_of(uint32_t target) const;   // TODD_NONE for an unknown target or peer
   void host_count(HostMetric metric, uint32_t target, uint64_t n = 1);
-  // Appends a completion; steps first when the batch is full.
+  // Appends a completion; steps first when the batch is full, unless called from within a step or a walk over a flow's table.
   void complete(const todd_done& done);
   // Makes room for len received bytes on the flow, by stepping if it must.
   void make_room(Flow& flow, uint32_t len);
   void add_timer(int64_t at_ns, std::function<void()> task);
   void sent_late(int64_t late_ns);
-  void add_drops(uint64_t n) { local_drops_ += n; last_drop_ns_ = now_ns_; }
+  void add_drops(uint64_t n) { local_drops_ += n; last_drop_ns_ = now(); }
   int64_t last_drop_ns() const { return last_drop_ns_; }
   void unmatched() { ++unmatched_; }
   void sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome, uint8_t ttl, uint8_t tx_src, uint8_t rx_src);
@@ -100,13 +100,15 @@ class Instance {
   void take_tickets();
   void count_skipped(uint64_t from, uint64_t n);
   void step();
-  void run_ops(todd_batch& batch);
+  void call_step(todd_batch& batch);
   void run_op(const todd_op& op);
   void reject(const todd_op& op, int error);
   void run_timers();
   void advance();                 // phase changes that time brings
   void finish(const char* state, std::string reason, std::string detail);
   void cancel_everything();
+  void cancel_flows();
+  void tend_flows();  // what was blocked, and what has expired
   void close_period(bool last);
   void resolve(const todd_op& op);
 
@@ -120,7 +122,7 @@ class Instance {
   uint32_t metric_base_ = 0;
 
   Phase phase_ = Phase::created;
-  bool said_ready_ = false, in_step_ = false, stop_wanted_ = false, cancel_wanted_ = false, finished_ = false;
+  bool said_ready_ = false, busy_ = false, stop_wanted_ = false, cancel_wanted_ = false, finished_ = false;
   uint16_t port_ = 0;
   uint32_t told_state_ = 0;  // of the last batch
   int64_t now_ns_ = 0, wall_minus_host_ = 0, wake_ns_ = 0, plugin_wake_ns_ = 0;
@@ -130,7 +132,7 @@ class Instance {
   schedule::Schedule schedule_;
   schedule::Pacer pacer_;
   std::vector<todd_ticket> tickets_;
-  std::vector<todd_done> done_;
+  std::vector<todd_done> done_, stepping_;  // those to come, those being told
   std::vector<todd_op> ops_;
   std::vector<std::unique_ptr<Flow>> flows_;
   std::vector<DatagramFlow*> datagram_flows_;

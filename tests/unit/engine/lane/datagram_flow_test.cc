@@ -1,0 +1,270 @@
+// Exchanges through a whole instance over a socket whose every answer the test writes: what is counted as what.
+#include "engine/lane/datagram_flow.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "engine/io/sockets.h"
+#include "tests/unit/engine/lane/fake_reactor.h"
+
+namespace todd::lane {
+namespace {
+
+constexpr int64_t kMs = 1'000'000;
+constexpr uint32_t kBytes = 32, kStampOff = 8;
+
+// A testlet that answers each ticket with an exchange over UDP and keeps what came of them.
+struct Prober {
+  const todd_lane* lane = nullptr;
+  uint32_t flow = 0;
+  bool again = false;  // begin another probe for each that ends
+  std::vector<todd_done> done;
+
+  static Prober& of(void* self) { return *static_cast<Prober*>(self); }
+  static todd_status start(void* self, const todd_lane* lane, todd_error* error) {
+    Prober& p = of(self);
+    p.lane = lane;
+    todd_flow flow{};
+    flow.size = sizeof flow;
+    flow.proto = TODD_UDP;
+    flow.stamp_off = kStampOff;
+    flow.slot_cap = kBytes;
+    const auto* net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
+    const todd_status status = net->open(lane, &flow, &p.flow, error);
+    net->ready(lane);
+    return status;
+  }
+  static void probe(Prober& p, todd_batch& b, uint32_t target, int64_t due_ns) {
+    todd_slots& slots = *b.slots[p.flow];
+    if (b.n_op == b.cap_op || slots.taken == slots.n_free) return;
+    todd_op op{};
+    op.code = TODD_OP_EXCHANGE;
+    op.flow = p.flow;
+    op.target = target;
+    op.slot = slots.free[slots.taken++];
+    op.len = kBytes;
+    op.at_ns = due_ns;
+    memset(slots.base + size_t{op.slot} * slots.stride, 0, kBytes);
+    b.op[b.n_op++] = op;
+  }
+  static todd_status step(void* self, todd_batch* b) {
+    Prober& p = of(self);
+    for (uint32_t i = 0; i < b->n_done; ++i) {
+      p.done.push_back(b->done[i]);
+      if (p.again && b->state == TODD_RUNNING) probe(p, *b, b->done[i].target, b->now_ns);
+    }
+    for (; b->served < b->n_ticket; ++b->served) probe(p, *b, b->ticket[b->served].target, b->ticket[b->served].due_ns);
+    return 0;
+  }
+};
+
+class DatagramFlowTest : public testing::Test {
+ protected:
+  void begin(const std::vector<std::string>& targets, uint64_t count, int64_t timeout_ns = 100 * kMs) {
+    testlet_.size = sizeof testlet_;
+    testlet_.start = Prober::start;
+    testlet_.step = Prober::step;
+    setup_.testlet = &testlet_;
+    setup_.instance = &prober_;
+    setup_.manifest.probes = true;
+    setup_.manifest.schedule.tickets = true;
+    setup_.timeout_ns = timeout_ns;
+    for (const auto& text : targets) {
+      Target target{.address = *io::parse_address(text, 7), .spec = 0, .offset = 0, .edge = static_cast<uint32_t>(setup_.targets.size())};
+      setup_.targets.push_back(target);
+    }
+    const auto n = static_cast<uint32_t>(targets.size());
+    setup_.plan = {.targets = n, .count = count, .interval_ns = 0, .rate = HUGE_VAL};
+    setup_.run.role = TODD_SOURCE;
+    setup_.run.n_target = n;
+    setup_.samples = -1;
+    std::vector<stats::Kind> kinds(kHostMetrics, stats::Kind::counter);
+    kinds[kLossRatio] = stats::Kind::ratio;
+    setup_.layout = std::make_unique<stats::CellLayout>(kinds, n, 1024);
+    memory_.assign(setup_.layout->bytes() / 8 + 1, 0);
+    setup_.cells = reinterpret_cast<uint8_t*>(memory_.data());
+    events_.ready = [](const std::string&, uint16_t) {};
+    events_.failed = [](const std::string&, const std::string&, const std::string& why) { ADD_FAILURE() << why; };
+    events_.closed = [](const std::string&, const Closed&) {};
+    host_.query = query_interface;
+    instance_ = std::make_unique<Instance>(setup_, reactor_, events_, host_);
+    instance_->begin();
+    instance_->start_at(wall_ns() - kMs);
+    work();
+  }
+  // The lane's round, at a time of our choosing from now.
+  void work(int64_t later_ns = 0) {
+    const int64_t now = monotonic_ns();
+    instance_->work(now + later_ns, wall_ns() - now);
+  }
+  FakeSocket& socket() { return *reactor_.socket; }
+  // The kernel has sent everything.
+  void sent() {
+    auto now = std::exchange(socket().sent, {});
+    for (const auto& one : now) {
+      socket().sink->on_sent(one.cookie, 0, monotonic_ns());
+      all_.push_back(one);
+    }
+  }
+  void reply(size_t i, int64_t later_ns = 0) { socket().reply(all_[i].bytes, all_[i].to, wall_ns() + later_ns); }
+  uint64_t count(HostMetric metric, uint32_t edge = 0) {
+    stats::CellReader reader(*setup_.layout, setup_.cells);
+    uint64_t n = 0;
+    for (const uint32_t bank : {0u, 1u})
+      for (const auto& [index, value] : reader.bank_row(bank, edge))
+        if (index == metric) n += value.counter;
+    return n;
+  }
+
+  Prober prober_;
+  todd_testlet testlet_{};
+  todd_host host_{};
+  TaskSetup setup_;
+  std::vector<uint64_t> memory_;
+  FakeReactor reactor_;
+  InstanceEvents events_;
+  std::unique_ptr<Instance> instance_;
+  std::vector<FakeSocket::Sent> all_;
+};
+
+TEST_F(DatagramFlowTest, AReplyIsReceivedAndItsCopyADuplicate) {
+  begin({"192.0.2.1", "192.0.2.2"}, 1);
+  sent();
+  ASSERT_EQ(all_.size(), 2u);
+  reply(0);
+  reply(0);
+  work();
+  const uint32_t edge = io::format_address(all_[0].to) == "192.0.2.1" ? 0 : 1;
+  EXPECT_EQ(count(kReceived, edge), 1u);
+  EXPECT_EQ(count(kDuplicate, edge), 1u);
+  EXPECT_EQ(count(kReceived, 1 - edge), 0u);
+  ASSERT_EQ(prober_.done.size(), 1u);
+  EXPECT_EQ(prober_.done[0].result, static_cast<int32_t>(kBytes));
+}
+
+TEST_F(DatagramFlowTest, ForgedStrangeAndCutRepliesChangeNothing) {
+  begin({"192.0.2.1"}, 1);
+  sent();
+  auto forged = all_[0].bytes;
+  forged[kStampOff + 5] ^= 1;  // the keyed part of the cookie
+  socket().reply(forged, all_[0].to, wall_ns());
+  socket().reply(all_[0].bytes, *io::parse_address("192.0.2.9", 7), wall_ns());
+  socket().reply(all_[0].bytes.substr(0, kStampOff + 7), all_[0].to, wall_ns());
+  work();
+  EXPECT_EQ(count(kReceived), 0u);
+  EXPECT_TRUE(prober_.done.empty());
+  reply(0);
+  EXPECT_EQ(count(kReceived), 1u);
+}
+
+TEST_F(DatagramFlowTest, SilenceIsLossAndAReplyAfterItIsLateOnce) {
+  begin({"192.0.2.1"}, 1);
+  sent();
+  work(200 * kMs);
+  EXPECT_EQ(count(kLost), 1u);
+  EXPECT_EQ(count(kLate), 0u);
+  reply(0, 200 * kMs);
+  reply(0, 200 * kMs);
+  EXPECT_EQ(count(kLost), 1u);
+  EXPECT_EQ(count(kLate), 1u) << "late is a part of lost";
+  EXPECT_EQ(count(kReceived), 0u);
+}
+
+// The kernel's stamp decides, not when the reply reaches us.
+TEST_F(DatagramFlowTest, AReplyStampedAfterItsTimeIsLostAndLate) {
+  begin({"192.0.2.1"}, 1);
+  sent();
+  reply(0, 150 * kMs);
+  work();
+  EXPECT_EQ(count(kLost), 1u);
+  EXPECT_EQ(count(kLate), 1u);
+  ASSERT_EQ(prober_.done.size(), 1u);
+  EXPECT_EQ(prober_.done[0].result, -ETIMEDOUT);
+}
+
+// The tail of a burst: no datagram follows that could tell of the drop, so the kernel has to be asked.
+TEST_F(DatagramFlowTest, SilenceWhileThisHostDropsIsUndetermined) {
+  begin({"192.0.2.1"}, 1);
+  sent();
+  socket().unseen_drops = 1;
+  work(200 * kMs);
+  EXPECT_EQ(count(kLost), 0u);
+  EXPECT_EQ(count(kUndetermined), 1u);
+  reply(0, 200 * kMs);
+  EXPECT_EQ(count(kLate), 0u) << "what is undetermined is not lost, so not late either";
+}
+
+TEST_F(DatagramFlowTest, WhatDidNotLeaveIsUnsentNotLost) {
+  begin({"192.0.2.1"}, 1);
+  ASSERT_EQ(socket().sent.size(), 1u);
+  socket().sink->on_sent(socket().sent[0].cookie, -ENETUNREACH, monotonic_ns());
+  work(200 * kMs);
+  EXPECT_EQ(count(kPlanned), 1u);
+  EXPECT_EQ(count(kUnsent), 1u);
+  EXPECT_EQ(count(kSent), 0u);
+  EXPECT_EQ(count(kLost), 0u);
+}
+
+TEST_F(DatagramFlowTest, AFullSocketDelaysAProbeButLosesNone) {
+  begin({"192.0.2.1"}, 1);
+  socket().sink->on_sent(std::exchange(socket().sent, {})[0].cookie, -EAGAIN, monotonic_ns());
+  EXPECT_EQ(count(kUnsent), 0u);
+  work();
+  ASSERT_EQ(socket().sent.size(), 1u) << "tried again";
+  sent();
+  reply(0);
+  EXPECT_EQ(count(kReceived), 1u);
+}
+
+TEST_F(DatagramFlowTest, CancelledProbesAreUndeterminedOrUnsent) {
+  begin({"192.0.2.1", "192.0.2.2"}, 1);
+  socket().sink->on_sent(socket().sent[0].cookie, 0, monotonic_ns());
+  instance_->stop(true);
+  work();
+  EXPECT_EQ(count(kUndetermined, 0) + count(kUndetermined, 1), 1u);
+  EXPECT_EQ(count(kUnsent, 0) + count(kUnsent, 1), 1u);
+  EXPECT_EQ(count(kLost, 0) + count(kLost, 1), 0u);
+}
+
+// A testlet with its own timing begins a probe for each that ends. While the table is being walked it must not: the new entry would
+// move the walk's place, and a probe under way would never end.
+TEST_F(DatagramFlowTest, EveryProbeEndsOnceThoughEndsBeginNewOnes) {
+  std::vector<std::string> targets;
+  for (int i = 0; i < 250; ++i) targets.push_back("192.0.2." + std::to_string(i + 1));
+  begin(targets, 4);
+  prober_.again = true;
+  uint64_t started = 0;
+  for (int round = 0; round < 40; ++round) {
+    started += socket().sent.size();
+    sent();
+    work(200 * kMs * (round + 1));
+  }
+  prober_.again = false;
+  for (int round = 0; round < 40; ++round) {
+    started += socket().sent.size();
+    sent();
+    work(100'000 * kMs);
+  }
+  EXPECT_GT(started, 1000u);
+  EXPECT_EQ(prober_.done.size(), started);
+}
+
+TEST_F(DatagramFlowTest, ASamplesNumberCountsTheProbesOfItsTarget) {
+  begin({"192.0.2.1", "192.0.2.2", "192.0.2.3"}, 2);
+  sent();
+  ASSERT_EQ(all_.size(), 6u);
+  for (size_t i = 0; i < 6; ++i) reply(i);
+  work();
+  instance_->stop(true);
+  work();
+  stats::CellReader reader(*setup_.layout, setup_.cells);
+  std::map<uint32_t, std::vector<uint64_t>> numbers;
+  for (const auto& sample : reader.samples(reader.open_bank() ^ 1, true)) numbers[sample.edge].push_back(sample.seq);
+  ASSERT_EQ(numbers.size(), 3u);
+  for (const auto& [edge, seen] : numbers) EXPECT_EQ(seen, (std::vector<uint64_t>{0, 1})) << edge;
+}
+
+}  // namespace
+}  // namespace todd::lane

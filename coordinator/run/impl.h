@@ -1,6 +1,7 @@
 #pragma once
 // The parts of Runs, cut by what they do: runs.cc is its face, units.cc drives edges that run together,
-// lifecycle.cc begins and ends runs, recover.cc takes them up after a restart.
+// endings.cc says what became of them, lifecycle.cc begins and ends runs, recover.cc takes them up after a
+// restart.
 
 #include <deque>
 #include <functional>
@@ -69,10 +70,13 @@ struct Runs::Impl {
   void decide(TestRun& test, Slot& slot, model::EdgeState state, const char* reason, std::string detail);
   void decide_edge(TestRun& test, uint32_t edge, model::EdgeState state, const char* reason,
                    const std::string& detail);
-  void conclude_slots(Run& run, Unit& unit, Task& source);
   Unit& unit_of(Run& run, const Task& task) { return run.tests[task.test].units[task.unit]; }
   bool answers(const Run& run, const Unit& unit, uint32_t edge) const;
   int64_t running_ns(const Run& run, const Unit& unit) const;
+
+  // ---- endings.cc
+  // Decides the edges of a source that has ended, as far as they are undecided.
+  void conclude_slots(Run& run, Unit& unit, Task& source);
 
   // ---- recover.cc
   size_t recover();

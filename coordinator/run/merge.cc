@@ -84,7 +84,9 @@ class Merger {
     for (const v1::Sample& sample : record_.samples()) add_sample(sample);
     for (const v1::Example& example : record_.examples()) add_example(example);
     if (record_.has_quality()) add_quality(record_.quality());
-    task_.cut_short = task_.cut_short || record_.partial();
+    // What a dead worker left says so in the record that ends the task; any other is of an agent without room.
+    if (record_.partial() && record_.state() != "error" && !record_.detail().empty())
+      task_.dropped = record_.detail();
     if (to_ns_ > from_ns_) {
       task_.from_ns = task_.from_ns == 0 ? from_ns_ : std::min(task_.from_ns, from_ns_);
       task_.to_ns = std::max(task_.to_ns, to_ns_);

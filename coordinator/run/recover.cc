@@ -28,7 +28,13 @@ void Runs::Impl::take_record(Run& run, Task& task, const v1::Record& record, int
   merge_record(run, task, record, offset_ns, options, stores.sinks);
   if (!record.last() || task.phase == Task::Phase::ended) return;
   if (record.state() == "error") note_failure(task, record.reason(), record.detail());
-  task.cancelled = record.state() == "cancelled";
+  if (record.state() == "cancelled") {
+    // A responder whose sources have ended has done its part.
+    const bool early = task.source || !sources_ended(run, unit_of(run, task));
+    task.cancelled = run.cancelled;
+    task.stopped = !run.cancelled && early;
+    task.stopped_why = record.detail();
+  }
   end_task(run, task);
 }
 

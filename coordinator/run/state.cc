@@ -96,6 +96,22 @@ Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t s
   return run;
 }
 
+bool all_ended(const Run& run, const Unit& unit) {
+  return std::all_of(unit.tasks.begin(), unit.tasks.end(),
+                     [&](uint32_t t) { return run.tasks[t]->phase == Task::Phase::ended; });
+}
+
+bool sources_ended(const Run& run, const Unit& unit) {
+  return std::all_of(unit.tasks.begin(), unit.tasks.end(), [&](uint32_t t) {
+    return !run.tasks[t]->source || run.tasks[t]->phase == Task::Phase::ended;
+  });
+}
+
+std::string why_ended(const Task& task) {
+  if (!task.failed_reason.empty()) return task.agent + ": " + task.failed_reason + ": " + task.failed_detail;
+  return task.agent + ": " + (task.stopped_why.empty() ? "stopped by its agent" : task.stopped_why);
+}
+
 int64_t planned_ns(const model::TestPlan& plan, uint64_t targets_per_task) {
   constexpr double kHour = 3600e9;
   const manifest::HostParams& host = plan.host;

@@ -74,9 +74,11 @@ struct Task {
   Phase phase = Phase::preparing;
   uint16_t port = 0;
   std::string failed_reason, failed_detail;  // could not be prepared, or broke
-  bool cut_short = false;                    // its worker died
-  bool timed_out = false;                    // ended by our deadline
-  bool cancelled = false;                    // ended by a cancel
+  std::string dropped;     // what its agent says of records it had no room for; empty: it kept them all
+  bool timed_out = false;  // ended by our deadline
+  bool cancelled = false;  // ended by a cancel of the run
+  bool stopped = false;    // its agent ended it early, for stopped_why
+  std::string stopped_why;
   bool stopping = false;                     // told to stop
   std::string prepare;  // the serialized v1::Task, for an agent that was away; empty once it runs
   int64_t clock_error_ns = 0;
@@ -142,6 +144,13 @@ struct Run {
 
 // A run with its slots laid out, nothing begun. Errors: invalid, exhausted (ranges too large).
 Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t started_wall_ns);
+
+// Whether every task of the unit has ended, or at least every source.
+bool all_ended(const Run& run, const Unit& unit);
+bool sources_ended(const Run& run, const Unit& unit);
+
+// Why a task that ended did so without doing all it should, for people.
+std::string why_ended(const Task& task);
 
 // How long the sources of a unit of so many targets per task take, by the plan; at most an hour where it does
 // not say.

@@ -1,4 +1,4 @@
-// Edges that run together: prepared, started, drained, and what became of each.
+// Edges that run together: prepared, started, drained.
 #include <openssl/rand.h>
 
 #include <algorithm>
@@ -30,13 +30,6 @@ void write_failure(uint32_t index, const Slot& slot, v1::JournalFailure* out) {
   if (!slot.more) return;
   out->set_reason(slot.more->reason);
   out->set_detail(slot.more->detail);
-}
-
-bool all_ended(const Run& run, const Unit& unit, bool sources_only) {
-  return std::all_of(unit.tasks.begin(), unit.tasks.end(), [&](uint32_t t) {
-    const Task& task = *run.tasks[t];
-    return task.phase == Task::Phase::ended || (sources_only && !task.source);
-  });
 }
 
 bool none_preparing(const Run& run, const Unit& unit) {
@@ -183,11 +176,11 @@ void Runs::Impl::check(Run& run, Unit& unit) {
       if (none_preparing(run, unit)) start(run, unit);
       return;
     case Unit::Phase::running:
-      if (all_ended(run, unit, true)) drain(run, unit);
+      if (sources_ended(run, unit)) drain(run, unit);
       return;
     case Unit::Phase::draining:
     case Unit::Phase::cancelling:
-      if (all_ended(run, unit, false)) end_unit(run, unit);
+      if (all_ended(run, unit)) end_unit(run, unit);
       return;
   }
 }
@@ -200,8 +193,7 @@ void Runs::Impl::prepare_sources(Run& run, Unit& unit) {
       if (responder.phase == Task::Phase::ready) {
         unit.answerers[e].port = responder.port;
       } else {
-        decide_edge(test, e, EdgeState::error, reason::kResponderFailed,
-                    responder.agent + ": " + responder.failed_reason + ": " + responder.failed_detail);
+        decide_edge(test, e, EdgeState::error, reason::kResponderFailed, why_ended(responder));
       }
     }
   }
@@ -355,46 +347,6 @@ void Runs::Impl::deadline_passed(Run& run, Unit& unit) {
     end_task(run, task);
   }
   check(run, unit);
-}
-
-// What is to be said of the edges of a source when their unit ends.
-void Runs::Impl::conclude_slots(Run& run, Unit& unit, Task& source) {
-  TestRun& test = run.tests[unit.test];
-  std::map<uint32_t, const Task*> responder_of;  // by edge
-  for (const uint32_t t : unit.tasks) {
-    if (run.tasks[t]->source) continue;
-    for (const uint32_t e : run.tasks[t]->edges) responder_of[e] = run.tasks[t].get();
-  }
-  const bool away = !transport.connected(source.agent);
-  for (const uint32_t s : source.slots) {
-    Slot& slot = test.slots[s];
-    const auto found = responder_of.find(slot.edge);
-    const Task* responder = found == responder_of.end() ? nullptr : found->second;
-    const EdgeState some = slot.has_record ? EdgeState::partial : EdgeState::no_data;
-    if (!source.failed_reason.empty()) {
-      const bool silent = source.timed_out && source.failed_reason == reason::kAgentLost;
-      decide(test, slot, silent ? EdgeState::no_data : EdgeState::error, source.failed_reason.c_str(),
-             source.failed_detail);
-    } else if (source.cancelled || (run.cancelled && source.timed_out)) {
-      decide(test, slot, EdgeState::cancelled, reason::kCancelled, "");
-    } else if (source.timed_out) {
-      decide(test, slot, some, away ? reason::kAgentLost : reason::kDeadline,
-             source.agent + (away ? " is away" : " did not finish") + "; its last records are missing");
-    } else if (responder != nullptr && !responder->failed_reason.empty()) {
-      decide(test, slot, EdgeState::error, reason::kResponderLost,
-             responder->agent + ": " + responder->failed_reason + ": " + responder->failed_detail);
-    } else if (source.missing > 0 || source.cut_short) {
-      decide(test, slot, some, source.missing > 0 ? reason::kAgentLost : reason::kTestletCrashed,
-             std::to_string(source.missing) + " records of " + source.agent + " are missing");
-    } else if (responder != nullptr && (responder->timed_out || responder->missing > 0)) {
-      decide(test, slot, some, reason::kAgentLost,
-             "records of " + responder->agent + ", the responder, are missing");
-    } else if (!slot.has_record) {
-      decide(test, slot, EdgeState::no_data, reason::kTestletFailed, "the testlet recorded nothing");
-    } else {
-      decide(test, slot, EdgeState::complete, "", "");
-    }
-  }
 }
 
 void Runs::Impl::end_unit(Run& run, Unit& unit) {

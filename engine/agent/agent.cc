@@ -7,6 +7,7 @@
 #include "engine/agent/link.h"
 #include "engine/agent/spool.h"
 #include "engine/base/log.h"
+#include "engine/manifest/units.h"
 #include "engine/supervise/supervisor.h"
 #include "todd/v1/link.pb.h"
 
@@ -36,8 +37,8 @@ std::string malformed(const v1::Task& task) {
 }  // namespace
 
 struct Agent::Impl {
-  Impl(io::Loop& l, const Clock& c, Config g, Identity identity, std::function<void(Status)> e)
-      : loop(l), config(std::move(g)), ended(std::move(e)), supervisor(l, supervisor_options(config), supervisor_events()),
+  Impl(io::Loop& l, const Clock& c, Config g, Identity identity, std::function<void(Status)> e, int64_t longest_away_ns)
+      : loop(l), config(std::move(g)), ended(std::move(e)), lease_ns(longest_away_ns), supervisor(l, supervisor_options(config), supervisor_events()),
         link(l, std::move(identity), spool, c, link_events()) {}
 
   supervise::Supervisor::Events supervisor_events();
@@ -49,7 +50,7 @@ struct Agent::Impl {
   void refuse(const v1::Task& task, const char* reason, const std::string& detail);
   void record(v1::Record&& record);
   void link_changed(bool up);
-  void stop_all(bool cancel);
+  void stop_all(const std::string& why, bool cancel);
   void shut_down();
   void end_if_done();
   void end(Status status);
@@ -57,9 +58,11 @@ struct Agent::Impl {
   io::Loop& loop;
   Config config;
   std::function<void(Status)> ended;
+  const int64_t lease_ns;
   Spool spool;
   std::set<std::string> open;  // tasks prepared here whose last word was not spoken
   std::map<std::string, v1::Ready> answers;  // what was answered for them: the link may have been down
+  std::map<std::string, std::string> stopped;  // of them, those this agent ends by itself, and why
   supervise::Supervisor supervisor;
   Link link;
   io::HandlePtr lease;
@@ -77,6 +80,7 @@ supervise::Supervisor::Events Agent::Impl::supervisor_events() {
   };
   events.failed = [this](const v1::Failed& failed) {
     answers.erase(failed.task());
+    stopped.erase(failed.task());
     if (open.erase(failed.task()) > 0) link.send(failed);
     end_if_done();
   };
@@ -102,6 +106,7 @@ Link::Events Agent::Impl::link_events() {
   };
   events.forget = [this](const std::string& task) {
     answers.erase(task);
+    stopped.erase(task);
     if (open.erase(task) > 0) supervisor.stop_task(task, true);
   };
   events.acked = [this] { end_if_done(); };
@@ -162,6 +167,14 @@ void Agent::Impl::prepare(const v1::Task& task) {
 
 void Agent::Impl::record(v1::Record&& record) {
   if (!open.contains(record.task())) return;  // forgotten
+  if (const auto why = stopped.find(record.task()); record.last() && why != stopped.end()) {
+    // The worker sees a stop like any other and would call the test complete.
+    if (record.state() != "error") {
+      record.set_state("cancelled");
+      record.set_detail(why->second);
+    }
+    stopped.erase(why);
+  }
   const uint64_t dropped = spool.dropped();
   spool.add(record);
   if (dropped == 0 && spool.dropped() > 0) {
@@ -176,20 +189,24 @@ void Agent::Impl::record(v1::Record&& record) {
 
 void Agent::Impl::link_changed(bool up) {
   if (up) return lease.reset();
-  lease = loop.after(kLeaseNs, [this] {
-    if (!open.empty()) log(LogLevel::warn, "agent", "no coordinator for 10 minutes: stopping " + std::to_string(open.size()) + " tasks");
-    stop_all(false);
+  lease = loop.after(lease_ns, [this] {
+    const std::string why = "no coordinator for " + manifest::format_duration(lease_ns);
+    if (!open.empty()) log(LogLevel::warn, "agent", why + ": stopping " + std::to_string(open.size()) + " tasks");
+    stop_all(why, false);
   });
 }
 
-void Agent::Impl::stop_all(bool cancel) {
+void Agent::Impl::stop_all(const std::string& why, bool cancel) {
   const std::set<std::string> tasks = open;
-  for (const std::string& task : tasks) supervisor.stop_task(task, cancel);
+  for (const std::string& task : tasks) {
+    stopped.emplace(task, why);
+    supervisor.stop_task(task, cancel);
+  }
 }
 
 void Agent::Impl::shut_down() {
   if (std::exchange(leaving, true)) return end({});
-  stop_all(true);
+  stop_all("the agent was stopped", true);
   farewell = loop.after(kFarewellNs, [this] {
     if (spool.records() > 0) log(LogLevel::warn, "agent", std::to_string(spool.records()) + " records could not be delivered");
     end({});
@@ -209,8 +226,9 @@ void Agent::Impl::end(Status status) {
   });
 }
 
-Agent::Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity, std::function<void(Status)> ended)
-    : impl_(std::make_unique<Impl>(loop, clock, std::move(config), std::move(identity), std::move(ended))) {}
+Agent::Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity, std::function<void(Status)> ended,
+             int64_t lease_ns)
+    : impl_(std::make_unique<Impl>(loop, clock, std::move(config), std::move(identity), std::move(ended), lease_ns)) {}
 Agent::~Agent() = default;
 
 Status Agent::start() {

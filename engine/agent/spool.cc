@@ -34,7 +34,8 @@ void Spool::add(const v1::Record& record) {
     cut.clear_samples();
     cut.clear_examples();
     cut.set_partial(true);
-    cut.set_detail(std::to_string(entry.bytes.size()) + " bytes of results were dropped: too long for one message");
+    cut.set_detail((cut.detail().empty() ? "" : cut.detail() + "; ") + std::to_string(entry.bytes.size()) +
+                   " bytes of results were dropped: too long for one message");
     entry.bytes = message.SerializeAsString();
     entry.keep = true;
   }

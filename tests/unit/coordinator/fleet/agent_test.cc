@@ -54,5 +54,27 @@ TEST_F(AgentTest, ARepeatedPrepareGetsTheFirstAnswer) {
   until([&] { return !heard.records.empty(); }, "the last record");
 }
 
+// A worker that is told to stop calls what it measured complete. Where nobody but the agent ended the test, that would pass
+// a test that was cut off.
+TEST_F(AgentTest, WhatItEndsByItselfIsNeverComplete) {
+  const Clock clock;
+  bool gone = false;
+  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}}, enrol("lab-1"),
+                     [&](Status) { gone = true; }, 1'000'000);
+  ASSERT_TRUE(agent.start());
+  until([&] { return server->connected("lab-1"); }, "the agent to connect");
+  server->prepare("lab-1", echo_responder("t1"));
+  until([&] { return heard.count("ready lab-1 t1") == 1; }, "the answer");
+  start_server();  // the link is away for longer than the lease
+  until([&] { return heard.ends.contains("t1"); }, "the last record");
+  EXPECT_EQ(heard.ends["t1"], "cancelled: no coordinator for 1ms");
+  until([&] { return server->connected("lab-1"); }, "the agent to come back");
+  server->prepare("lab-1", echo_responder("t2"));
+  until([&] { return heard.count("ready lab-1 t2") == 1; }, "the answer");
+  agent.shut_down();
+  until([&] { return heard.ends.contains("t2"); }, "the last record");
+  EXPECT_EQ(heard.ends["t2"], "cancelled: the agent was stopped");
+}
+
 }  // namespace
 }  // namespace todd::fleet

@@ -31,6 +31,7 @@ struct HeardEvents final : run::TransportEvents {
   }
   void on_record(const std::string& agent, const v1::Record& record) override {
     records.push_back(agent + " " + record.task() + " " + std::to_string(record.seq()));
+    if (record.last()) ends[record.task()] = record.state() + ": " + record.detail();
   }
   void on_connected(const std::string& agent) override { log.push_back("connected " + agent); }
   void on_lost(const std::string& agent) override { log.push_back("lost " + agent); }
@@ -38,6 +39,7 @@ struct HeardEvents final : run::TransportEvents {
 
   std::vector<std::string> log;
   std::vector<std::string> records;
+  std::map<std::string, std::string> ends;  // by task: state and detail of its last record
   int endpoints = 0;
 };
 

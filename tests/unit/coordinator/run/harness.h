@@ -1,13 +1,21 @@
 #pragma once
 // A clock moved by hand, a transport that remembers what it was told, and plans made without files.
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
+#include <filesystem>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "coordinator/run/runs.h"
+#include "coordinator/run/uuid.h"
+#include "coordinator/sink/sink_set.h"
+#include "coordinator/store/finished_runs.h"
+#include "coordinator/store/journal.h"
 #include "engine/io/loop.h"
 #include "todd/v1/task.pb.h"
 
@@ -198,5 +206,77 @@ inline v1::Record record_of(const manifest::Testlet& testlet, const v1::Task& ta
   }
   return record;
 }
+
+// Runs without stores, and agents played by the test.
+class RunsTest : public ::testing::Test {
+ protected:
+  void SetUp() override { reset(); }
+  void reset(Stores stores = {}) {
+    runs.reset();
+    runs = std::make_unique<Runs>(loop, script, clock, RunsOptions{}, stores);
+  }
+  void pass(int64_t ns) {
+    clock.now += ns;
+    runs->expire();
+  }
+  // The test's only source and responder answer until the source runs.
+  v1::Task bring_up(const std::string& source, const std::string& target) {
+    if (!target.empty()) runs->on_ready(target, ready_of(script.last(target, v1::RESPONDER), 7501));
+    const v1::Task task = script.last(source, v1::SOURCE);
+    runs->on_ready(source, ready_of(task));
+    return task;
+  }
+  model::Report report(const std::string& id) {
+    auto result = runs->report(id, {true, true});
+    EXPECT_TRUE(result) << (result ? "" : result.error().detail);
+    return result ? *result : model::Report{};
+  }
+
+  io::Loop loop;
+  HandClock clock;
+  Script script;
+  manifest::Testlet echo = probe_testlet(true);
+  std::unique_ptr<Runs> runs;
+};
+
+// With a journal, a store and a sink on disk: open_stores() is a restart.
+class RestartTest : public RunsTest {
+ protected:
+  void SetUp() override {
+    dir = ::testing::TempDir() + "todd_restart_" + UuidMaker().next(wall_ns());
+    open_stores();
+  }
+  void TearDown() override {
+    runs.reset();
+    std::filesystem::remove_all(dir);
+  }
+  void open_stores() {
+    runs.reset();
+    journal.reset();
+    finished.reset();
+    sinks.reset();
+    journal = std::move(*store::Journal::open(loop, dir + "/open"));
+    finished = std::make_unique<store::FinishedRuns>(std::move(*store::FinishedRuns::open(dir + "/runs")));
+    sink::SinkConfig config;
+    config.name = "file";
+    config.type = "jsonl";
+    config.path = dir + "/points.jsonl";
+    sinks = std::move(*sink::SinkSet::open(loop, {config}, dir + "/spool"));
+    reset({journal.get(), finished.get(), sinks.get()});
+  }
+  size_t lines() const {
+    FILE* file = fopen((dir + "/points.jsonl").c_str(), "r");
+    if (file == nullptr) return 0;
+    size_t n = 0;
+    for (int c = fgetc(file); c != EOF; c = fgetc(file)) n += c == '\n';
+    fclose(file);
+    return n;
+  }
+
+  std::string dir;
+  std::unique_ptr<store::Journal> journal;
+  std::unique_ptr<store::FinishedRuns> finished;
+  std::unique_ptr<sink::SinkSet> sinks;
+};
 
 }  // namespace todd::run

@@ -2,12 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
-
-#include "coordinator/run/uuid.h"
-#include "coordinator/sink/sink_set.h"
-#include "coordinator/store/finished_runs.h"
-#include "coordinator/store/journal.h"
 #include "harness.h"
 
 namespace todd::run {
@@ -15,37 +9,6 @@ namespace {
 using model::EdgeState;
 using model::RunState;
 using model::Verdict;
-
-class RunsTest : public ::testing::Test {
- protected:
-  void SetUp() override { reset(); }
-  void reset(Stores stores = {}) {
-    runs.reset();
-    runs = std::make_unique<Runs>(loop, script, clock, RunsOptions{}, stores);
-  }
-  void pass(int64_t ns) {
-    clock.now += ns;
-    runs->expire();
-  }
-  // The test's only source and responder answer until the source runs.
-  v1::Task bring_up(const std::string& source, const std::string& target) {
-    if (!target.empty()) runs->on_ready(target, ready_of(script.last(target, v1::RESPONDER), 7501));
-    const v1::Task task = script.last(source, v1::SOURCE);
-    runs->on_ready(source, ready_of(task));
-    return task;
-  }
-  model::Report report(const std::string& id) {
-    auto result = runs->report(id, {true, true});
-    EXPECT_TRUE(result) << (result ? "" : result.error().detail);
-    return result ? *result : model::Report{};
-  }
-
-  io::Loop loop;
-  HandClock clock;
-  Script script;
-  manifest::Testlet echo = probe_testlet(true);
-  std::unique_ptr<Runs> runs;
-};
 
 TEST_F(RunsTest, PreparesStartsMergesAndJudges) {
   script.quality.worst_rtt_ns = 40'000'000;
@@ -349,45 +312,6 @@ TEST_F(RunsTest, ResolvesIds) {
 TEST_F(RunsTest, NothingToRunIsRefused) {
   EXPECT_EQ(runs->create(request_of({})).error().code, Errc::invalid);
 }
-
-class RestartTest : public RunsTest {
- protected:
-  void SetUp() override {
-    dir = ::testing::TempDir() + "todd_restart_" + UuidMaker().next(wall_ns());
-    open_stores();
-  }
-  void TearDown() override {
-    runs.reset();
-    std::filesystem::remove_all(dir);
-  }
-  void open_stores() {
-    runs.reset();
-    journal.reset();
-    finished.reset();
-    sinks.reset();
-    journal = std::move(*store::Journal::open(loop, dir + "/open"));
-    finished = std::make_unique<store::FinishedRuns>(std::move(*store::FinishedRuns::open(dir + "/runs")));
-    sink::SinkConfig config;
-    config.name = "file";
-    config.type = "jsonl";
-    config.path = dir + "/points.jsonl";
-    sinks = std::move(*sink::SinkSet::open(loop, {config}, dir + "/spool"));
-    reset({journal.get(), finished.get(), sinks.get()});
-  }
-  size_t lines() const {
-    FILE* file = fopen((dir + "/points.jsonl").c_str(), "r");
-    if (file == nullptr) return 0;
-    size_t n = 0;
-    for (int c = fgetc(file); c != EOF; c = fgetc(file)) n += c == '\n';
-    fclose(file);
-    return n;
-  }
-
-  std::string dir;
-  std::unique_ptr<store::Journal> journal;
-  std::unique_ptr<store::FinishedRuns> finished;
-  std::unique_ptr<sink::SinkSet> sinks;
-};
 
 TEST_F(RestartTest, AnOpenRunGoesOnAndCountsNothingTwice) {
   const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss < 100%"}),

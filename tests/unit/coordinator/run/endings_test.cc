@@ -1,0 +1,97 @@
+// What is said of edges that did not run to their end.
+#include "harness.h"
+
+namespace todd::run {
+namespace {
+using model::EdgeState;
+using model::RunState;
+using model::Verdict;
+
+v1::Record cancelled_record(const manifest::Testlet& testlet, const v1::Task& task, uint64_t seq,
+                            uint64_t probes) {
+  v1::Record record = record_of(testlet, task, seq, true, probes, probes, probes > 0 ? 1 : 0);
+  record.set_state("cancelled");
+  record.set_detail("the agent was stopped");
+  return record;
+}
+
+using EndingsTest = RunsTest;
+
+TEST_F(EndingsTest, AResponderThatItsAgentStoppedMakesTheEdgePartial) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss < 100%"})})).value();
+  const v1::Task source = bring_up("a", "b");
+  runs->on_record("b", cancelled_record(echo, script.last("b", v1::RESPONDER), 1, 0));
+  runs->on_record("a", record_of(echo, source, 1, true, 10, 5));
+  const model::Report done = report(id);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::partial);
+  EXPECT_EQ(done.tests[0].edges[0].reason, "responder_lost");
+  EXPECT_EQ(done.tests[0].edges[0].detail, "b: the agent was stopped");
+  EXPECT_EQ(done.state, RunState::partial);
+  EXPECT_EQ(done.verdict, Verdict::unknown);
+}
+
+// Stopped between the end of its sources and the word to stop, it has done its part.
+TEST_F(EndingsTest, AResponderStoppedAfterItsSourcesEndedLosesNothing) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss < 100%"})})).value();
+  const v1::Task source = bring_up("a", "b");
+  runs->on_record("a", record_of(echo, source, 1, true, 10, 10));
+  runs->on_record("b", cancelled_record(echo, script.last("b", v1::RESPONDER), 1, 0));
+  EXPECT_EQ(report(id).tests[0].edges[0].state, EdgeState::complete);
+  EXPECT_EQ(report(id).verdict, Verdict::pass);
+}
+
+TEST_F(EndingsTest, ASourceThatItsAgentStoppedIsPartialNotCancelled) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"})})).value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", cancelled_record(echo, source, 1, 5));
+  const model::Report done = report(id);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::partial);
+  EXPECT_EQ(done.tests[0].edges[0].reason, "agent_lost");
+  EXPECT_EQ(done.tests[0].edges[0].detail, "a: the agent was stopped");
+  EXPECT_EQ(done.verdict, Verdict::unknown);
+}
+
+TEST_F(EndingsTest, RecordsThatTheAgentHadNoRoomForAreSaidToBeDropped) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"})})).value();
+  const v1::Task source = bring_up("a", "");
+  v1::Record empty;
+  empty.set_task(source.id());
+  empty.set_seq(1);
+  empty.set_partial(true);
+  empty.set_detail("700 bytes of results were dropped");
+  runs->on_record("a", empty);
+  runs->on_record("a", record_of(echo, source, 2, true, 5, 5));
+  const model::EdgeReport edge = report(id).tests[0].edges[0];
+  EXPECT_EQ(edge.state, EdgeState::partial);
+  EXPECT_EQ(edge.reason, "local_resource");
+  EXPECT_EQ(edge.detail, "a: 700 bytes of results were dropped");
+  EXPECT_EQ(edge.quality.causes, std::vector<std::string>{"records_missing"});
+}
+
+// A dead worker's last state may fill several records; only the last one says what happened.
+TEST_F(EndingsTest, WhatADeadWorkerLeftIsACrashAndNothingDropped) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const v1::Task source = bring_up("a", "");
+  for (const uint64_t seq : {1u, 2u}) {
+    v1::Record record = record_of(echo, source, seq, seq == 2, 5, 5);
+    record.set_partial(true);
+    if (seq == 2) {
+      record.set_state("error");
+      record.set_reason("testlet_crashed");
+      record.set_detail("the worker died of SIGSEGV");
+    }
+    runs->on_record("a", record);
+  }
+  const model::EdgeReport edge = report(id).tests[0].edges[0];
+  EXPECT_EQ(edge.state, EdgeState::error);
+  EXPECT_EQ(edge.reason, "testlet_crashed");
+  EXPECT_EQ(edge.detail, "the worker died of SIGSEGV");
+  EXPECT_TRUE(edge.quality.causes.empty());
+}
+
+}  // namespace
+}  // namespace todd::run

@@ -6,7 +6,8 @@
 //
 // What an edge says is one of pass, fail and unknown. It is unknown
 // - without data, or with data of suspect quality;
-// - that did not run to its end, where what was measured would pass;
+// - that did not run to its end, where what was measured would pass, or is an amount that was still growing
+//   towards its limit (`received >= 900`);
 // - for pN, with fewer than 1/(1-N/100) answers (p99: 100; below the median 1/(N/100)); for stddev, fewer
 //   than 2; for the other
 //   functions, none;

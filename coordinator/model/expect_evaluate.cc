@@ -129,11 +129,28 @@ Finding judge_values(const Expectation& e, const EdgeData& edge) {
   return unknown("nothing can be expected of text");
 }
 
+// Whether more of the same test could turn the finding round: anything that holds may still break; of what
+// does not hold, an amount that only grows may still reach its limit.
+bool could_turn(const Expectation& e, const Finding& finding) {
+  if (finding.verdict == Verdict::pass) return true;
+  const bool grows = e.metric.kind == stats::Kind::counter || e.metric.kind == stats::Kind::breakdown;
+  if (!grows || e.function == Function::rate) return false;
+  switch (e.op) {
+    case Op::lt:
+    case Op::le: return false;
+    case Op::eq: return finding.value < e.literal;
+    case Op::gt:
+    case Op::ge:
+    case Op::ne: return true;
+  }
+  return true;
+}
+
 Finding judge_edge(const Expectation& e, const EdgeData& edge) {
   if (!edge.has_data) return unknown("no data");
   Finding finding = judge_values(e, edge);
   if (edge.suspect) return unknown("the measurement's quality is suspect", finding.value);
-  if (edge.cut_short && finding.verdict == Verdict::pass)
+  if (edge.cut_short && finding.verdict != Verdict::unknown && could_turn(e, finding))
     return unknown("it did not run to its end", finding.value);
   return finding;
 }

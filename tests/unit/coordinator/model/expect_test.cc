@@ -231,6 +231,23 @@ TEST(ExpectTest, CountersBreakdownsGaugesAndRates) {
   EXPECT_EQ(verdict_of("rate(sent) == 10", data), Verdict::unknown);
 }
 
+// An agent that died half-way through 1,000 probes did not receive 900, and nobody knows whether it would
+// have.
+TEST(ExpectTest, ACutShortEdgeFailsOnlyWhatMoreOfItCouldNotMend) {
+  EdgeData half = edge("half", 500, 450, 10);
+  half.metrics["errors"].kind = stats::Kind::breakdown;
+  half.metrics["errors"].breakdown["refused"] = 2;
+  half.cut_short = true;
+  for (const char* text : {"received >= 900", "received > 450", "received == 451", "received != 450",
+                           "received < 900", "errors[refused] >= 3", "errors[refused] == 2", "loss < 50%"})
+    EXPECT_EQ(verdict_of(text, half), Verdict::unknown) << text;
+  for (const char* text : {"received <= 449", "received < 450", "received == 449", "errors[refused] < 2",
+                           "rate(received) >= 900", "loss < 5%", "p50(rtt) < 1ms"})
+    EXPECT_EQ(verdict_of(text, half), Verdict::fail) << text;
+  half.cut_short = false;
+  EXPECT_EQ(verdict_of("received >= 900", half), Verdict::fail);
+}
+
 TEST(ExpectTest, VerdictsCombine) {
   EXPECT_EQ(combine(Verdict::pass, Verdict::unknown), Verdict::unknown);
   EXPECT_EQ(combine(Verdict::unknown, Verdict::fail), Verdict::fail);

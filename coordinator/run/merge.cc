@@ -69,8 +69,9 @@ class Merger {
         testlet_(test_.plan->testlet),
         record_(record),
         offset_ns_(offset_ns),
-        from_ns_(record.from_wall_ns() - offset_ns),
-        to_ns_(record.to_wall_ns() - offset_ns),
+        to_ns_(record.to_wall_ns() == 0 ? 0 : record.to_wall_ns() - offset_ns),
+        from_ns_(std::min(to_ns_,
+                          record.from_wall_ns() == 0 ? since(run, task) : record.from_wall_ns() - offset_ns)),
         options_(options),
         sinks_(sinks) {}
 
@@ -84,7 +85,7 @@ class Merger {
     for (const v1::Sample& sample : record_.samples()) add_sample(sample);
     for (const v1::Example& example : record_.examples()) add_example(example);
     if (record_.has_quality()) add_quality(record_.quality());
-    // What a dead worker left says so in the record that ends the task; any other is of an agent without room.
+    // What a dead worker left says so in the record that ends the task; any other agent had no room for it.
     if (record_.partial() && record_.state() != "error" && !record_.detail().empty())
       task_.dropped = record_.detail();
     if (to_ns_ > from_ns_) {
@@ -94,6 +95,10 @@ class Merger {
   }
 
  private:
+  // Where a record that does not say when its period began goes on from.
+  static int64_t since(const Run& run, const Task& task) {
+    return task.to_ns != 0 ? task.to_ns : run.tests[task.test].units[task.unit].started_wall_ns;
+  }
   bool known(const v1::Cell& cell) const {
     return cell.metric() < testlet_.metrics.size() &&
            testlet_.metrics[cell.metric()].kind != stats::Kind::ratio;
@@ -196,7 +201,7 @@ class Merger {
   TestRun& test_;
   const manifest::Testlet& testlet_;
   const v1::Record& record_;
-  int64_t offset_ns_, from_ns_, to_ns_;
+  int64_t offset_ns_, to_ns_, from_ns_;  // to_ns_ before from_ns_, which needs it
   const RunsOptions& options_;
   sink::SinkSet* sinks_;
 };

@@ -32,6 +32,7 @@ struct TaskState {
   const manifest::Testlet* testlet = nullptr;
   std::unique_ptr<TaskCells> cells;
   uint64_t seq = 0;
+  int64_t started_wall_ns = 0;
   bool ready = false;
 };
 
@@ -214,7 +215,7 @@ struct Supervisor::Impl {
   void end_lost(const std::string& id, TaskState& task, const std::string& reason) {
     if (!task.ready) return failed(id, "testlet_crashed", "the worker " + reason);
     std::vector<v1::Record> records;
-    if (task.cells) records = task.cells->salvage(false, wall_ns());
+    if (task.cells) records = task.cells->salvage({task.started_wall_ns, wall_ns()});
     if (records.empty()) records.emplace_back();
     auto& last = records.back();
     last.set_last(true);
@@ -270,7 +271,9 @@ void Supervisor::prepare(const v1::Task& task) {
 }
 
 void Supervisor::start_task(const std::string& task, int64_t at_wall_ns) {
-  if (impl_->tasks.count(task) == 0 || !impl_->worker) return;
+  const auto it = impl_->tasks.find(task);
+  if (it == impl_->tasks.end() || !impl_->worker) return;
+  if (it->second.started_wall_ns == 0) it->second.started_wall_ns = at_wall_ns;
   v1::ToWorker message;
   message.mutable_start()->set_task(task);
   message.mutable_start()->set_at_wall_ns(at_wall_ns);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -122,6 +123,7 @@ void TaskCells::add_rings(std::vector<v1::Record>& out, uint32_t bank, bool ever
 
 std::vector<v1::Record> TaskCells::read(const v1::PeriodClosed& closed) {
   std::vector<v1::Record> out;
+  read_to_wall_ns_ = closed.to_wall_ns();
   add_bank(out, closed.bank() & 1, closed.last());
   add_rings(out, closed.bank() & 1, false);
   *out.back().mutable_quality() = closed.quality();
@@ -134,16 +136,17 @@ std::vector<v1::Record> TaskCells::read(const v1::PeriodClosed& closed) {
   return out;
 }
 
-std::vector<v1::Record> TaskCells::salvage(bool closed_bank_unread, int64_t now_wall_ns) {
+std::vector<v1::Record> TaskCells::salvage(Life life) {
   std::vector<v1::Record> out;
   const uint32_t open = reader_.open_bank();
-  if (closed_bank_unread) add_bank(out, 1 - open, false);
+  const int64_t from_wall_ns = read_to_wall_ns_ != 0 ? read_to_wall_ns_ : life.started_wall_ns;
   add_bank(out, open, true);
   add_rings(out, open, true);
   for (auto& record : out) {
     record.set_compact(layout_.compact());
     record.set_partial(true);
-    record.set_to_wall_ns(now_wall_ns);
+    record.set_from_wall_ns(from_wall_ns);
+    record.set_to_wall_ns(std::max(from_wall_ns, life.ended_wall_ns));  // it may have died before its start
   }
   return out;
 }

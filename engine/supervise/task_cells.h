@@ -27,8 +27,13 @@ class TaskCells {
 
   // What the closed period adds. All but the last record have `more`. Sequence numbers and task are the caller's to fill in.
   std::vector<v1::Record> read(const v1::PeriodClosed& closed);
-  // After the worker's death: the open bank, and the closed one if it was not copied.
-  std::vector<v1::Record> salvage(bool closed_bank_unread, int64_t now_wall_ns);
+  // After the worker's death: the open bank, as of the time from the last period's end to now. Before the
+  // first period has ended it began at started_wall_ns.
+  struct Life {
+    int64_t started_wall_ns = 0;
+    int64_t ended_wall_ns = 0;
+  };
+  std::vector<v1::Record> salvage(Life life);
 
  private:
   TaskCells(stats::CellLayout layout, const uint8_t* memory);
@@ -38,6 +43,7 @@ class TaskCells {
   stats::CellLayout layout_;
   const uint8_t* memory_;
   stats::CellReader reader_;
+  int64_t read_to_wall_ns_ = 0;  // end of the last period read; 0: none yet
 };
 
 }  // namespace todd::supervise

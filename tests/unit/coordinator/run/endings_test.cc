@@ -93,5 +93,28 @@ TEST_F(EndingsTest, WhatADeadWorkerLeftIsACrashAndNothingDropped) {
   EXPECT_TRUE(edge.quality.causes.empty());
 }
 
+// Measured from 0 it would be fifty years, and rate() next to nothing.
+TEST_F(EndingsTest, ARecordThatDoesNotSayWhenItBeganGoesOnFromTheOneBefore) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"rate(received) <= 50"})}))
+          .value();
+  const v1::Task source = bring_up("a", "");
+  v1::Record first = record_of(echo, source, 1, false, 100, 100);
+  first.set_from_wall_ns(clock.wall_now_ns());
+  first.set_to_wall_ns(clock.wall_now_ns() + 1'000'000'000);
+  runs->on_record("a", first);
+  v1::Record rest = record_of(echo, source, 2, true, 50, 50);
+  rest.set_partial(true);
+  rest.set_from_wall_ns(0);
+  rest.set_to_wall_ns(clock.wall_now_ns() + 2'000'000'000);
+  rest.set_state("error");
+  rest.set_reason("testlet_crashed");
+  runs->on_record("a", rest);
+  const model::TestReport test = report(id).tests[0];
+  EXPECT_EQ(test.edges[0].periods.at(1).seconds, 1);
+  EXPECT_EQ(test.expectations[0].verdict, Verdict::fail);
+  EXPECT_EQ(test.expectations[0].observed, "75/s");  // 150 in 2 s
+}
+
 }  // namespace
 }  // namespace todd::run

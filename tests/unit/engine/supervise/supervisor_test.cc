@@ -19,6 +19,8 @@ namespace {
 
 struct Book {  // what the supervisor said of one task
   bool ready = false, failed = false, last = false, partial = false;
+  int64_t from_wall_ns = 0, to_wall_ns = 0;  // what the records cover has no gap
+  bool more = false;
   uint32_t port = 0;
   std::string state, reason, detail;
   uint64_t seq = 0;
@@ -59,6 +61,13 @@ class SupervisorTest : public testing::TestWithParam<io::Backend> {
   void enter(const v1::Record& record) {
     auto& book = books_[record.task()];
     EXPECT_EQ(record.seq(), ++book.seq);
+    if (book.seq == 1) book.from_wall_ns = book.to_wall_ns = record.from_wall_ns();
+    if (!book.more) {  // but that a worker's two clocks drift against each other
+      EXPECT_NEAR(static_cast<double>(record.from_wall_ns() - book.to_wall_ns), 0, 1e6);
+    }
+    EXPECT_GE(record.to_wall_ns(), record.from_wall_ns());
+    book.to_wall_ns = record.to_wall_ns();
+    book.more = record.more();
     for (const auto& row : record.rows()) {
       for (const auto& cell : row.cells()) {
         book.counters[row.edge()][cell.metric()] += cell.counter();
@@ -307,6 +316,19 @@ TEST_P(SupervisorIcmpTest, AKilledWorkerEndsItsTaskWithWhatWasMeasured) {
   // And the next worker serves.
   auto& next = run(ping("u", {"127.0.0.1"}, 2, 1'000'000));
   EXPECT_EQ(next.counters[0][kReceived], 2u) << next.detail;
+}
+
+TEST_P(SupervisorIcmpTest, AWorkerKilledInItsFirstPeriodMeasuredSinceItsStart) {
+  auto task = ping("t", {"127.0.0.1"}, 1000, 10'000'000);
+  task.mutable_schedule()->set_period_ns(10'000'000'000);
+  supervisor_->prepare(task);
+  auto& book = books_["t"];
+  ASSERT_TRUE(wait([&] { return book.ready; }));
+  const int64_t start = wall_ns();
+  supervisor_->start_task("t", start);
+  kill(supervisor_->worker_pid(), SIGKILL);
+  ASSERT_TRUE(wait([&] { return book.last; }));
+  EXPECT_EQ(book.from_wall_ns, start);
 }
 
 TEST_P(SupervisorIcmpTest, AHangingWorkerIsKilledAndReplaced) {

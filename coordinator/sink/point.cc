@@ -122,7 +122,10 @@ void add_fields(Fields& fields, const Point& point) {
 
 void append_influx(std::string& out, const Point& point) {
   const size_t begin = out.size();
-  out += "todd_" + escaped(point.testlet.id);
+  std::string id = point.testlet.id;
+  // Query languages of time series take neither '.' nor '-' in a name without quoting.
+  for (char& c : id) c = c == '.' || c == '-' ? '_' : c;
+  out += "todd_" + escaped(id);
   append_tag(out, "run", point.run);
   append_tag(out, "suite", point.suite);
   append_tag(out, "test", point.test);

@@ -11,11 +11,16 @@ namespace todd::manifest {
 namespace {
 
 // Names stand in expressions, URLs and time-series databases.
-bool well_formed(const std::string& name, bool dashes) {
-  if (name.empty() || name.size() > 64 || name[0] < 'a' || name[0] > 'z') return false;
+bool well_formed(const std::string& name, std::string_view also = "") {
+  if (name.empty() || name.size() > 63 || name[0] < 'a' || name[0] > 'z') return false;
   return std::all_of(name.begin(), name.end(), [&](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || (dashes && c == '-');
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || also.find(c) != also.npos;
   });
+}
+
+// Ids also stand as names of tests (at most 63 characters) and of files; a dot separates two parts.
+bool well_formed_id(const std::string& id) {
+  return well_formed(id, ".-") && id.back() != '.' && id.find("..") == id.npos;
 }
 
 tl::unexpected<Error> invalid(const Testlet& testlet, std::string_view what) {
@@ -29,7 +34,7 @@ bool has_range(ParamType type) {
 
 Status validate_param(const Testlet& testlet, const Param& param) {
   const auto wrong = [&](std::string_view what) { return invalid(testlet, fmt::format("param {}: {}", param.name, what)); };
-  if (!well_formed(param.name, false)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
+  if (!well_formed(param.name)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
   const auto& hosts = host_params();
   if (std::any_of(hosts.begin(), hosts.end(), [&](const Param& host) { return host.name == param.name; })) {
     return wrong("this name is the host's");
@@ -37,7 +42,7 @@ Status validate_param(const Testlet& testlet, const Param& param) {
   if ((param.type == ParamType::choice) == param.choices.empty()) return wrong("a choice, and nothing else, has choices");
   if (!has_range(param.type) && !(param.min.empty() && param.max.empty())) return wrong("this type has no range");
   if (param.repeat && param.type == ParamType::map) return wrong("a map cannot repeat");
-  if (param.required && !param.dflt.empty()) return wrong("a required parameter needs no default");
+  if (param.required && !param.dflt.empty()) return wrong("the user must give it, so a default is refused: write \"\"");
   Param bare = param;  // the bounds themselves are read without a range
   bare.min.clear();
   bare.max.clear();
@@ -53,7 +58,7 @@ Status validate_param(const Testlet& testlet, const Param& param) {
 
 Status validate_metric(const Testlet& testlet, const Metric& metric) {
   const auto wrong = [&](std::string_view what) { return invalid(testlet, fmt::format("metric {}: {}", metric.name, what)); };
-  if (!well_formed(metric.name, false)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
+  if (!well_formed(metric.name)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
   if (metric.kind != stats::Kind::ratio) return {};
   for (const std::string* name : {&metric.numerator, &metric.denominator}) {
     const Metric* counter = testlet.metric(*name);
@@ -80,7 +85,10 @@ Status validate_schedule(const Testlet& testlet) {
 }
 
 Status validate_testlet(const Testlet& testlet) {
-  if (!well_formed(testlet.id, true)) return invalid(testlet, "an id is a-z, 0-9, - and _, beginning with a letter");
+  if (!well_formed_id(testlet.id)) {
+    return invalid(testlet,
+                   "an id is a-z, 0-9, -, _ and single dots between parts, at most 63, beginning with a letter");
+  }
   if (!testlet.source && !testlet.responder) return invalid(testlet, "is neither source nor responder");
   if (testlet.target_kind != "host" && testlet.target_kind != "endpoint" && testlet.target_kind != "url") {
     return invalid(testlet, fmt::format("target_kind \"{}\" is none of host, endpoint, url", testlet.target_kind));

@@ -58,6 +58,13 @@ TEST(PointTest, NamesCannotAddTagsFieldsOrLines) {
             "sent=10i,status_200\\ OK\\,a\\=b\\ \\ z=3i 42\n");
 }
 
+TEST(PointTest, AMeasurementNeedsNoQuotesInQueries) {
+  Given given;
+  given.testlet.id = "com.my-firm.beat";
+  EXPECT_EQ(given.influx(),
+            "todd_com_my_firm_beat,run=r1,suite=health,test=lat,source=a,target=b,address=192.0.2.1 sent=10i 42\n");
+}
+
 TEST(PointTest, NothingToSayIsNoLine) {
   Given given;
   given.metrics.clear();

@@ -7,6 +7,7 @@ namespace todd::manifest {
 namespace {
 
 using testing::HasSubstr;
+using namespace std::string_literals;
 
 Manifest sample() {
   Param size;
@@ -101,6 +102,7 @@ TEST(Manifest, IsStrict) {
            Case{"\"name\":\"mode\"", "\"name\":\"size\"", "declared twice"},
            Case{"\"name\":\"mode\"", "\"name\":\"count\"", "the host's"},
            Case{"\"name\":\"mode\"", "\"name\":\"Mode\"", "a-z"},
+           Case{"\"required\":false", "\"required\":true", "param size: the user must give it"},
            Case{"\"name\":\"rtt\"", "\"name\":\"sent\"", "metric sent is declared twice"},
            Case{"\"kind\":\"gauge\"", "\"kind\":\"ratio\"", "no counter"},
            Case{"\"interval\":\"1s\"", "\"interval\":\"1\"", "1 what?"},
@@ -113,6 +115,23 @@ TEST(Manifest, IsStrict) {
     ASSERT_FALSE(parsed) << c.to;
     EXPECT_EQ(parsed.error().code, Errc::invalid);
     EXPECT_THAT(parsed.error().detail, HasSubstr(c.error));
+  }
+}
+
+// An author's ids carry the author's domain, so that two authors' "beat" can live on one host.
+TEST(Manifest, IdsMayHaveDotsBetweenTheirParts) {
+  const auto with_id = [](const std::string& id) {
+    return parse_manifest(replaced(write_manifest(sample()), "\"id\":\"ping\"", "\"id\":\"" + id + "\""));
+  };
+  const std::string longest(63, 'a');
+  for (const std::string& id : {"com.example.beat"s, "x"s, "com.my-firm.a_b2"s, longest}) {
+    EXPECT_TRUE(with_id(id)) << id;
+  }
+  for (const std::string& id : {""s, ".beat"s, "beat."s, "com..beat"s, "Com.beat"s, "7.beat"s, "-beat"s, "com/beat"s,
+                                "a b"s, longest + 'a'}) {
+    const auto parsed = with_id(id);
+    ASSERT_FALSE(parsed) << id;
+    EXPECT_THAT(parsed.error().detail, HasSubstr("an id is")) << id;
   }
 }
 

@@ -58,6 +58,13 @@ void check_name(std::set<std::string>& seen, const char* name, const std::string
   if (!seen.insert(name).second) refuse(whose + ": '" + name + "' is declared twice");
 }
 
+// The host's rule for ids, here so that the author hears of a wrong one from the build.
+void check_id(const std::string& id) {
+  const bool letters = id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-.") == id.npos;
+  if (!letters || id.size() > 63 || id[0] < 'a' || id[0] > 'z' || id.back() == '.' || id.find("..") != id.npos)
+    refuse("'" + id + "' is no id: a-z, 0-9, -, _ and single dots between parts, at most 63, beginning with a letter");
+}
+
 void write_choices(std::ostream& out, const char* choices) {
   std::istringstream in(choices != nullptr ? choices : "");
   std::string one;
@@ -75,6 +82,8 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
   }
   if ((p.type == TODD_P_CHOICE) != (p.choices != nullptr))
     refuse(whose + ": '" + p.name + "': choices belong to type choice, and to no other");
+  if ((p.flags & TODD_PF_REQUIRED) != 0 && p.dflt != nullptr && *p.dflt != '\0')
+    refuse(whose + ": '" + p.name + "': the user must give it, so it has no default");
   out << "{\"name\":" << quoted(p.name) << ",\"type\":\"" << named(kParamTypes, p.type, whose)
       << "\",\"dflt\":" << quoted(p.dflt) << ",\"min\":" << quoted(p.min) << ",\"max\":" << quoted(p.max)
       << ",\"choices\":[";
@@ -157,6 +166,7 @@ std::string manifest_of(const char* path) {
   const char* comma = "";
   for (auto t = entry->testlets; *t != nullptr; ++t, comma = ",") {
     check_name(seen, (*t)->id, "testlets");
+    check_id((*t)->id);
     out << comma;
     write_testlet(out, **t);
   }

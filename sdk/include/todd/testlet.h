@@ -147,7 +147,7 @@ typedef struct {
   uint32_t size, state;
   int64_t now_ns, start_ns, deadline_ns, wall_minus_host_ns;
   const todd_done *done;
-  const todd_ticket *ticket; /* answer each with operations now, or leave it: it counts as dropped_by_generator */
+  const todd_ticket *ticket; /* answer each with operations now, or leave it: it counts as unsent */
   todd_op *op;
   todd_slots *const *slots;  /* by flow */
   uint32_t n_done, n_ticket, cap_op, n_op; /* n_op: out */
@@ -272,7 +272,8 @@ typedef struct { /* defaults of the host's parameters, in spec syntax; NULL = no
 } todd_schedule;
 typedef struct {
   uint32_t size, roles, needs, flags, target_kind, default_port;
-  const char *id, *version, *summary, *doc;                            /* id: "ping", "com.example.probe" */
+  const char *id, *version, *summary, *doc;                            /* id: "ping", "com.example.probe": a-z, 0-9, -, _ and
+                                                                          single dots between parts, at most 63 */
   const todd_param *const *params;                                     /* NULL-terminated */
   const todd_metric *const *metrics;                                   /* NULL-terminated; metric index = position */
   const char *const *default_expect;                                   /* NULL-terminated */

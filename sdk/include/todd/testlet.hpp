@@ -71,7 +71,7 @@ struct param {
     p.raw.max = max;
     return p;
   }
-  // The user must give it; the default only serves as an example.
+  // The user must give it, so it has no default: give "" as such, any other is refused.
   constexpr param required() const { return flagged(TODD_PF_REQUIRED); }
   // The value is never shown or logged.
   constexpr param secret() const { return flagged(TODD_PF_SECRET); }

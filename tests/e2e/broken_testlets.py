@@ -7,11 +7,7 @@ from lab import check
 work = lab.scratch()
 good = lab.BIN / "../lib/todd/testlets"
 tree = work / "tree"
-(tree / "bin").mkdir(parents=True)
-testlets = tree / "lib/todd/testlets"
-testlets.mkdir(parents=True)
-for name in ("todd", "todd-worker"):
-    shutil.copy(lab.BIN / name, tree / "bin" / name)
+testlets = lab.tree(tree)
 for library in good.glob("*.so"):
     shutil.copy(library, testlets)
     symbols = subprocess.run(["nm", "-D", "--defined-only", str(library)], capture_output=True, text=True).stdout.split("\n")

@@ -1,5 +1,5 @@
 """Processes and network namespaces of an end-to-end test, cleaned up whatever happens."""
-import atexit, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, time
+import atexit, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 BIN = pathlib.Path(os.environ["TODD_BIN"])
 SOURCE = pathlib.Path(os.environ["TODD_SOURCE"])
@@ -94,6 +94,35 @@ def check(condition, what):
         print("FAILED:", what, file=sys.stderr)
         sys.exit(1)
     print("ok:", what)
+
+
+def abi_minor():
+    """Of the SDK of this tree."""
+    return int(re.search(r"#define TODD_ABI_MINOR (\d+)", (SOURCE / "sdk/include/todd/testlet.h").read_text())[1])
+
+
+def tree(path):
+    """An own copy of the command and the worker under path; returns its folder of testlets, empty. Links would not do: the
+    programs look for each other beside what they really are."""
+    (path / "bin").mkdir(parents=True)
+    for name in ("todd", "todd-worker"):
+        shutil.copy(BIN / name, path / "bin" / name)
+    testlets = path / "lib/todd/testlets"
+    testlets.mkdir(parents=True)
+    return testlets
+
+
+def udp_echo():
+    """The port on 127.0.0.1 of a UDP echo that lives as long as the test."""
+    echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    echo.bind(("127.0.0.1", 0))
+
+    def serve():
+        while True:
+            echo.sendto(*echo.recvfrom(65536))
+
+    threading.Thread(target=serve, daemon=True).start()
+    return echo.getsockname()[1]
 
 
 def sh(*words):

@@ -151,6 +151,8 @@ void conclude(const Run& run, model::Report& report) {
   if (run.cancelled) {
     report.state = model::RunState::cancelled;
     report.reason = "cancelled";
+    // What was not run might have failed.
+    if (report.verdict == Verdict::pass) report.verdict = Verdict::unknown;
     return;
   }
   report.state = complete == all ? model::RunState::completed

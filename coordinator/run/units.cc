@@ -63,7 +63,10 @@ bool Runs::Impl::take_turn(Run& run, Unit& unit) {
   std::set<std::string> agents{edge.source.agent};
   if (!edge.target_agent.agent.empty()) agents.insert(edge.target_agent.agent);
   for (const std::string& agent : agents) {
-    if (test.turns[agent] >= plan.at_once) return false;
+    if (test.turns[agent] >= plan.at_once) {
+      unit.deadline_ns = 0;  // it waits for its own test now, which ends by itself
+      return false;
+    }
     const auto turn = turns.find(agent);
     if (!plan.testlet.heavy || turn == turns.end()) continue;
     if (turn->second.run == run.id && turn->second.test == unit.test) continue;

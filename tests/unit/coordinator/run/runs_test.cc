@@ -218,6 +218,49 @@ TEST_F(RunsTest, HeavyEdgesTakeTurnsOverAllRuns) {
   EXPECT_EQ(script.last("d", v1::RESPONDER).peers(0).name(), "b");
 }
 
+// The wait for another run's turn is bounded, the wait for one's own edges is not.
+TEST_F(RunsTest, EdgesWaitForTheirOwnTestAsLongAsItTakes) {
+  const manifest::Testlet heavy = probe_testlet(false, true);
+  model::TestPlan longer = plan_of(heavy, "bulk", 0, {{"a", "r1", false}, {"a", "r2", false}});
+  longer.host.count = 0;
+  longer.host.duration_ns = 7'200'000'000'000;
+  const std::string first = runs->create(request_of({longer})).value();
+  const v1::Task r1 = bring_up("a", "");
+  pass(3'700'000'000'000);
+  runs->on_record("a", record_of(heavy, r1, 1, true, 1, 1));
+  const v1::Task r2 = bring_up("a", "");
+  EXPECT_EQ(r2.targets(0).host(), "r2");
+
+  // Another run waits for this one, gets the turn after half an hour, and takes an hour for its first edge.
+  const std::string second = runs->create(request_of({longer})).value();
+  pass(1'800'000'000'000);
+  runs->on_record("a", record_of(heavy, r2, 1, true, 1, 1));
+  EXPECT_EQ(report(first).state, RunState::completed);
+  const v1::Task own = bring_up("a", "");
+  EXPECT_EQ(own.targets(0).host(), "r1");
+  pass(3'600'000'000'000);
+  runs->on_record("a", record_of(heavy, own, 1, true, 1, 1));
+  const v1::Task last = bring_up("a", "");
+  EXPECT_EQ(last.targets(0).host(), "r2");
+  runs->on_record("a", record_of(heavy, last, 1, true, 1, 1));
+  EXPECT_EQ(report(second).state, RunState::completed) << report(second).reason;
+}
+
+// The first test passed; what the second would have said nobody knows.
+TEST_F(RunsTest, ACancelledRunNeverPasses) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"}),
+                               plan_of(echo, "late", 1, {{"a", "r1", false}})}))
+          .value();
+  runs->on_record("a", record_of(echo, bring_up("a", ""), 1, true, 5, 5));
+  ASSERT_TRUE(runs->cancel(id));
+  pass(2'100'000'000);
+  const model::Report done = report(id);
+  EXPECT_EQ(done.tests[0].verdict, Verdict::pass);
+  EXPECT_EQ(done.state, RunState::cancelled);
+  EXPECT_EQ(done.verdict, Verdict::unknown);
+}
+
 TEST_F(RunsTest, CancelKeepsWhatCameAndEndsAfterTwoSeconds) {
   const std::string id =
       runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"}),
@@ -231,6 +274,7 @@ TEST_F(RunsTest, CancelKeepsWhatCameAndEndsAfterTwoSeconds) {
   pass(2'100'000'000);
   const model::Report done = report(id);
   EXPECT_EQ(done.state, RunState::cancelled);
+  EXPECT_EQ(done.verdict, Verdict::unknown);
   EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::cancelled);
   EXPECT_EQ(done.tests[0].edges[0].metrics.at("sent").value, 5);
   EXPECT_EQ(done.tests[1].edges[0].state, EdgeState::cancelled);

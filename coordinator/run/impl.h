@@ -21,6 +21,7 @@
 
 namespace todd::v1 {
 class JournalEntry;
+class JournalSlots;
 class JournalStarted;
 }  // namespace todd::v1
 
@@ -81,6 +82,10 @@ struct Runs::Impl {
   // ---- recover.cc
   size_t recover();
   bool take_up(const store::Journal::OpenRun& from);
+  // Writes down what is known of the unit's slots and does not follow from the plan, in as many entries as it
+  // takes: a run may have two million of them.
+  void write_slots(const Run& run, const Unit& unit);
+  void replay_slots(Run& run, const v1::JournalSlots& slots);
   void replay_started(Run& run, const v1::JournalStarted& started);
   bool replay(Run& run, const v1::JournalEntry& entry);
   // What became known of a task, live or replayed.

@@ -1,5 +1,6 @@
 // What agents say of tasks, and how it is taken up again after a restart.
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "coordinator/run/impl.h"
@@ -11,6 +12,63 @@
 namespace todd::run {
 
 namespace {
+// What is to be written of slots, in entries of bounded size.
+class SlotWriter {
+ public:
+  SlotWriter(uint32_t test, std::function<void(const v1::JournalEntry&)> write)
+      : test_(test), write_(std::move(write)) {}
+
+  void decided(uint32_t index, const Slot& slot) {
+    static const SlotDetails none;
+    const SlotDetails& said = slot.more ? *slot.more : none;
+    const auto state = static_cast<uint32_t>(*slot.state);
+    if (last_ != nullptr && last_->slot() + last_->count() == index && last_->state() == state &&
+        last_->reason() == said.reason && last_->detail() == said.detail) {
+      last_->set_count(last_->count() + 1);
+      return;
+    }
+    make_room(said.reason.size() + said.detail.size());
+    last_ = slots().add_failures();
+    last_->set_slot(index);
+    last_->set_count(1);
+    last_->set_state(state);
+    last_->set_reason(said.reason);
+    last_->set_detail(said.detail);
+  }
+
+  void resolved(uint32_t index, const std::string& address) {
+    make_room(address.size());
+    v1::Endpoint* endpoint = slots().add_endpoints();
+    endpoint->set_edge(index);
+    endpoint->set_address(address);
+  }
+
+  void flush() {
+    if (bytes_ == 0) return;
+    slots().set_test(test_);
+    write_(entry_);
+    entry_.Clear();
+    last_ = nullptr;
+    bytes_ = 0;
+  }
+
+ private:
+  static constexpr size_t kEntryBytes = 1u << 20;
+  static constexpr size_t kAround = 32;  // numbers, tags and lengths of one
+
+  v1::JournalSlots& slots() { return *entry_.mutable_slots(); }
+  void make_room(size_t text) {
+    if (bytes_ + text + kAround > kEntryBytes) flush();
+    bytes_ += text + kAround;
+  }
+
+  uint32_t test_;
+  std::function<void(const v1::JournalEntry&)> write_;
+  v1::JournalEntry entry_;
+  v1::JournalFailure* last_ = nullptr;
+  size_t bytes_ = 0;  // of entry_, at most
+};
+
 // The set of reasons is closed; a word that an agent of another version invents is kept for people.
 void note_failure(Task& task, const std::string& reason, const std::string& detail) {
   const bool known = model::is_reason(reason);
@@ -52,6 +110,24 @@ size_t Runs::Impl::recover() {
   return taken;
 }
 
+void Runs::Impl::write_slots(const Run& run, const Unit& unit) {
+  if (stores.journal == nullptr) return;
+  const TestRun& test = run.tests[unit.test];
+  SlotWriter writer(unit.test, [&](const v1::JournalEntry& entry) { write_down(run, entry); });
+  for (const uint32_t e : unit.edges) {
+    const uint32_t first = test.first_slot[e], end = test.first_slot[e + 1];
+    for (uint32_t s = first; s < end; ++s) {
+      const Slot& slot = test.slots[s];
+      if (slot.state) {
+        writer.decided(s, slot);
+      } else if (end - first == 1 && slot.address != test.plan->edges[e].address) {
+        writer.resolved(s, slot.address);
+      }
+    }
+  }
+  writer.flush();
+}
+
 bool Runs::Impl::take_up(const store::Journal::OpenRun& from) {
   // It had ended; only its journal was still there.
   if (stores.finished != nullptr && stores.finished->list().count(from.id) != 0) return false;
@@ -90,6 +166,21 @@ bool Runs::Impl::take_up(const store::Journal::OpenRun& from) {
   return true;
 }
 
+void Runs::Impl::replay_slots(Run& run, const v1::JournalSlots& slots) {
+  TestRun& test = run.tests[slots.test()];
+  for (const v1::JournalFailure& failure : slots.failures()) {
+    if (failure.state() > static_cast<uint32_t>(model::EdgeState::cancelled)) continue;
+    const uint64_t end = std::min<uint64_t>(test.slots.size(), uint64_t{failure.slot()} + failure.count());
+    for (uint64_t s = failure.slot(); s < end; ++s) {
+      decide(test, test.slots[s], static_cast<model::EdgeState>(failure.state()), failure.reason().c_str(),
+             failure.detail());
+    }
+  }
+  for (const v1::Endpoint& endpoint : slots.endpoints()) {
+    if (endpoint.edge() < test.slots.size()) test.slots[endpoint.edge()].address = endpoint.address();
+  }
+}
+
 void Runs::Impl::replay_started(Run& run, const v1::JournalStarted& started) {
   TestRun& test = run.tests[started.test()];
   Unit& unit = test.units[started.unit()];
@@ -104,16 +195,6 @@ void Runs::Impl::replay_started(Run& run, const v1::JournalStarted& started) {
     tasks[task.id] = {&run, &task};
     task.phase = Task::Phase::running;
     task.clock_error_ns = written.clock_error_ns();
-  }
-  for (const v1::JournalFailure& failure : started.failures()) {
-    if (failure.slot() >= test.slots.size() ||
-        failure.state() > static_cast<uint32_t>(model::EdgeState::cancelled))
-      continue;
-    decide(test, test.slots[failure.slot()], static_cast<model::EdgeState>(failure.state()),
-           failure.reason().c_str(), failure.detail());
-  }
-  for (const v1::Endpoint& endpoint : started.endpoints()) {
-    if (endpoint.edge() < test.slots.size()) test.slots[endpoint.edge()].address = endpoint.address();
   }
   unit.started_wall_ns = started.at_wall_ns();
   if (unit.started_wall_ns == 0) {
@@ -144,6 +225,10 @@ bool Runs::Impl::replay(Run& run, const v1::JournalEntry& entry) {
       replay_started(run, started);
       return true;
     }
+    case v1::JournalEntry::kSlots:
+      if (entry.slots().test() >= run.tests.size()) return false;
+      replay_slots(run, entry.slots());
+      return true;
     case v1::JournalEntry::kAccepted: {
       const v1::Record& record = entry.accepted().record();
       Task* task = task_of(record.task());

@@ -24,14 +24,6 @@ bool undecided(const TestRun& test, uint32_t edge) { return !test.slots[test.fir
 
 std::string seconds_text(int64_t ns) { return std::to_string((ns + 500'000'000) / 1'000'000'000) + " s"; }
 
-void write_failure(uint32_t index, const Slot& slot, v1::JournalFailure* out) {
-  out->set_slot(index);
-  out->set_state(static_cast<uint32_t>(*slot.state));
-  if (!slot.more) return;
-  out->set_reason(slot.more->reason);
-  out->set_detail(slot.more->detail);
-}
-
 bool none_preparing(const Run& run, const Unit& unit) {
   return std::none_of(unit.tasks.begin(), unit.tasks.end(),
                       [&](uint32_t t) { return run.tasks[t]->phase == Task::Phase::preparing; });
@@ -240,6 +232,11 @@ void Runs::Impl::start(Run& run, Unit& unit) {
   unit.started_wall_ns = clock.wall_now_ns() + lead;
   unit.deadline_ns = clock.now_ns() + lead + running_ns(run, unit) + options.grace_ns;
   unit.phase = Unit::Phase::running;
+  for (const uint32_t t : unit.tasks) {
+    Task& task = *run.tasks[t];
+    if (task.source && task.phase == Task::Phase::ended) conclude_slots(run, unit, task);
+  }
+  write_slots(run, unit);
   v1::JournalEntry entry;
   v1::JournalStarted* started = entry.mutable_started();
   started->set_test(unit.test);
@@ -258,18 +255,6 @@ void Runs::Impl::start(Run& run, Unit& unit) {
       task.phase = Task::Phase::running;
       task.prepare.clear();
       transport.start(task.agent, task.id, unit.started_wall_ns);
-    }
-  }
-  for (const uint32_t e : unit.edges) {
-    for (uint32_t s = test.first_slot[e]; s < test.first_slot[e + 1]; ++s) {
-      const Slot& slot = test.slots[s];
-      if (slot.state) {
-        write_failure(s, slot, started->add_failures());
-      } else if (!slot.address.empty()) {
-        v1::Endpoint* endpoint = started->add_endpoints();
-        endpoint->set_edge(s);
-        endpoint->set_address(slot.address);
-      }
     }
   }
   write_down(run, entry);
@@ -371,15 +356,11 @@ void Runs::Impl::end_unit(Run& run, Unit& unit) {
                 run.cancelled ? reason::kCancelled : reason::kInternal, "");
   }
   if (unit.started_wall_ns == 0) {  // else a restart would begin it again
+    write_slots(run, unit);
     v1::JournalEntry entry;
     v1::JournalStarted* never = entry.mutable_started();
     never->set_test(unit.test);
     never->set_unit(unit.index);
-    for (const uint32_t e : unit.edges) {
-      const TestRun& test = run.tests[unit.test];
-      for (uint32_t s = test.first_slot[e]; s < test.first_slot[e + 1]; ++s)
-        write_failure(s, test.slots[s], never->add_failures());
-    }
     write_down(run, entry);
   }
   unit.phase = Unit::Phase::done;

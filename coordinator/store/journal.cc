@@ -139,9 +139,13 @@ Status Journal::begin(const std::string& run, std::string_view first) {
 void Journal::append(const std::string& run, std::string_view entry,
                      std::function<void(const Status&)> on_durable) {
   const auto found = files_.find(run);
-  TODD_CHECK(found != files_.end() && !entry.empty() && entry.size() <= kMaxEntry);
+  TODD_CHECK(found != files_.end() && !entry.empty());
   File& file = found->second;
-  if (file.status) {
+  Status taken;
+  if (entry.size() > kMaxEntry) {
+    taken = fail(Errc::exhausted, "an entry of " + std::to_string(entry.size()) +
+                                      " bytes is too long for the journal of run " + run);
+  } else if (file.status) {
     const std::string bytes = framed(entry);
     file.status = append_all(file.fd.get(), file.size, bytes, path_of(run));
     if (file.status) {
@@ -149,7 +153,7 @@ void Journal::append(const std::string& run, std::string_view entry,
       file.dirty = true;
     }
   }
-  waiting_.push_back({run, std::move(on_durable)});
+  waiting_.push_back({run, std::move(on_durable), std::move(taken)});
   if (!timer_) timer_ = loop_.after(kCommitNs, [this] { commit(); });
 }
 
@@ -163,7 +167,9 @@ void Journal::commit() {
   const std::vector<Waiting> ready = std::exchange(waiting_, {});
   for (const Waiting& waiting : ready) {
     const auto found = files_.find(waiting.run);
-    if (waiting.on_durable) waiting.on_durable(found == files_.end() ? Status{} : found->second.status);
+    if (!waiting.on_durable) continue;
+    const bool written = waiting.taken && found != files_.end();
+    waiting.on_durable(written ? found->second.status : waiting.taken);
   }
 }
 
@@ -175,7 +181,7 @@ void Journal::end(const std::string& run) {
   waiting_.erase(others, waiting_.end());
   ::unlink(path_of(run).c_str());
   for (const Waiting& waiting : of_run) {
-    if (waiting.on_durable) waiting.on_durable({});
+    if (waiting.on_durable) waiting.on_durable(waiting.taken);
   }
 }
 

@@ -39,7 +39,8 @@ class Journal {
   // kMaxEntry), system.
   Status begin(const std::string& run, std::string_view first);
   // on_durable is called from the loop, in the order of the appends, never from within append. A failure is
-  // the disk's: the entry will not be durable. Precondition: begun or recovered, not ended.
+  // the disk's, or exhausted (above kMaxEntry): the entry will not be durable. Precondition: not empty; begun
+  // or recovered, not ended.
   void append(const std::string& run, std::string_view entry,
               std::function<void(const Status&)> on_durable = nullptr);
   // Syncs now and calls what waits.
@@ -51,6 +52,7 @@ class Journal {
   struct Waiting {
     std::string run;
     std::function<void(const Status&)> on_durable;
+    Status taken;  // else it was not written at all
   };
   struct File {
     UniqueFd fd;

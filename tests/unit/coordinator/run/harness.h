@@ -273,6 +273,10 @@ class RestartTest : public RunsTest {
     return n;
   }
 
+  uintmax_t journal_bytes(const std::string& id) const {
+    return std::filesystem::file_size(dir + "/open/" + id + ".journal");
+  }
+
   std::string dir;
   std::unique_ptr<store::Journal> journal;
   std::unique_ptr<store::FinishedRuns> finished;

@@ -88,6 +88,22 @@ TEST_F(JournalTest, EveryTornEndIsCutOff) {
   EXPECT_EQ(journal->recover().at(0).entries.size(), 2u);
 }
 
+// The length comes from what users ask for, so it must not end the process; what follows is written all the
+// same.
+TEST_F(JournalTest, AnEntryThatIsTooLongIsAnErrorOfItsOwn) {
+  ASSERT_TRUE(journal->begin("r1", "plan"));
+  std::vector<Errc> failed;
+  int written = 0;
+  const auto done = [&](const Status& s) { s ? void(++written) : failed.push_back(s.error().code); };
+  journal->append("r1", std::string(Journal::kMaxEntry + 1, 'x'), done);
+  journal->append("r1", "a", done);
+  journal->commit();
+  EXPECT_EQ(failed, std::vector<Errc>{Errc::exhausted});
+  EXPECT_EQ(written, 1);
+  open();
+  EXPECT_EQ(journal->recover().at(0).entries, (std::vector<std::string>{"plan", "a"}));
+}
+
 TEST_F(JournalTest, EndedRunsLeaveNothing) {
   ASSERT_TRUE(journal->begin("r1", "plan"));
   int called = 0;

@@ -32,6 +32,7 @@
 #include "engine/base/fd.h"
 #include "engine/base/files.h"
 #include "engine/base/log.h"
+#include "engine/base/version.h"
 #include "engine/io/join_token.h"
 #include "engine/io/loop.h"
 #include "engine/manifest/units.h"
@@ -39,7 +40,6 @@
 namespace todd {
 namespace {
 
-constexpr char kVersion[] = "0.1.0";
 constexpr int64_t kGoodbyeNs = 200'000'000;  // for agents to hear that we leave
 constexpr char kAbout[] =
     "todd-coordinator plans tests, hands them to agents, and collects what they measure.\n\n"
@@ -188,7 +188,6 @@ class Coordinator {
     options.port = config.link.port;
     options.data_dir = config.data_dir + "/fleet";
     options.advertise = config.advertise;
-    options.version = kVersion;
     return options;
   }
   Status open_stores();

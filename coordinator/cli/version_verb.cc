@@ -4,11 +4,10 @@
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/nouns.h"
 #include "coordinator/model/json.h"
+#include "engine/base/version.h"
 
 namespace todd::cli {
 namespace {
-
-constexpr char kVersion[] = "0.1.0";
 
 int show_version(const Globals& globals, const std::string& output) {
   auto client = Client::make(globals.coordinator);

@@ -17,6 +17,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/files.h"
 #include "engine/base/log.h"
+#include "engine/base/version.h"
 #include "engine/io/goodbye.h"
 #include "engine/io/interfaces.h"
 #include "engine/io/join_token.h"
@@ -172,11 +173,11 @@ void LinkServer::Impl::on_hello(Session& session, const v1::AgentHello& hello) {
   if (!enrolled || hello.agent_id() != session.peer_id()) return session.end("its hello is of another agent than its certificate");
   v1::ToAgent answer;
   v1::CoordinatorHello& greeting = *answer.mutable_hello();
-  greeting.set_version(options.version);
+  greeting.set_version(kVersion);
   greeting.set_protocol(kProtocol);
   if (hello.protocol_min() > kProtocol || hello.protocol_max() < kProtocol) {
     greeting.set_error("the agent speaks link protocol " + std::to_string(hello.protocol_min()) + " to " +
-                       std::to_string(hello.protocol_max()) + ", this coordinator (" + options.version + ") speaks " +
+                       std::to_string(hello.protocol_max()) + ", this coordinator (" + kVersion + ") speaks " +
                        std::to_string(kProtocol) + "; bring both to the same release");
     session.send(answer);
     return session.finish(greeting.error());

@@ -23,7 +23,6 @@ struct LinkOptions {
   std::string data_dir;                   // ca.pem, tokens, manifests/ live here; made if missing
   std::vector<std::string> advertise;     // hosts or host:port for tokens and the certificate; default: where it listens,
                                           // and for a wildcard address this host's addresses
-  std::string version = "0.1.0";
   int64_t ping_ns = 5'000'000'000;        // keep-alive; three unanswered ones end a link
   int64_t hello_ns = 5'000'000'000;       // from TLS to the first message
   size_t max_connections = 12'000;

@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "engine/agent/facts.h"
+#include "engine/base/version.h"
 
 namespace todd::agent {
 namespace {
@@ -26,7 +27,7 @@ struct Raw {
 
 void declare(CLI::App& app, Raw& raw) {
   app.footer(kFooter);
-  app.set_version_flag("--version", "todd-agent 0.1.0");
+  app.set_version_flag("--version", std::string("todd-agent ") + kVersion);
   app.set_config("--config", "", "Read options from this file (the command line wins)");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--join", raw.join, "Join token, made by `todd agents invite`");
@@ -122,7 +123,7 @@ Result<Parsed> parse_command_line(int argc, const char* const* argv) {
   } catch (const CLI::CallForHelp&) {
     return Parsed{{}, Help{app.help()}};
   } catch (const CLI::CallForVersion&) {
-    return Parsed{{}, Help{"todd-agent 0.1.0\n"}};
+    return Parsed{{}, Help{std::string("todd-agent ") + kVersion + "\n"}};
   } catch (const CLI::Error& error) {
     return fail(Errc::invalid, std::string(error.what()) + "; `todd-agent --help` lists the options");
   }

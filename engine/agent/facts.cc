@@ -8,12 +8,12 @@
 #include <sstream>
 
 #include "engine/base/files.h"
+#include "engine/base/version.h"
 #include "engine/io/interfaces.h"
 #include "todd/v1/link.pb.h"
 
 namespace todd::agent {
 namespace {
-constexpr char kVersion[] = "0.1.0";
 
 std::string content_of(const std::string& path) { return read_file(path).value_or(std::string()); }
 

@@ -8,6 +8,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/base/version.h"
 
 namespace todd::lane {
 namespace {
@@ -18,7 +19,7 @@ void log_from_testlet(const todd_host*, int32_t level, const char* text, size_t 
 }
 
 const todd_host kHost{.size = sizeof(todd_host), .abi_minor = TODD_ABI_MINOR, .ctx = nullptr, .name = "todd-worker",
-                      .version = "0.1.0", .query = query_interface, .log = log_from_testlet};
+                      .version = kVersion, .query = query_interface, .log = log_from_testlet};
 
 }  // namespace
 

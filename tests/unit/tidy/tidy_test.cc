@@ -179,6 +179,15 @@ TEST(TidyTest, HeadersGuardThemselvesAndSourcesIncludeTheirOwnFirst) {
   }
 }
 
+// It was in seven places once: a release would have forgotten some.
+TEST(TidyTest, TheVersionIsWrittenOnce) {
+  const auto project = read(kRoot / "CMakeLists.txt");
+  std::smatch m;
+  ASSERT_TRUE(std::regex_search(project, m, std::regex(R"(project\(todd VERSION ([0-9.]+))")));
+  for (const auto& path : sources({"engine", "coordinator"}))
+    EXPECT_EQ(read(path).find(m[1].str()), std::string::npos) << path << " repeats the version: use kVersion";
+}
+
 TEST(TidyTest, FilesStaySmallAndNothingIsLeftForNow) {
   for (const auto& path : sources({"engine", "coordinator", "plugins", "sdk", "tests", "bench"})) {
     const auto text = read(path);

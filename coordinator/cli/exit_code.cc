@@ -10,7 +10,7 @@ bool lacks_privilege(const model::Report& report) {
   bool any = false, all = true;
   for (const auto& test : report.tests) {
     for (const auto& edge : test.edges) {
-      const bool denied = edge.reason == model::reason::kPermission || edge.reason == model::reason::kDenied;
+      const bool denied = edge.reason == model::reason::kPermission;
       any |= denied;
       all &= denied;
     }

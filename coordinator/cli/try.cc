@@ -123,7 +123,7 @@ std::optional<int> exit_for_nothing(const model::Report& report) {
   if (why.empty()) return std::nullopt;
   fmt::print(stderr, "todd: {}\n", detail);
   namespace reason = model::reason;
-  if (why == reason::kPermission || why == reason::kDenied) return kDenied;
+  if (why == reason::kPermission) return kDenied;
   for (const char* ours : {reason::kNameResolution, reason::kUnsupported, reason::kBadParam, reason::kTestletMissing})
     if (why == ours) return kUsage;
   return kInternal;

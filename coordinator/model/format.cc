@@ -28,7 +28,7 @@ std::string three_digits(double value) {
 // With thousands apart: "12,345".
 std::string grouped(double value) {
   std::string digits = fmt::format("{:.0f}", std::abs(value));
-  for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
+  for (size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, 1, ',');
   return fmt::format("{}{}", value < 0 ? "-" : "", digits);
 }
 

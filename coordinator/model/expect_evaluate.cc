@@ -149,7 +149,7 @@ bool could_turn(const Expectation& e, const Finding& finding) {
 Finding judge_edge(const Expectation& e, const EdgeData& edge) {
   if (!edge.has_data) return unknown("no data");
   Finding finding = judge_values(e, edge);
-  if (edge.suspect) return unknown("the measurement's quality is suspect", finding.value);
+  if (edge.suspect) return unknown("its quality is suspect", finding.value);
   if (edge.cut_short && finding.verdict != Verdict::unknown && could_turn(e, finding))
     return unknown("it did not run to its end", finding.value);
   return finding;
@@ -252,7 +252,7 @@ Outcome evaluate_total(const Expectation& e, const std::vector<EdgeData>& edges,
   for (const EdgeData& edge : edges) {
     if (edge.has_data && !edge.suspect && !edge.cut_short) continue;
     outcome.verdict = Verdict::unknown;
-    const char* why = !edge.has_data ? "no data" : edge.suspect ? "the measurement's quality is suspect" : "it did not run to its end";
+    const char* why = !edge.has_data ? "no data" : edge.suspect ? "its quality is suspect" : "it did not run to its end";
     outcome.reason = fmt::format("{}: {}", edge.name, why);
     break;
   }

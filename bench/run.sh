@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Figures of this stage beside their peers, on this machine, in one run. usage: bench/run.sh BIN_DIR
+# Figures beside their peers, on this machine, in one run. usage: bench/run.sh BIN_DIR
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-exec env TODD_BIN="$(cd "${1:?usage: bench/run.sh BIN_DIR}" && pwd)" TODD_SOURCE="$here/.." PYTHONPATH="$here/../tests/e2e" python3 "$here/stage.py"
+exec env TODD_BIN="$(cd "${1:?usage: bench/run.sh BIN_DIR}" && pwd)" TODD_SOURCE="$here/.." PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here/../tests/e2e" python3 "$here/figures.py"

@@ -38,11 +38,12 @@ class Busy {
 
 Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents& events, const todd_host& host)
     : setup_(setup), reactor_(reactor), events_(events), host_(host), cells_(*setup.layout, setup.cells),
-      schedule_(setup.plan), pacer_(schedule_), tickets_(kTickets) {
+      schedule_(setup.plan), pacer_(schedule_) {
   lane_ = {.size = sizeof lane_, .index = 0, .host = &host_, .run = &setup_.run, .ctx = this};
-  metric_base_ = setup_.manifest.probes ? uint32_t{kHostMetrics} : 0u;
+  metric_base_ = static_cast<uint32_t>(manifest::host_metrics(setup_.manifest).size());
   for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
   for (uint32_t i = 0; i < setup_.peer_tokens.size(); ++i) peers_[setup_.peer_tokens[i]] = i;
+  tickets_.reserve(kTickets);
   done_.reserve(kDone + kOps);
   stepping_.reserve(kDone + kOps);
   ops_.resize(kOps);
@@ -58,7 +59,7 @@ uint32_t Instance::edge_of(uint32_t target) const {
 }
 
 void Instance::host_count(HostMetric metric, uint32_t target, uint64_t n) {
-  if (metric_base_ != 0) cells_.count(metric, edge_of(target), n);
+  if (metric < metric_base_) cells_.count(metric, edge_of(target), n);
 }
 
 void Instance::begin() {
@@ -132,7 +133,8 @@ void Instance::work(int64_t now_ns, int64_t wall_minus_host_ns) {
   if (phase_ == Phase::running) {
     bool room = true;
     for (auto* flow : datagram_flows_) room &= flow->tickets_ahead(1, !schedule_.paced()) != 0;
-    if (setup_.manifest.schedule.tickets && setup_.run.role == TODD_SOURCE && room) wake_ns_ = pacer_.next_due_ns();
+    if (!tickets_.empty()) wake_ns_ = pacer_end_ns();
+    else if (setup_.manifest.schedule.tickets && setup_.run.role == TODD_SOURCE && room) wake_ns_ = pacer_.next_due_ns();
   }
   if (phase_ == Phase::running || phase_ == Phase::draining) {
     if (!cells_.waiting_for_copy()) wake_ns_ = std::min(wake_ns_, period_end_ns_);
@@ -141,7 +143,7 @@ void Instance::work(int64_t now_ns, int64_t wall_minus_host_ns) {
   if (plugin_wake_ns_ != 0) wake_ns_ = std::min(wake_ns_, plugin_wake_ns_);
   if (!timers_.empty()) wake_ns_ = std::min(wake_ns_, timers_.top().at_ns);
   for (auto* flow : datagram_flows_) wake_ns_ = std::min(wake_ns_, flow->next_deadline());
-  if (!done_.empty()) wake_ns_ = 0;
+  if (!done_.empty() || (phase_ == Phase::draining && told_state_ == TODD_RUNNING)) wake_ns_ = 0;
 }
 
 void Instance::tend_flows() {
@@ -165,7 +167,7 @@ void Instance::advance() {
   }
   if (stop_wanted_ && (phase_ == Phase::started || phase_ == Phase::prepared)) return finish("complete", "", "");
   if (phase_ == Phase::running) {
-    const bool schedule_done = source && setup_.manifest.schedule.tickets && pacer_.done();
+    const bool schedule_done = source && setup_.manifest.schedule.tickets && pacer_.done() && tickets_.empty();
     if (schedule_done || stop_wanted_) {
       phase_ = Phase::draining;
       drain_by_ns_ = now_ns_ + kDrainNs + (source ? setup_.timeout_ns : 0);
@@ -208,6 +210,7 @@ void Instance::finish(const char* state, std::string reason, std::string detail)
 
 void Instance::take_tickets() {
   if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets || busy_) return;
+  if (keep_tickets()) return;
   size_t room = kTickets;
   for (auto* flow : datagram_flows_) room = std::min<size_t>({room, flow->tickets_ahead(kTickets, !schedule_.paced()), flow->free_slots()});
   static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
@@ -217,10 +220,32 @@ void Instance::take_tickets() {
   count_skipped(before, pacer_.skipped() - skipped_seen_);
   skipped_seen_ = pacer_.skipped();
   tickets_.resize(n);
+  kept_ = false;
   for (size_t i = 0; i < n; ++i) {
     tickets_[i] = {due[i].due_ns, due[i].target, due[i].round};
-    host_count(kPlanned, due[i].target);
   }
+}
+
+// What was not served of a plan as fast as served stays due until the plan is over. True: there is some.
+bool Instance::keep_tickets() {
+  if (now_ns_ >= pacer_end_ns()) tickets_.clear();
+  for (auto& ticket : tickets_) ticket.due_ns = now_ns_;
+  return !tickets_.empty();
+}
+
+int64_t Instance::pacer_end_ns() const {
+  return setup_.plan.duration_ns > 0 ? start_ns_ + setup_.plan.duration_ns : INT64_MAX;
+}
+
+void Instance::settle_tickets(uint32_t served) {
+  const size_t taken = std::min<size_t>(served, tickets_.size());
+  const bool keep = !schedule_.paced();
+  for (size_t i = 0; i < tickets_.size(); ++i) {
+    if (i < taken || !keep) host_count(kPlanned, tickets_[i].target);
+    if (i >= taken && !keep) host_count(kUnsent, tickets_[i].target);
+  }
+  tickets_.erase(tickets_.begin(), keep ? tickets_.begin() + static_cast<ptrdiff_t>(taken) : tickets_.end());
+  kept_ = !tickets_.empty();
 }
 
 // In whole rounds every target is skipped once, so the cost is bounded by the targets, however far behind we are.
@@ -239,7 +264,9 @@ void Instance::step() {
   if (busy_) return;
   const uint32_t state = cancel_wanted_ ? TODD_CANCELLED : phase_ == Phase::draining ? TODD_DRAINING : phase_ == Phase::running ? TODD_RUNNING : TODD_PREPARED;
   const bool woken = plugin_wake_ns_ != 0 && plugin_wake_ns_ <= now();
-  if (done_.empty() && tickets_.empty() && !woken && state == told_state_) return;
+  if (state != TODD_RUNNING) tickets_.clear();
+  const bool fresh = !tickets_.empty() && !kept_;
+  if (done_.empty() && !fresh && !woken && state == told_state_) return;
   told_state_ = state;
   slot_views_.clear();
   for (auto& flow : flows_) slot_views_.push_back(flow->offer());
@@ -269,8 +296,7 @@ void Instance::call_step(todd_batch& batch) {
   const Busy stepping(busy_);
   const todd_status status = setup_.testlet->step(setup_.instance, &batch);
   plugin_wake_ns_ = batch.wake_ns;
-  for (uint32_t i = batch.served; i < batch.n_ticket; ++i) host_count(kUnsent, tickets_[i].target);
-  tickets_.clear();
+  settle_tickets(batch.served);
   for (auto& flow : flows_) flow->forget_received();
   finished_ |= status == 1;
   if (status < 0 && phase_ < Phase::ending) return finish("error", "testlet_failed", "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));

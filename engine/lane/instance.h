@@ -98,6 +98,9 @@ class Instance {
 
   bool stepping_allowed() const;
   void take_tickets();
+  bool keep_tickets();
+  void settle_tickets(uint32_t served);
+  int64_t pacer_end_ns() const;   // of a plan as fast as served; INT64_MAX: its count ends it
   void count_skipped(uint64_t from, uint64_t n);
   void step();
   void call_step(todd_batch& batch);
@@ -132,6 +135,7 @@ class Instance {
   schedule::Schedule schedule_;
   schedule::Pacer pacer_;
   std::vector<todd_ticket> tickets_;
+  bool kept_ = false;  // the tickets were offered before
   std::vector<todd_done> done_, stepping_;  // those to come, those being told
   std::vector<todd_op> ops_;
   std::vector<std::unique_ptr<Flow>> flows_;

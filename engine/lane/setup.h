@@ -49,7 +49,7 @@ struct TaskSetup {
   uint8_t* cells = nullptr;         // shared memory, layout->bytes()
 };
 
-// The host's own metrics come first in a manifest with probes.
+// manifest::host_metrics() in their order; a testlet with tickets alone has the first two.
 enum HostMetric : uint32_t { kPlanned, kUnsent, kSent, kReceived, kLost, kLate, kDuplicate, kUndetermined, kLossRatio, kHostMetrics };
 
 // What a closed period says besides its cells.

@@ -100,4 +100,9 @@ const std::vector<Metric>& probe_metrics() {
   return metrics;
 }
 
+std::span<const Metric> host_metrics(const Testlet& testlet) {
+  const std::span<const Metric> all = probe_metrics();
+  return all.first(testlet.probes ? all.size() : testlet.schedule.tickets ? 2 : 0);
+}
+
 }  // namespace todd::manifest

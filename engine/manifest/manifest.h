@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,7 +64,7 @@ struct Testlet {
   std::vector<std::string> default_expect;
   ScheduleDefaults schedule;
   std::vector<Param> params;
-  std::vector<Metric> metrics;  // with the standard ones in front if `probes`
+  std::vector<Metric> metrics;  // with host_metrics() in front
 
   // nullptr if there is none of that name.
   const Param* param(std::string_view name) const;
@@ -89,12 +90,12 @@ inline constexpr int kFormat = 1;
 inline constexpr size_t kMaxManifestBytes = 256 * 1024;
 
 // Reads and checks a manifest: types, names (unique, and none of the host's), defaults and ranges of the params,
-// the counters of ratios. Unknown fields are ignored. Fills `hash` and prepends the standard probe metrics.
+// the counters of ratios. Unknown fields are ignored. Fills `hash` and prepends host_metrics().
 // Errors: invalid (naming the place, "testlets[0].params[2].type"), exhausted (too long), unsupported (format).
 Result<Manifest> parse_manifest(std::string_view json);
 
 // The JSON that parse_manifest reads back to an equal manifest (apart from `hash`). Metrics with `host` are left
-// out where `probes` brings them back.
+// out where host_metrics() brings them back.
 std::string write_manifest(const Manifest& manifest);
 
 // The host's params, the same words for every testlet: count, interval, rate, duration, timeout, samples, period.
@@ -102,5 +103,9 @@ const std::vector<Param>& host_params();
 
 // planned, unsent, sent, received, lost, late, duplicate, undetermined and loss, with host = true.
 const std::vector<Metric>& probe_metrics();
+
+// Those that the host counts for this testlet, always in front of its own: all of probe_metrics() with `probes`, planned
+// and unsent with tickets alone.
+std::span<const Metric> host_metrics(const Testlet& testlet);
 
 }  // namespace todd::manifest

@@ -158,7 +158,8 @@ void read_testlet(Fields f, Testlet& testlet) {
     s.text("timeout", testlet.schedule.timeout);
   });
   f.objects("params", [&](Fields p) { read_param(p, testlet.params.emplace_back()); });
-  if (testlet.probes) testlet.metrics = probe_metrics();
+  const auto counted = host_metrics(testlet);
+  testlet.metrics.assign(counted.begin(), counted.end());
   f.objects("metrics", [&](Fields m) { read_metric(m, testlet.metrics.emplace_back()); });
 }
 

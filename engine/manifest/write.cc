@@ -130,9 +130,9 @@ void write_testlet(Writer& w, const Testlet& testlet) {
   w.close(']');
   w.key("metrics");
   w.open('[');
-  const auto& standard = probe_metrics();
+  const auto standard = host_metrics(testlet);
   for (const Metric& metric : testlet.metrics) {
-    if (testlet.probes && std::find(standard.begin(), standard.end(), metric) != standard.end()) continue;
+    if (std::find(standard.begin(), standard.end(), metric) != standard.end()) continue;
     write_metric(w, metric);
   }
   w.close(']');

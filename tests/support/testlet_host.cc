@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
@@ -170,6 +171,7 @@ TestletHost::TestletHost(World& world, const todd_testlet& testlet, Options opti
   run_.value = values_.data();
   run_.timeout_ns = options_.timeout_ns;
   run_.duration_ns = options_.duration_ns;
+  run_.rate = options_.rate;
   run_.n_peer = static_cast<uint32_t>(options_.tokens.size());
   lane_ = {sizeof lane_, 0, &host_, &run_, this};
   world_.hosts_.push_back(this);
@@ -252,15 +254,23 @@ void TestletHost::fill_done(std::vector<todd_done>& done, std::vector<std::strin
   }
 }
 
-void TestletHost::step() {
-  std::vector<todd_done> done;
-  std::vector<std::string> bytes;
-  fill_done(done, bytes);
-  std::vector<todd_ticket> due;
+std::vector<todd_ticket> TestletHost::due_tickets() {
+  std::vector<todd_ticket> due = std::move(kept_);
+  kept_.clear();
+  if (state_ != TODD_RUNNING) due.clear();
+  for (auto& ticket : due) ticket.due_ns = world_.now_ns;
   while (!tickets_.empty() && tickets_.front().due_ns <= world_.now_ns) {
     due.push_back(tickets_.front());
     tickets_.pop_front();
   }
+  return due;
+}
+
+void TestletHost::step() {
+  std::vector<todd_done> done;
+  std::vector<std::string> bytes;
+  fill_done(done, bytes);
+  const std::vector<todd_ticket> due = due_tickets();
   std::vector<todd_op> ops(options_.cap_op);
   std::vector<todd_slots*> slots;
   for (auto& f : flows_) {
@@ -288,7 +298,11 @@ void TestletHost::step() {
   wake_ns_ = b.wake_ns;
   if (b.n_op > b.cap_op) broken("more operations than cap_op");
   if (b.served > b.n_ticket) broken("more tickets served than offered");
-  dropped_tickets_ += b.n_ticket - b.served;
+  if (std::isinf(run_.rate)) {
+    kept_.assign(due.begin() + b.served, due.end());
+  } else {
+    dropped_tickets_ += b.n_ticket - b.served;
+  }
   for (uint32_t i = 0; i < b.n_op; ++i) accept(ops[i]);
 }
 

@@ -73,6 +73,7 @@ struct Options {
   std::vector<Target> targets{Target{}};
   std::vector<uint64_t> tokens;  // role responder: of its peers
   int64_t timeout_ns = 1'000'000'000, duration_ns = 0;
+  double rate = 0;  // HUGE_VAL: tickets that are not served are offered again
   uint32_t cap_op = 64, max_done = 64, slots = 16;
   uint32_t max_piece = 7;          // streams are delivered in pieces of 1..max_piece bytes
   double bits_per_s = 1e9;         // of what this host sends
@@ -137,6 +138,7 @@ class TestletHost {
 
   void step();
   bool wants_step() const;
+  std::vector<todd_ticket> due_tickets();
   void fill_done(std::vector<todd_done>& done, std::vector<std::string>& bytes);
   void accept(const todd_op& op);
   void perform(const todd_op& op, std::string payload);
@@ -178,6 +180,7 @@ class TestletHost {
   int64_t wake_ns_ = 0, start_ns_ = 0, deadline_ns_ = 0, free_at_ns_ = 0;
   uint64_t next_id_ = 1, datagrams_ = 0, lcg_ = 42;
   std::deque<todd_ticket> tickets_;
+  std::vector<todd_ticket> kept_;  // not served, of a plan as fast as served
   std::vector<std::unique_ptr<Flow>> flows_;
   std::map<uint64_t, Stream> streams_;
   std::map<uint64_t, Pending> pending_;

@@ -147,7 +147,8 @@ typedef struct {
   uint32_t size, state;
   int64_t now_ns, start_ns, deadline_ns, wall_minus_host_ns;
   const todd_done *done;
-  const todd_ticket *ticket; /* answer each with operations now, or leave it: it counts as unsent */
+  const todd_ticket *ticket; /* answer each with operations now, or leave it: it counts as unsent. If the run's rate is
+                                infinite (as fast as served) it is offered again with the next step instead */
   todd_op *op;
   todd_slots *const *slots;  /* by flow */
   uint32_t n_done, n_ticket, cap_op, n_op; /* n_op: out */
@@ -176,7 +177,7 @@ typedef struct {
   const todd_value *value; /* in the order of the declared params, all valid */
   int64_t timeout_ns, duration_ns; /* duration 0 = by count */
   uint64_t count;                  /* per target; 0 = by duration */
-  double rate;                     /* 0 = by interval */
+  double rate;                     /* 0 = by interval; infinite = as fast as served */
   uint32_t n_peer, family;         /* responder: edges that will come; family 0, 4 or 6 */
 } todd_run;
 

@@ -82,6 +82,16 @@ TEST(Manifest, ProbeMetricsStandInFront) {
   EXPECT_EQ(parsed->testlet("http"), nullptr);
 }
 
+TEST(Manifest, TicketsAloneBringPlannedAndUnsent) {
+  Manifest made = sample();
+  made.testlets[0].probes = false;
+  made.testlets[0].metrics.erase(made.testlets[0].metrics.begin() + 2, made.testlets[0].metrics.begin() + 9);
+  const auto parsed = parse_manifest(write_manifest(made));
+  ASSERT_TRUE(parsed) << parsed.error().detail;
+  EXPECT_EQ(parsed->testlets[0].metrics, made.testlets[0].metrics);
+  EXPECT_EQ(parsed->testlets[0].metrics.size(), 4u);
+}
+
 TEST(Manifest, IsStrict) {
   const std::string json = write_manifest(sample());
   struct Case {

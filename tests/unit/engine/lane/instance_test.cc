@@ -1,0 +1,130 @@
+#include "engine/lane/instance.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace todd::lane {
+namespace {
+
+constexpr int64_t kMs = 1'000'000, kS = 1'000 * kMs;
+using Step = std::function<todd_status(todd_batch&)>;
+
+// One instance of a testlet with tickets alone, whose step() is the test's, on a reactor of its own.
+struct Bench {
+  Step step;
+  todd_testlet testlet{};
+  TaskSetup setup;
+  std::vector<uint8_t> memory;
+  std::unique_ptr<io::Reactor> reactor;
+  InstanceEvents events;
+  todd_host host{};
+  bool ended = false;
+  std::unique_ptr<Instance> instance;
+
+  explicit Bench(Step what) : step(std::move(what)) {
+    testlet.size = sizeof testlet;
+    testlet.start = [](void*, const todd_lane* lane, todd_error*) -> todd_status {
+      const auto* net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
+      net->ready(lane);
+      return 0;
+    };
+    testlet.step = [](void* self, todd_batch* b) { return static_cast<Bench*>(self)->step(*b); };
+    setup.testlet = &testlet;
+    setup.instance = this;
+    setup.manifest.schedule.tickets = true;
+    const auto counted = manifest::host_metrics(setup.manifest);
+    setup.manifest.metrics.assign(counted.begin(), counted.end());
+    setup.run.size = sizeof setup.run;
+    setup.run.role = TODD_SOURCE;
+    setup.targets.resize(1);
+    events = {[](const std::string&, uint16_t) {}, [](const std::string&, const std::string&, const std::string&) {},
+              [this](const std::string&, const Closed& closed) { ended |= closed.last; },
+              [](const std::string&, uint64_t, const std::string&) {}};
+    host.query = query_interface;
+  }
+
+  // Runs it from its start until it has ended.
+  void run(schedule::Plan plan) {
+    setup.plan = plan;
+    setup.plan.targets = 1;
+    std::vector<stats::Kind> kinds;
+    for (const auto& metric : setup.manifest.metrics) kinds.push_back(metric.kind);
+    setup.layout = std::make_unique<stats::CellLayout>(kinds, 1u, 0u);
+    memory.assign(setup.layout->bytes(), 0);
+    setup.cells = memory.data();
+    auto made = io::make_reactor(io::Backend::event);
+    ASSERT_TRUE(made) << made.error().detail;
+    reactor = std::move(*made);
+    instance = std::make_unique<Instance>(setup, *reactor, events, host);
+    instance->begin();
+    instance->start_at(wall_ns());
+    const int64_t until = monotonic_ns() + 20 * kS;
+    while (!ended && monotonic_ns() < until) {
+      instance->work(monotonic_ns(), wall_ns() - monotonic_ns());
+      if (!ended) reactor->turn(instance->next_wake());
+    }
+    EXPECT_TRUE(ended);
+  }
+  uint64_t counter(HostMetric metric) const {
+    for (const auto& [index, value] : stats::CellReader(*setup.layout, memory.data()).bank_row(0, 0)) {
+      if (index == metric) return value.counter;
+    }
+    return 0;
+  }
+};
+
+// One ticket is served per ms, and not in every call: the others are offered again, and none is lost.
+TEST(InstanceTest, AsFastAsServedKeepsWhatWasNotServed) {
+  std::vector<uint32_t> rounds;
+  uint64_t calls = 0;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    ++calls;
+    if (b.state != TODD_RUNNING) return 1;
+    if (b.n_ticket != 0 && calls % 2 == 0) {
+      rounds.push_back(b.ticket[0].round);
+      b.served = 1;
+    }
+    b.wake_ns = b.now_ns + kMs / 2;
+    return 0;
+  });
+  bench.run({.count = 100, .rate = HUGE_VAL});
+  ASSERT_EQ(rounds.size(), 100u);
+  for (uint32_t i = 0; i < 100; ++i) EXPECT_EQ(rounds[i], i);
+  EXPECT_EQ(bench.counter(kPlanned), 100u);
+  EXPECT_EQ(bench.counter(kUnsent), 0u);
+  EXPECT_LT(calls, 1000u) << "tickets that wait are no reason to call";
+}
+
+TEST(InstanceTest, TheDurationEndsWhatIsNotServed) {
+  uint64_t calls = 0;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    ++calls;
+    if (b.n_ticket > 3) b.served = b.n_ticket - 3;
+    return b.state == TODD_RUNNING ? 0 : 1;
+  });
+  const int64_t start = monotonic_ns();
+  bench.run({.rate = HUGE_VAL, .duration_ns = 50 * kMs});
+  EXPECT_LT(monotonic_ns() - start, 900 * kMs) << "told at once that the schedule is over";
+  EXPECT_EQ(bench.counter(kUnsent), 0u);
+  EXPECT_LT(calls, 10u);
+}
+
+// The schedule gives up on what is due for more than 100 ms while the testlet keeps the lane busy.
+TEST(InstanceTest, WhatTheScheduleSkipsIsCountedAsUnsent) {
+  uint64_t served = 0;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    for (const int64_t until = b.now_ns + 250 * kMs; served == 0 && monotonic_ns() < until;) {
+    }
+    served += b.n_ticket;
+    b.served = b.n_ticket;
+    return b.state == TODD_RUNNING ? 0 : 1;
+  });
+  bench.run({.count = 400, .interval_ns = kMs});
+  EXPECT_EQ(bench.counter(kPlanned), 400u);
+  EXPECT_EQ(bench.counter(kUnsent), 400 - served);
+  EXPECT_GT(bench.counter(kUnsent), 50u);
+}
+
+}  // namespace
+}  // namespace todd::lane

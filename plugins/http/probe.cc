@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
 
@@ -104,7 +105,7 @@ std::string Http::request_for(const todd_target& facts, Target& t) {
 
 bool Http::step(todd_batch& b) {
   if (run().role == TODD_SOURCE) {
-    if (b.state == TODD_CANCELLED) return true;
+    if (b.state == TODD_CANCELLED) return cancelled(b);
     step_source(b);
     const bool over = b.state == TODD_DRAINING && wind_up();
     outbox_.flush(b);
@@ -122,9 +123,27 @@ bool Http::step(todd_batch& b) {
 void Http::step_source(todd_batch& b) {
   for (uint32_t i = 0; i < b.n_done; ++i) take(b, b.done[i]);
   expire(b);
-  while (b.served < b.n_ticket) due(b, b.ticket[b.served++]);
+  const bool unpaced = std::isinf(run().rate);  // as fast as served: without a connection the host keeps it
+  while (b.served < b.n_ticket && (!unpaced || has_room(b.ticket[b.served].target)))
+    due(b, b.ticket[b.served++]);
   send_requests(b);
   if (!deadlines_.empty()) wake_by(b, deadlines_.front().at_ns);
+}
+
+// What ended before the cancellation is recorded as ever; the rest is not forgotten.
+bool Http::cancelled(todd_batch& b) {
+  for (uint32_t t = 0; t < targets_.size(); ++t) {
+    count(dropped, t, targets_[t].n_waiting);
+    targets_[t].n_waiting = 0;
+  }
+  for (uint32_t i = 0; i < b.n_done; ++i) {
+    if (b.done[i].result != -ECANCELED) take(b, b.done[i]);
+  }
+  for (uint32_t i = 0; i < connections_.size(); ++i) {
+    if (connections_[i].request)
+      fail(connections_[i], i, "cancelled", "the test ended before the response", b.now_ns);
+  }
+  return true;
 }
 
 // When draining: once every request has ended, closes the idle connections and says true.
@@ -142,6 +161,11 @@ bool Http::wind_up() {
 
 // ---- requests
 // -----------------------------------------------------------------------------------------------------
+
+bool Http::has_room(uint32_t target) const {
+  const Target& t = targets_[target];
+  return !t.idle.empty() || t.open < static_cast<uint32_t>((*this)[connections]);
+}
 
 void Http::due(todd_batch& b, const todd_ticket& ticket) {
   Target& t = targets_[ticket.target];
@@ -236,7 +260,7 @@ void Http::expire(todd_batch& b) {
 
 void Http::take(todd_batch& b, const todd_done& d) {
   const auto index = static_cast<uint32_t>(d.user);
-  if (d.code == TODD_OP_CLOSE || index >= connections_.size()) return;
+  if (index >= connections_.size()) return;
   Connection& c = connections_[index];
   if (c.generation != static_cast<uint32_t>(d.user >> 32)) {
     // Of a request that was given up. A connection that opens only now has no owner.

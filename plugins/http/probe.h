@@ -118,6 +118,7 @@ class Http : public testlet<Http> {
   void step_source(todd_batch& b);
   std::string request_for(const todd_target& facts, Target& t);
 
+  bool has_room(uint32_t target) const;  // for a request that starts at once
   void due(todd_batch& b, const todd_ticket& ticket);
   void begin(uint32_t index, Due due, int64_t now_ns);
   void open_stream(uint32_t index, int64_t now_ns);
@@ -133,6 +134,7 @@ class Http : public testlet<Http> {
   void disconnect(Connection& c);
   void expire(todd_batch& b);
   void send_requests(todd_batch& b);
+  bool cancelled(todd_batch& b);
   bool wind_up();
   uint32_t new_connection(uint32_t target);
   uint64_t user_of(uint32_t index) const;

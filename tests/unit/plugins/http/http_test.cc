@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cmath>
 
 #include "tests/support/testlet_host.h"
 
@@ -93,6 +94,19 @@ TEST_F(HttpTest, OpensOneForEachWithoutKeepAlive) {
   EXPECT_NE(requests.find("Connection: close\r\n"), std::string::npos);
 }
 
+TEST_F(HttpTest, AsFastAsServedDropsNothing) {
+  answer_with(kOk);
+  Options o = options();
+  o.rate = HUGE_VAL;
+  o.params = {{"connections", "2"}};
+  TestletHost host(world, kHttp, o);
+  go(host, 100, 0);
+  EXPECT_EQ(host.counter("ok"), 100u);
+  EXPECT_EQ(host.counter("dropped"), 0u);
+  EXPECT_EQ(accepted, 2);
+  for (const uint64_t ns : host.observed("response_time")) EXPECT_LT(ns, 15u * kMs);
+}
+
 TEST_F(HttpTest, HonoursTheServersClose) {
   answer_with("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   TestletHost host(world, kHttp, options());
@@ -143,6 +157,10 @@ TEST_F(HttpTest, UnresolvableName) {
   TestletHost host(world, kHttp, o);
   go(host);
   EXPECT_EQ(host.tally("reasons", "resolve"), 1u);
+  o.resolve_ns = 3600'000 * kMs;  // no answer at all
+  TestletHost silent(world, kHttp, o);
+  go(silent);
+  EXPECT_EQ(silent.tally("reasons", "timeout") + silent.tally("reasons", "resolve"), 1u);
 }
 
 TEST_F(HttpTest, SilentServerTimesOutAndTheLateConnectIsClosed) {
@@ -275,12 +293,15 @@ TEST_F(HttpTest, CancelAndDrainWithRequestsUnderWay) {
   TestletHost cancelled(world, kHttp, options());
   ASSERT_EQ(cancelled.start(), 0);
   cancelled.begin();
-  cancelled.ticket(0, 0, world.now_ns);
+  for (uint32_t i = 0; i < 4; ++i) cancelled.ticket(0, i, world.now_ns);
   world.run_for(20 * kMs);
   EXPECT_GT(cancelled.pending_operations(), 0u);
   cancelled.cancel();
   world.run_for(kMs);
   EXPECT_TRUE(cancelled.finished());
+  EXPECT_EQ(cancelled.counter("failed"), 1u);  // the one under way
+  EXPECT_EQ(cancelled.tally("reasons", "cancelled"), 1u);
+  EXPECT_EQ(cancelled.counter("dropped"), 3u);  // two waited, one came too many
   TestletHost drained(world, kHttp, options());
   drained.start();
   drained.begin();

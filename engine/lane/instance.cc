@@ -360,6 +360,8 @@ void Instance::resolve(const todd_op& op) {
   const uint64_t token = ++timer_order_;
   resolving_[token] = op;
   resolving_[token].at_ns = now();
+  const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : setup_.timeout_ns;
+  if (timeout > 0) add_timer(now() + timeout, [this, token] { resolved(token, {}, ETIMEDOUT); });
   events_.resolve(setup_.id, token, host);
 }
 

@@ -66,7 +66,7 @@ void StreamFlow::connected(Conn& conn, int result) {
   }
   todd_done done = about(conn, TODD_OP_CONNECT, result);
   done.arg = 0;
-  close(conn.id);
+  forget(conn.id);
   owner_.complete(done);
 }
 
@@ -96,6 +96,7 @@ void StreamFlow::accepted(Listening& listening, UniqueFd fd, const io::Address& 
   Conn& conn = add(std::move(fd), TODD_NONE);
   conn.connected = true;
   conn.connecting.user = listening.user;
+  conn.receiving = true;
   conn.stream->receive();
   todd_done done = about(conn, TODD_OP_ACCEPT, 0);
   done.port = io::port_of(peer);
@@ -113,6 +114,7 @@ bool StreamFlow::run(const todd_op& op) {
       return true;
     case TODD_OP_RECV:
       conn.connecting.user = op.user;
+      conn.receiving = true;
       conn.stream->receive();
       return true;
     case TODD_OP_SHUTDOWN:
@@ -140,6 +142,7 @@ void StreamFlow::sent(Conn& conn, uint32_t index, int result, int64_t mono_ns) {
 void StreamFlow::data(Conn& conn, int result, const uint8_t* bytes, uint32_t len, int64_t mono_ns) {
   owner_.make_room(*this, len);
   if (conn.stream == nullptr) return;  // the testlet closed it while making room
+  if (len == 0) conn.receiving = false;
   todd_done done = about(conn, TODD_OP_RECV, result < 0 ? result : static_cast<int32_t>(len));
   done.slot = result < 0 ? TODD_NONE : store(bytes, len);
   done.len = result < 0 ? 0 : len;
@@ -148,6 +151,22 @@ void StreamFlow::data(Conn& conn, int result, const uint8_t* bytes, uint32_t len
 }
 
 void StreamFlow::close(uint64_t id) {
+  const auto it = streams_.find(id);
+  if (it == streams_.end()) return;
+  const Conn& conn = *it->second;
+  std::vector<todd_done> pending;  // told when the stream is gone: a full batch steps the testlet
+  for (const Out& out : out_) {
+    if (!out.busy || out.stream != id) continue;
+    pending.push_back(about(conn, TODD_OP_SEND, -ECANCELED));
+    pending.back().user = out.user;
+  }
+  if (!conn.connected) pending.push_back(about(conn, TODD_OP_CONNECT, -ECANCELED)), pending.back().arg = 0;
+  if (conn.receiving) pending.push_back(about(conn, TODD_OP_RECV, -ECANCELED));
+  forget(id);
+  for (const todd_done& done : pending) owner_.complete(done);
+}
+
+void StreamFlow::forget(uint64_t id) {
   const auto it = streams_.find(id);
   if (it == streams_.end()) return;
   // We may be inside this stream's own sink: the objects die when the sinks are left. Its buffers are free only then too.
@@ -164,11 +183,7 @@ void StreamFlow::close(uint64_t id) {
 
 void StreamFlow::cancel_all() {
   listening_.clear();
-  while (!streams_.empty()) {
-    todd_done done = about(*streams_.begin()->second, TODD_OP_RECV, -ECANCELED);
-    close(streams_.begin()->first);
-    owner_.complete(done);
-  }
+  while (!streams_.empty()) close(streams_.begin()->first);
 }
 
 }  // namespace todd::lane

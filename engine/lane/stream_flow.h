@@ -19,7 +19,7 @@ class StreamFlow : public Flow {
   void listen(const todd_op& op);
   // SEND (slot taken), RECV, SHUTDOWN, CLOSE of the stream in op.key. False: no such stream.
   bool run(const todd_op& op);
-  void cancel_all();  // every open stream ends with a RECV completion of -ECANCELED
+  void cancel_all();  // closes every stream
   bool has(uint64_t stream) const { return streams_.count(stream) != 0; }
   int fd(uint64_t stream) const;
 
@@ -28,7 +28,7 @@ class StreamFlow : public Flow {
     StreamFlow* flow = nullptr;
     uint64_t id = 0;
     todd_op connecting{};
-    bool connected = false;
+    bool connected = false, receiving = false;
     uint32_t target = TODD_NONE;
     std::unique_ptr<io::Stream> stream;
     void on_connected(uint64_t, int result) override { flow->connected(*this, result); }
@@ -52,7 +52,8 @@ class StreamFlow : public Flow {
   void accepted(Listening& listening, UniqueFd fd, const io::Address& peer);
   void sent(Conn& conn, uint32_t slot, int result, int64_t mono_ns);
   void data(Conn& conn, int result, const uint8_t* bytes, uint32_t len, int64_t mono_ns);
-  void close(uint64_t id);
+  void close(uint64_t id);   // what is pending completes -ECANCELED
+  void forget(uint64_t id);
   todd_done about(const Conn& conn, uint16_t code, int32_t result) const;
 
   Instance& owner_;

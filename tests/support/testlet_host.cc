@@ -332,8 +332,12 @@ void TestletHost::perform(const todd_op& op, std::string payload) {
       return flows_[op.flow]->is.proto == TODD_TCP ? send_stream(op, std::move(payload))
                                                    : send_datagram(op, std::move(payload));
     case TODD_OP_TIMER: return complete_at(op.at_ns, add_pending(op), 0);
-    case TODD_OP_RESOLVE:
+    case TODD_OP_RESOLVE: {
+      const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : options_.timeout_ns;
+      if (options_.resolve_ns > timeout)
+        return complete_at(world_.now_ns + timeout, add_pending(op), -ETIMEDOUT);
       return complete_at(world_.now_ns + options_.resolve_ns, add_pending(op), options_.resolve_result);
+    }
     case TODD_OP_CONNECT: return connect(op);
     case TODD_OP_LISTEN: {
       Flow& f = *flows_[op.flow];
@@ -345,7 +349,7 @@ void TestletHost::perform(const todd_op& op, std::string payload) {
     case TODD_OP_RECV: {
       const auto it = streams_.find(op.key);
       if (it == streams_.end() || !it->second.open)
-        return complete_at(world_.now_ns, add_pending(op), -EBADF);
+        return complete_at(world_.now_ns, add_pending(op), -ENOTCONN);
       it->second.receiving = true;
       it->second.recv_user = op.user;
       it->second.recv_pending = add_pending(op);

@@ -187,9 +187,8 @@ Wire TestletHost::wire_of(uint64_t stream) {
 void TestletHost::send_stream(const todd_op& op, std::string payload) {
   const uint64_t id = add_pending(op);
   const auto it = streams_.find(op.key);
-  if (it == streams_.end() || !it->second.open || it->second.shut || it->second.end.value_or(0) < 0) {
-    return complete_at(world_.now_ns, id, -EPIPE);
-  }
+  if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -ENOTCONN);
+  if (it->second.shut || it->second.end.value_or(0) < 0) return complete_at(world_.now_ns, id, -EPIPE);
   const int64_t left = departure(payload.size());
   complete_at(left, id, static_cast<int32_t>(payload.size()));
   const Stream& s = it->second;
@@ -205,13 +204,12 @@ void TestletHost::send_stream(const todd_op& op, std::string payload) {
 }
 
 void TestletHost::shutdown(const todd_op& op) {
-  const uint64_t id = add_pending(op);
   const auto it = streams_.find(op.key);
-  if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -EBADF);
+  if (it == streams_.end() || !it->second.open)
+    return complete_at(world_.now_ns, add_pending(op), -ENOTCONN);
   Stream& s = it->second;
   s.shut = true;
   const int64_t left = std::max(free_at_ns_, world_.now_ns);
-  complete_at(left, id, 0);
   world_.at(left + options_.latency_ns,
             [this, key = op.key, script = s.script, peer = s.peer, theirs = s.peer_stream] {
               Wire wire = wire_of(key);
@@ -221,17 +219,15 @@ void TestletHost::shutdown(const todd_op& op) {
 }
 
 void TestletHost::close(const todd_op& op) {
-  const uint64_t id = add_pending(op);
   const auto it = streams_.find(op.key);
-  if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -EBADF);
+  if (it == streams_.end() || !it->second.open) return;
   Stream& s = it->second;
   s.open = false;
   std::vector<uint64_t> mine;
   for (const auto& [pending, p] : pending_) {
-    if (pending != id && p.op.key == op.key && p.op.code != TODD_OP_CLOSE) mine.push_back(pending);
+    if (p.op.key == op.key && (p.op.code == TODD_OP_SEND || p.op.code == TODD_OP_RECV)) mine.push_back(pending);
   }
   for (const uint64_t pending : mine) complete(pending, -ECANCELED);
-  complete_at(world_.now_ns, id, 0);
   if (s.peer != nullptr) {
     const int64_t left = std::max(free_at_ns_, world_.now_ns);
     world_.at(left + options_.latency_ns,

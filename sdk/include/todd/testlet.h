@@ -84,8 +84,8 @@ enum {
   TODD_OP_ACCEPT,   /* completion only: a new stream, id in arg; receiving is already on */
   TODD_OP_RECV,     /* stream: from now on one RECV completion per piece until the end (result 0 = peer's end, <0 = -errno).
                        datagram flows: completion only, one per datagram that matched no exchange of the host */
-  TODD_OP_SHUTDOWN, /* stream: no more bytes from us, after queued sends */
-  TODD_OP_CLOSE     /* stream: closed and forgotten; its pending operations complete -ECANCELED */
+  TODD_OP_SHUTDOWN, /* stream: no more bytes from us, after queued sends. No completion, but -ENOTCONN for an unknown stream */
+  TODD_OP_CLOSE     /* stream: closed and forgotten; pending SENDs and its RECV complete -ECANCELED. No completion itself */
 };
 enum {
   TODD_OF_REPLY = 1, /* SEND: to the sender of the datagram whose token is in `key`, from the same local address. A token stays valid until

@@ -1,8 +1,12 @@
 #include "engine/lane/instance.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <cmath>
+#include <set>
+
+#include "engine/io/sockets.h"
 
 namespace todd::lane {
 namespace {
@@ -10,7 +14,8 @@ namespace {
 constexpr int64_t kMs = 1'000'000, kS = 1'000 * kMs;
 using Step = std::function<todd_status(todd_batch&)>;
 
-// One instance of a testlet with tickets alone, whose step() is the test's, on a reactor of its own.
+// One instance of a testlet with tickets alone, whose step() is the test's, on a reactor of its own. It has one flow of
+// streams, number 0.
 struct Bench {
   Step step;
   todd_testlet testlet{};
@@ -26,8 +31,13 @@ struct Bench {
     testlet.size = sizeof testlet;
     testlet.start = [](void*, const todd_lane* lane, todd_error*) -> todd_status {
       const auto* net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
+      todd_flow flow{};
+      flow.size = sizeof flow;
+      flow.proto = TODD_TCP;
+      flow.slot_cap = 1 << 20;
+      uint32_t id = TODD_NONE;
       net->ready(lane);
-      return 0;
+      return net->open(lane, &flow, &id, nullptr);
     };
     testlet.step = [](void* self, todd_batch* b) { return static_cast<Bench*>(self)->step(*b); };
     setup.testlet = &testlet;
@@ -38,6 +48,7 @@ struct Bench {
     setup.run.size = sizeof setup.run;
     setup.run.role = TODD_SOURCE;
     setup.targets.resize(1);
+    setup.specs.resize(1);
     events = {[](const std::string&, uint16_t) {}, [](const std::string&, const std::string&, const std::string&) {},
               [this](const std::string&, const Closed& closed) { ended |= closed.last; },
               [](const std::string&, uint64_t, const std::string&) {}};
@@ -124,6 +135,94 @@ TEST(InstanceTest, WhatTheScheduleSkipsIsCountedAsUnsent) {
   EXPECT_EQ(bench.counter(kPlanned), 400u);
   EXPECT_EQ(bench.counter(kUnsent), 400 - served);
   EXPECT_GT(bench.counter(kUnsent), 50u);
+}
+
+// A listening socket on loopback whose address is the target. Nobody accepts.
+UniqueFd listen_for(Bench& bench) {
+  auto address = *io::parse_address("127.0.0.1", 0);
+  UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(bind(fd.get(), &address.sa, sizeof address.v4), 0);
+  EXPECT_EQ(listen(fd.get(), 8), 0);
+  bench.setup.targets[0].address = *io::local_address(fd.get());
+  bench.setup.timeout_ns = 10 * kS;
+  return fd;
+}
+
+// Code and result of each completion without bytes.
+using Ends = std::multiset<std::pair<int, int>>;
+void gather(const todd_batch& b, Ends& ends) {
+  for (uint32_t i = 0; i < b.n_done; ++i) {
+    if (b.done[i].result <= 0) ends.emplace(b.done[i].code, b.done[i].result);
+  }
+}
+
+// An operation of flow 0 on a stream, or towards the target.
+void put(todd_batch& b, uint16_t code, uint64_t stream, int64_t timeout_ns = 0) {
+  todd_op op{};
+  op.code = code;
+  op.key = stream;
+  op.slot = TODD_NONE;
+  op.timeout_ns = timeout_ns;
+  if (code == TODD_OP_SEND) {
+    op.slot = b.slots[0]->free[b.slots[0]->taken++];
+    op.len = b.slots[0]->cap;
+  }
+  b.op[b.n_op++] = op;
+}
+
+TEST(InstanceTest, CloseCompletesWhatIsPending) {
+  Ends ends;
+  bool begun = false;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    gather(b, ends);
+    if (!begun) put(b, TODD_OP_CONNECT, 0);
+    begun = true;
+    for (uint32_t i = 0; i < b.n_done; ++i) {
+      if (b.done[i].code != TODD_OP_CONNECT) continue;
+      put(b, TODD_OP_RECV, b.done[i].arg);
+      // More than any socket takes while nobody reads.
+      for (int n = 0; n < 32; ++n) put(b, TODD_OP_SEND, b.done[i].arg);
+      put(b, TODD_OP_CLOSE, b.done[i].arg);
+    }
+    return ends.size() == 34 ? 1 : 0;
+  });
+  const UniqueFd peer = listen_for(bench);
+  bench.run({});
+  EXPECT_EQ(ends.count({TODD_OP_CONNECT, 0}), 1u);
+  EXPECT_EQ(ends.count({TODD_OP_SEND, -ECANCELED}), 32u);
+  EXPECT_EQ(ends.count({TODD_OP_RECV, -ECANCELED}), 1u);
+}
+
+// More than fit into a batch: all of them end in one last step.
+TEST(InstanceTest, CancellationCompletesConnects) {
+  Ends ends;
+  uint32_t asked = 0, last_steps = 0;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    gather(b, ends);
+    last_steps += b.state == TODD_CANCELLED;
+    if (b.state == TODD_CANCELLED) return 1;
+    for (; asked < 400 && b.state == TODD_RUNNING; ++asked) put(b, TODD_OP_CONNECT, 0);
+    if (asked == 400) bench.instance->stop(true);
+    return 0;
+  });
+  const UniqueFd peer = listen_for(bench);
+  bench.run({});
+  EXPECT_EQ(ends.count({TODD_OP_CONNECT, -ECANCELED}), 400u);
+  EXPECT_EQ(last_steps, 1u);
+}
+
+TEST(InstanceTest, ResolveEndsInTime) {
+  Ends ends;
+  bool begun = false;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    gather(b, ends);
+    if (!begun) put(b, TODD_OP_RESOLVE, 0, 5 * kMs);
+    begun = true;
+    return ends.empty() ? 0 : 1;
+  });
+  bench.setup.specs[0].host = "example.net";  // whose resolver never answers
+  bench.run({});
+  EXPECT_EQ(ends, (Ends{{TODD_OP_RESOLVE, -ETIMEDOUT}}));
 }
 
 }  // namespace

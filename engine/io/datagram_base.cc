@@ -13,7 +13,8 @@ DatagramBase::DatagramBase(UniqueFd fd, DatagramSink& sink, const DatagramOption
       options_(options),
       shared_(shared),
       sink_(sink),
-      drops_seen_(dropped_so_far(fd_.get())) {  // a socket passed in may have dropped before it was ours
+      drops_seen_(dropped_so_far(fd_.get())),  // a socket passed in may have dropped before it was ours
+      stamps_(options.tx_stamps != TxStamps::none && enable_tx_stamps(fd_.get(), options.tx_stamps)) {
   sending_.reserve(options.send_queue);
   queue_.reserve(options.send_queue);
 }
@@ -22,6 +23,7 @@ bool DatagramBase::send(const DatagramOut& out) {
   if (queue_.size() >= options_.send_queue) return false;
   QueuedDatagram datagram{out.data, out.len, out.ttl, out.tos, *out.to, Address{}, out.cookie};
   if (out.from) datagram.from = *out.from;
+  datagram.stamp = stamps_ && options_.tx_stamps == TxStamps::some && out.stamp;
   if (traits_.icmp) set_port(datagram.to, 0);  // a raw IPv6 socket takes the port for a protocol and says EINVAL
   queue_.push_back(datagram);
   if (queue_.size() == 1) first_queued();
@@ -35,6 +37,7 @@ void DatagramBase::take_queue() {
 
 bool DatagramBase::report(const QueuedDatagram& datagram, const Watch& watch) {
   ++shared_.callbacks;
+  if (datagram.result == 0 && stamps_ && (datagram.stamp || options_.tx_stamps == TxStamps::all)) ++stamps_due_;
   sink_.on_sent(datagram.cookie, datagram.result, datagram.tx_mono_ns);
   return !watch.gone();
 }
@@ -59,6 +62,9 @@ void DatagramBase::settle() {
     }
   }
   sending_.clear();
+  // Stamps nobody fetches fill the receive buffer. Replies fetch them on their way; where none come, this does.
+  constexpr uint64_t kUnfetched = 256;
+  if (stamps_due_ >= kUnfetched) drain_errors();
 }
 
 void DatagramBase::repeat(QueuedDatagram& datagram) {
@@ -74,18 +80,28 @@ void DatagramBase::repeat(QueuedDatagram& datagram) {
 void DatagramBase::drain_errors() {
   Watch watch(*this);
   MessageBatch& batch = shared_.errors;
+  drained_at_ = shared_.collections;
+  const uint64_t due_before = stamps_due_;
   for (;;) {
     const int got = batch.receive(fd(), MSG_ERRQUEUE);
     ++shared_.syscalls;
     for (int i = 0; i < got; ++i) {
       DatagramError error;
+      if (const int64_t stamp = stamps_ ? read_tx_stamp(batch.header(i)) : 0; stamp != 0) {
+        stamps_due_ -= stamps_due_ != 0;
+        sink_.on_transmitted(batch.data(i), batch.len(i), stamp);
+        if (watch.gone()) return;
+        continue;
+      }
       if (!read_error(batch.header(i), batch.data(i), batch.len(i), error)) continue;
       ++shared_.callbacks;
       sink_.on_error(error);
       if (watch.gone()) return;
     }
-    if (got < static_cast<int>(batch.capacity())) return;
+    if (got < static_cast<int>(batch.capacity())) break;
   }
+  // Some never come: the queue was full, or a packet was dropped before its driver. They are not looked for at every reply.
+  if (stamps_due_ == due_before) stamps_due_ /= 2;
 }
 
 void DatagramBase::check_drops() {
@@ -102,11 +118,17 @@ void DatagramBase::dropped(uint32_t so_far) {
   sink_.on_drops(static_cast<uint64_t>(more));
 }
 
+void DatagramBase::drain_stamps() {
+  if (stamps_due_ != 0 && !drained()) drain_errors();
+}
+
 void DatagramBase::deliver(const msghdr& header, const uint8_t* data, uint32_t len) {
+  Watch watch(*this);
+  drain_stamps();
+  if (watch.gone()) return;
   DatagramIn in;
   uint32_t drops = drops_seen_;
   const bool sound = read_datagram(header, data, len, traits_, in, drops);
-  Watch watch(*this);
   dropped(drops);
   if (watch.gone()) return;
   if (!sound) return;

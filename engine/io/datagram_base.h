@@ -12,7 +12,8 @@ namespace todd::io {
 struct ReactorShared {
   uint64_t syscalls = 0;
   uint64_t callbacks = 0;  // sink calls and tasks: tells turn() that something happened
-  MessageBatch errors{16, 1536, 512};  // for MSG_ERRQUEUE: an error quotes at most a packet
+  uint64_t collections = 0;  // how often what the kernel had was taken: what is delivered between two counts came before the first
+  MessageBatch errors{kBatch, 1536, 512};  // for MSG_ERRQUEUE: an error quotes at most a packet
 };
 
 class DatagramBase : public DatagramSocket, public Mortal {
@@ -31,6 +32,10 @@ class DatagramBase : public DatagramSocket, public Mortal {
   // others were reported, drain the error queue, repeat once and report what comes of it. May destroy *this.
   void settle();
   void drain_errors();  // may destroy *this
+  // With stamps: the error queue was drained after what is being delivered now had been taken from the kernel.
+  bool drained() const { return stamps_ && drained_at_ == shared_.collections; }
+  // Stamps of what was sent, before what came in reply. Only where some are due and not yet looked for. May destroy *this.
+  void drain_stamps();
   void deliver(const msghdr& header, const uint8_t* data, uint32_t len);  // may destroy *this
 
   const UniqueFd fd_;
@@ -47,6 +52,9 @@ class DatagramBase : public DatagramSocket, public Mortal {
   DatagramSink& sink_;
   std::vector<QueuedDatagram> queue_;
   uint32_t drops_seen_;
+  const bool stamps_;            // some or all
+  uint64_t stamps_due_ = 0;      // sent with a stamp asked for that has not come yet
+  uint64_t drained_at_ = UINT64_MAX;  // shared_.collections of the last drain
 };
 
 }  // namespace todd::io

@@ -1,6 +1,7 @@
 #include "engine/io/datagram_message.h"
 
 #include <linux/errqueue.h>
+#include <linux/net_tstamp.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
 
@@ -78,7 +79,7 @@ SocketTraits traits_of(int fd) {
   traits.family = int_option(fd, SOL_SOCKET, SO_DOMAIN);
   const int protocol = int_option(fd, SOL_SOCKET, SO_PROTOCOL);
   traits.icmp = protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6;
-  traits.raw_v4 = traits.family == AF_INET && int_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_RAW;
+  traits.raw = int_option(fd, SOL_SOCKET, SO_TYPE) == SOCK_RAW;
   if (const auto local = local_address(fd); local && !traits.icmp) traits.port = htons(port_of(*local));
   return traits;
 }
@@ -103,6 +104,7 @@ void build_message(QueuedDatagram& datagram, OutgoingMessage& out) {
   const int level = v6 ? SOL_IPV6 : SOL_IP;
   if (datagram.ttl) add_control(out.header, level, v6 ? IPV6_HOPLIMIT : IP_TTL, int{datagram.ttl});
   if (datagram.tos) add_control(out.header, level, v6 ? IPV6_TCLASS : IP_TOS, int{datagram.tos});
+  if (datagram.stamp) add_control(out.header, SOL_SOCKET, SO_TIMESTAMPING, uint32_t{SOF_TIMESTAMPING_TX_SOFTWARE});
   if (datagram.from.sa.sa_family == AF_INET) {
     in_pktinfo info{};
     info.ipi_spec_dst = datagram.from.v4.sin_addr;
@@ -165,7 +167,7 @@ bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, cons
     in.rx_wall_ns = wall_ns();
     in.rx_source = Stamp::user;
   }
-  if (!traits.raw_v4) return true;
+  if (!traits.raw || traits.family != AF_INET) return true;
   const uint32_t ip_header = len ? (data[0] & 0x0fu) * 4 : 0;
   if (ip_header < 20 || ip_header > len) return false;
   in.tos = data[1];
@@ -173,6 +175,34 @@ bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, cons
   in.data += ip_header;
   in.len -= ip_header;
   return true;
+}
+
+bool enable_tx_stamps(int fd, TxStamps which) {
+  // Linux 6.12: without it every received datagram brings its stamp a second time, in the longer form.
+  constexpr uint32_t kOnlyWanted = 1u << 17;  // SOF_TIMESTAMPING_OPT_RX_FILTER
+  uint32_t flags = SOF_TIMESTAMPING_SOFTWARE;
+  if (which == TxStamps::all) flags |= SOF_TIMESTAMPING_TX_SOFTWARE;
+  for (const uint32_t more : {kOnlyWanted, 0u}) {
+    const uint32_t value = flags | more;
+    if (setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPING, &value, sizeof value) == 0) return true;
+  }
+  return false;
+}
+
+int64_t read_tx_stamp(const msghdr& header) {
+  int64_t wall = 0;
+  bool ours = false;
+  auto& mutable_header = const_cast<msghdr&>(header);
+  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&mutable_header, c)) {
+    scm_timestamping stamps;
+    sock_extended_err extended;
+    if (is(*c, SOL_SOCKET, SCM_TIMESTAMPING) && control_value(*c, stamps)) {
+      wall = int64_t{stamps.ts[0].tv_sec} * 1'000'000'000 + stamps.ts[0].tv_nsec;
+    } else if ((is(*c, SOL_IP, IP_RECVERR) || is(*c, SOL_IPV6, IPV6_RECVERR)) && control_value(*c, extended)) {
+      ours = extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING && extended.ee_info == SCM_TSTAMP_SND;
+    }
+  }
+  return ours ? wall : 0;
 }
 
 bool read_error(const msghdr& header, const uint8_t* data, uint32_t len, DatagramError& error) {

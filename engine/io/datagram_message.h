@@ -12,12 +12,12 @@
 namespace todd::io {
 
 inline constexpr uint32_t kBatch = 64;           // datagrams per system call; more would blur the transmit stamps
-inline constexpr uint32_t kReceiveControl = 256; // stamp 32, ttl 24, tos 24, packet info 40, drops 24, and room
+inline constexpr uint32_t kReceiveControl = 256; // stamps 32 and 64, ttl 24, tos 24, packet info 40, drops 24, and room
 
 struct SocketTraits {
   int family = AF_INET;
   bool icmp = false;
-  bool raw_v4 = false;  // datagrams arrive with their IPv4 header
+  bool raw = false;     // no ICMP errors on its error queue; datagrams arrive with their IPv4 header
   uint16_t port = 0;    // local port, network order
 };
 SocketTraits traits_of(int fd);
@@ -32,17 +32,18 @@ struct QueuedDatagram {
   Address to;
   Address from;  // family 0 = the kernel's choice
   uint64_t cookie;
+  bool stamp = false;  // by a control message of its own
   int result = 0;
   int64_t tx_mono_ns = 0;
 
-  bool needs_control() const { return ttl || tos || from.sa.sa_family; }
+  bool needs_control() const { return ttl || tos || stamp || from.sa.sa_family; }
 };
 
 // Message header of one queued datagram. It points into the datagram, which must outlive it.
 struct OutgoingMessage {
   msghdr header;
   iovec payload;
-  alignas(cmsghdr) uint8_t control[96];  // ttl 24, tos 24, packet info 40
+  alignas(cmsghdr) uint8_t control[120];  // ttl 24, tos 24, packet info 40, stamp 24
 };
 void build_message(QueuedDatagram& datagram, OutgoingMessage& out);
 
@@ -57,6 +58,10 @@ bool is_network_error(int result);
 // kernel's running count where the message carries one. False for a raw datagram too short to be what it claims.
 bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, const SocketTraits& traits, DatagramIn& in,
                    uint32_t& drop_count);
+// Turns on transmit stamps; false if this socket or kernel has none.
+bool enable_tx_stamps(int fd, TxStamps which);
+// The wall time of a transmit stamp on the error queue, 0 if the message is none.
+int64_t read_tx_stamp(const msghdr& header);
 // Reads an entry of the error queue; false if it is something else (a transmit stamp).
 bool read_error(const msghdr& header, const uint8_t* data, uint32_t len, DatagramError& error);
 

@@ -57,13 +57,16 @@ size_t EventDatagram::send_some(size_t first) {
 // epoll reports an error queue as an event that libevent shows as readable. It stays until drained, so drain at every wake-up.
 void EventDatagram::on_readable() {
   Watch watch(*this);
+  ++shared_.collections;
+  drain_stamps();
+  if (watch.gone()) return;
   const int got = batch_.receive(fd(), 0);
   ++shared_.syscalls;
   for (int i = 0; i < got; ++i) {
     deliver(batch_.header(i), batch_.data(i), batch_.len(i));
     if (watch.gone()) return;
   }
-  drain_errors();
+  if (!traits_.raw && !drained()) drain_errors();
 }
 
 }  // namespace todd::io

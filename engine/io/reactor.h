@@ -38,6 +38,7 @@ struct DatagramOut {
   const Address* to;    // copied
   const Address* from = nullptr;  // answer from this local address (wildcard sockets), copied; may be null
   uint64_t cookie;      // returned in on_sent
+  bool stamp = false;   // with TxStamps::some: ask for this one's stamp
 };
 
 struct DatagramIn {
@@ -74,6 +75,9 @@ class DatagramSink {
   virtual void on_datagram(const DatagramIn& in) = 0;
   virtual void on_error(const DatagramError& error) = 0;
   virtual void on_drops(uint64_t dropped) = 0;  // the kernel dropped that many received datagrams since the last call
+  // When the driver took over a datagram (TxStamps). `packet` begins with the network or the link header, whichever the driver saw,
+  // and may end early; valid during the call. Called before any datagram that came in reply to it.
+  virtual void on_transmitted(const uint8_t* packet, uint32_t len, int64_t tx_wall_ns) = 0;
 };
 
 // A socket registered with the reactor. Destroying it cancels everything; no sink call afterwards.
@@ -86,9 +90,13 @@ class DatagramSocket {
   // with the next datagram, and after a burst there may be none. One system call.
   virtual void check_drops() = 0;
 };
+// Which datagrams the kernel stamps when they leave: SO_TIMESTAMPING, TX_SOFTWARE (Linux 3.17 for what is used of it). Each costs an
+// entry of the error queue, charged to the receive buffer.
+enum class TxStamps : uint8_t { none, some, all };
 struct DatagramOptions {
   uint32_t max_payload = 2048;  // of received datagrams, with headers
   uint32_t send_queue = 256;    // datagrams queued per turn
+  TxStamps tx_stamps = TxStamps::none;
 };
 
 // ---- streams ------------------------------------------------------------------------------------------------

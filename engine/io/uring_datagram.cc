@@ -26,7 +26,7 @@ UringDatagram::UringDatagram(UringReactor& reactor, UniqueFd fd, DatagramSink& s
   layout_.msg_controllen = kReceiveControl;
   reactor_.add(*this, &buffers_);
   arm_receive();
-  arm_poll();
+  if (!traits_.raw) arm_poll();  // the error queue of a raw socket holds stamps alone
 }
 
 UringDatagram::~UringDatagram() {
@@ -58,7 +58,7 @@ void UringDatagram::complete(UringOp op, int result, uint32_t flags, int64_t) {
   const bool ended = !(flags & IORING_CQE_F_MORE);
   if (op == UringOp::poll_error) {
     if (ended) arm_poll();
-    drain_errors();
+    if (!drained()) drain_errors();
     return;
   }
   // A multishot receive ends when the buffers run out (ENOBUFS; they are back by the next submission) and with the pending

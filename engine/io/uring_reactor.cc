@@ -275,7 +275,9 @@ void UringReactor::collect() {
     completions_.push_back(completion);
   }
   io_uring_cq_advance(&ring_, seen);
-  if (seen) collected_mono_ns_ = monotonic_ns();
+  if (!seen) return;
+  collected_mono_ns_ = monotonic_ns();
+  ++shared_->collections;
 }
 
 void UringReactor::discard(const Completion& completion, const UringSocket& socket) {

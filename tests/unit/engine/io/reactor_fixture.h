@@ -68,10 +68,17 @@ struct Failed {
   std::string quoted;
 };
 
+struct Transmitted {
+  std::string packet;
+  int64_t tx_wall_ns;
+  size_t received_before;  // how many datagrams had come when it was told
+};
+
 struct RecordingSink : DatagramSink {
   std::vector<Sent> sent;
   std::vector<Received> received;
   std::vector<Failed> errors;
+  std::vector<Transmitted> transmitted;
   uint64_t drops = 0;
   std::function<void(const DatagramIn&)> then;
 
@@ -84,6 +91,9 @@ struct RecordingSink : DatagramSink {
     errors.push_back({error, std::string(reinterpret_cast<const char*>(error.quoted), error.quoted_len)});
   }
   void on_drops(uint64_t dropped) override { drops += dropped; }
+  void on_transmitted(const uint8_t* packet, uint32_t len, int64_t tx_wall_ns) override {
+    transmitted.push_back({std::string(reinterpret_cast<const char*>(packet), len), tx_wall_ns, received.size()});
+  }
 };
 
 inline DatagramOut datagram(const std::string& text, const Address& to, uint64_t cookie) {

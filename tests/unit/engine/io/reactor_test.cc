@@ -66,6 +66,64 @@ TEST_P(ReactorDatagramTest, EchoesAThousandDatagrams) {
   EXPECT_EQ(here.drops, 0u);
 }
 
+// Each departure is stamped by the kernel, and told before what came in reply to it.
+TEST_P(ReactorDatagramTest, TransmitStampsComeBeforeReplies) {
+  RecordingSink here, there;
+  auto source = reactor_->add_datagram(udp_socket(), here, {.send_queue = 64, .tx_stamps = TxStamps::all});
+  auto echo = reactor_->add_datagram(udp_socket(), there, {.send_queue = 64});
+  const Address to = *local_address(echo->fd());
+  const std::string reply = "reply";
+  there.then = [&](const DatagramIn& in) { EXPECT_TRUE(echo->send(datagram(reply, in.from, 0))); };
+  const int64_t before = wall_ns();
+  for (size_t round = 0; round < 10; ++round) {
+    std::vector<std::string> texts;
+    for (size_t i = 0; i < 20; ++i) texts.push_back("probe " + std::to_string(round * 20 + i));
+    for (size_t i = 0; i < 20; ++i) ASSERT_TRUE(source->send(datagram(texts[i], to, i)));
+    ASSERT_TRUE(until([&] { return here.received.size() == (round + 1) * 20; }));
+  }
+  ASSERT_EQ(here.transmitted.size(), 200u);
+  for (size_t i = 0; i < 200; ++i) {
+    const auto& one = here.transmitted[i];
+    EXPECT_NE(one.packet.find("probe " + std::to_string(i)), std::string::npos) << i;
+    EXPECT_LE(one.received_before, i) << "the stamp of probe " << i << " after its reply";
+    EXPECT_GE(one.tx_wall_ns, before);
+    EXPECT_LE(one.tx_wall_ns, here.received[i].in.rx_wall_ns);
+    EXPECT_EQ(here.received[i].in.rx_source, Stamp::kernel);
+  }
+  EXPECT_TRUE(here.errors.empty());
+}
+
+TEST_P(ReactorDatagramTest, SomeTransmitStampsAreOfThoseAskedFor) {
+  RecordingSink here, there;
+  auto source = reactor_->add_datagram(udp_socket(), here, {.send_queue = 64, .tx_stamps = TxStamps::some});
+  auto target = reactor_->add_datagram(udp_socket(), there, {.send_queue = 64});
+  const Address to = *local_address(target->fd());
+  std::vector<std::string> texts;
+  for (size_t i = 0; i < 30; ++i) texts.push_back("probe " + std::to_string(i) + ".");
+  for (size_t i = 0; i < 30; ++i) {
+    auto out = datagram(texts[i], to, i);
+    out.stamp = i % 10 == 3;
+    ASSERT_TRUE(source->send(out));
+  }
+  ASSERT_TRUE(until([&] { return here.transmitted.size() == 3; }));
+  for (size_t i = 0; i < 3; ++i) EXPECT_NE(here.transmitted[i].packet.find("probe " + std::to_string(i * 10 + 3) + "."), std::string::npos);
+}
+
+// What nobody answers leaves stamps that nobody fetches; they must not eat up the receive buffer.
+TEST_P(ReactorDatagramTest, UnansweredStampsAreFetchedToo) {
+  RecordingSink here;
+  auto source = reactor_->add_datagram(udp_socket(AF_INET, 65536), here, {.send_queue = 64, .tx_stamps = TxStamps::all});
+  RecordingSink silent;
+  auto sink = reactor_->add_datagram(udp_socket(), silent, {});
+  const Address to = *local_address(sink->fd());
+  const std::string text = "x";
+  for (size_t n = 0; n < 2000;) {
+    if (source->send(datagram(text, to, n))) ++n;
+    else reactor_->turn(0);
+  }
+  ASSERT_TRUE(until([&] { return here.sent.size() == 2000 && here.transmitted.size() > 1500; })) << here.transmitted.size();
+}
+
 TEST_P(ReactorDatagramTest, ShowsTtlTosAndDestination) {
   for (const int family : {AF_INET, AF_INET6}) {
     if (family == AF_INET6 && !has_ipv6()) GTEST_SKIP() << "no ::1 here";

@@ -58,6 +58,7 @@ v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadlin
   schedule->set_timeout_ns(plan.host.timeout_ns);
   schedule->set_period_ns(plan.host.period_ns);
   schedule->set_samples(plan.host.samples);
+  schedule->set_stamps(static_cast<uint32_t>(plan.host.stamps));
   out.set_deadline_ns(deadline_ns);
   return out;
 }

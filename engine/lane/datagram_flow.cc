@@ -7,6 +7,7 @@
 
 #include "engine/io/sockets.h"
 #include "engine/lane/errors.h"
+#include "engine/lane/sent_packet.h"
 
 namespace todd::lane {
 namespace {
@@ -21,6 +22,15 @@ constexpr uint32_t kReplyCost = 1280;
 uint64_t random_word() {
   std::random_device device;
   return static_cast<uint64_t>(device()) << 32 | device();
+}
+
+io::TxStamps wanted_stamps(const TaskSetup& setup) {
+  switch (setup.stamps) {
+    case manifest::Stamps::exact: return io::TxStamps::all;
+    case manifest::Stamps::sampled: return io::TxStamps::some;
+    case manifest::Stamps::user: break;
+  }
+  return io::TxStamps::none;
 }
 
 uint32_t table_size(Instance& owner, const todd_flow& flow) {
@@ -39,7 +49,8 @@ DatagramFlow::DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flo
       index_(index),
       wanted_(flow),
       table_(table_size(owner, flow), random_word()),
-      out_(slots) {
+      out_(slots),
+      draw_(random_word() | 1) {
   if (owner.setup().samples != 0) numbers_.resize(setup_targets(owner.setup()));
 }
 
@@ -62,8 +73,16 @@ void DatagramFlow::add_socket(int family, UniqueFd fd, const io::DatagramOptions
   side.socket = owner_.reactor().add_datagram(std::move(fd), side, options);
 }
 
+// One in 32, at random: a fixed rhythm would always pick the same places of a batch.
+bool DatagramFlow::worth_a_stamp() {
+  draw_ ^= draw_ << 13;  // xorshift64
+  draw_ ^= draw_ >> 7;
+  draw_ ^= draw_ << 17;
+  return draw_ % 32 == 0;
+}
+
 todd_status DatagramFlow::open_icmp(todd_error* error) {
-  const io::DatagramOptions options{.max_payload = slot_cap() + 128, .send_queue = slots()};
+  const io::DatagramOptions options{.max_payload = slot_cap() + 128, .send_queue = slots(), .tx_stamps = wanted_stamps(owner_.setup())};
   for (int i = 0; i < 2; ++i) {
     const int family = i == 0 ? AF_INET : AF_INET6;
     if (!needs_family(owner_.setup(), family)) continue;
@@ -80,7 +99,10 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
 
 todd_status DatagramFlow::open_udp(todd_flow& flow, todd_error* error) {
   const bool listens = (flow.flags & TODD_FF_LISTEN) != 0;
-  const io::DatagramOptions options{.max_payload = std::max(slot_cap(), 2048u), .send_queue = slots()};
+  // Only probes are timed; what a responder or a generator of load sends is not.
+  const bool times = (owner_.setup().manifest.probes && !listens);
+  const io::DatagramOptions options{.max_payload = std::max(slot_cap(), 2048u), .send_queue = slots(),
+                                    .tx_stamps = times ? wanted_stamps(owner_.setup()) : io::TxStamps::none};
   uint16_t port = flow.local_port;
   for (int i = 0; i < 2; ++i) {
     const int family = i == 0 ? AF_INET : AF_INET6;
@@ -146,7 +168,8 @@ void DatagramFlow::transmit(uint32_t index) {
     return;
   }
   const io::DatagramOut datagram{.data = slot(index), .len = out.op.len, .ttl = out.op.ttl, .tos = out.op.tos,
-                                 .to = &out.to, .from = out.has_from ? &out.from : nullptr, .cookie = index};
+                                 .to = &out.to, .from = out.has_from ? &out.from : nullptr, .cookie = index,
+                                 .stamp = owner_.setup().stamps == manifest::Stamps::sampled && out.op.code == TODD_OP_EXCHANGE && worth_a_stamp()};
   if (!side.socket->send(datagram)) blocked_.push_back(index);
 }
 
@@ -182,41 +205,70 @@ void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
     owner_.complete({.user = e.user, .result = result, .code = TODD_OP_EXCHANGE, .flags = TODD_DF_LOCAL, .flow = index_, .target = e.target, .slot = TODD_NONE});
     return;
   }
-  e.tx_ns = tx_ns;
+  if (e.tx_wall_ns == 0) e.tx_ns = tx_ns;
   e.deadline_ns = tx_ns + (out.op.timeout_ns != 0 ? out.op.timeout_ns : owner_.setup().timeout_ns);
   e.state = Exchange::flying;
   owner_.host_count(kSent, e.target);
   if (e.due_ns != 0) owner_.sent_late(tx_ns - e.due_ns);
 }
 
-Exchange* DatagramFlow::match(Side& side, const io::DatagramIn& in, uint16_t& index) {
-  uint64_t cookie = 0;
-  bool has_cookie = true;
-  if (wanted_.proto == TODD_ICMP) {
-    const auto reply = parse_echo_reply({in.data, in.len}, side.family);
-    if (!reply || reply->id.ident != side.ident) return nullptr;
-    index = reply->id.sequence;
-    has_cookie = reply->cookie.has_value();
-    cookie = reply->cookie.value_or(0);
-  } else {
-    if (in.len < wanted_.stamp_off + kCookieBytes) return nullptr;
-    memcpy(&cookie, in.data + wanted_.stamp_off, sizeof cookie);
-    index = static_cast<uint16_t>(cookie);
-  }
-  Exchange& e = table_.at(index);
-  if (e.generation == 0 || e.state == Exchange::idle) return nullptr;
-  if (has_cookie && cookie != table_.cookie(index)) return nullptr;
-  if (e.target >= owner_.setup().targets.size()) return nullptr;
-  if (!io::same_host(owner_.setup().targets[e.target].address, in.from)) return nullptr;
+Exchange* DatagramFlow::exchange_of(const Side& side, const Echo& echo) {
+  if (echo.id.ident != side.ident) return nullptr;
+  Exchange& e = table_.at(echo.id.sequence);
+  if (e.generation == 0 || (echo.cookie && *echo.cookie != table_.cookie(echo.id.sequence))) return nullptr;
   return &e;
 }
 
-void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
-  uint16_t index = 0;
-  if (Exchange* e = match(side, in, index)) {
-    answer(*e, in);
-    return;
+Exchange* DatagramFlow::exchange_of(std::span<const uint8_t> udp_payload) {
+  if (udp_payload.size() < wanted_.stamp_off + kCookieBytes) return nullptr;
+  uint64_t cookie;
+  memcpy(&cookie, udp_payload.data() + wanted_.stamp_off, sizeof cookie);
+  const auto index = static_cast<uint16_t>(cookie);
+  Exchange& e = table_.at(index);
+  return e.generation != 0 && cookie == table_.cookie(index) ? &e : nullptr;
+}
+
+Exchange* DatagramFlow::match(Side& side, const io::DatagramIn& in) {
+  Exchange* e = nullptr;
+  if (wanted_.proto == TODD_ICMP) {
+    const auto reply = parse_echo_reply({in.data, in.len}, side.family);
+    if (reply) e = exchange_of(side, *reply);
+  } else {
+    e = exchange_of({in.data, in.len});
   }
+  if (e == nullptr || e->state == Exchange::idle || e->target >= owner_.setup().targets.size()) return nullptr;
+  return io::same_host(owner_.setup().targets[e->target].address, in.from) ? e : nullptr;
+}
+
+void DatagramFlow::transmitted(Side& side, std::span<const uint8_t> packet, int64_t tx_wall_ns) {
+  const bool icmp = wanted_.proto == TODD_ICMP;
+  const uint8_t protocol = !icmp ? uint8_t{IPPROTO_UDP} : side.family == AF_INET6 ? uint8_t{IPPROTO_ICMPV6} : uint8_t{IPPROTO_ICMP};
+  const auto payload = payload_of_sent(packet, side.family, protocol);
+  Exchange* e = nullptr;
+  if (!icmp) {
+    e = exchange_of(payload);
+  } else if (const auto echo = parse_echo_request(payload, side.family)) {
+    e = exchange_of(side, *echo);
+  }
+  if (e == nullptr || (e->state != Exchange::sending && e->state != Exchange::flying)) return;
+  const int64_t tx_ns = owner_.clock().to_mono(tx_wall_ns);
+  if (e->state == Exchange::flying && !owner_.clock().stepped_since(e->tx_ns)) correction_.learn(tx_ns - e->tx_ns);
+  e->tx_wall_ns = tx_wall_ns;
+  e->tx_ns = tx_ns;
+}
+
+// The round trip is the difference of two kernel stamps where there are two, so that no reading of ours is in it. Across a step of the
+// wall clock neither stamp means anything: there our own clock has to do.
+DatagramFlow::Times DatagramFlow::times_of(const Exchange& e, const io::DatagramIn& in) {
+  if (in.rx_source == io::Stamp::user || owner_.clock().stepped_since(e.tx_ns)) return {e.tx_ns, owner_.now(), TODD_TS_USER, TODD_TS_USER};
+  const auto rx_src = static_cast<uint8_t>(in.rx_source);
+  if (e.tx_wall_ns != 0) return {e.tx_ns, e.tx_ns + (in.rx_wall_ns - e.tx_wall_ns), TODD_TS_KERNEL, rx_src};
+  return {e.tx_ns + correction_.ns(), owner_.clock().to_mono(in.rx_wall_ns), TODD_TS_USER, rx_src};
+}
+
+void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
+  owner_.receiving();
+  if (Exchange* e = match(side, in)) return answer(*e, in);
   if (wanted_.proto == TODD_ICMP) {
     // A raw socket sees everybody's ICMP: what is not ours is nobody's stray.
     if (const auto error = parse_icmp_error({in.data, in.len}, side.family)) {
@@ -242,8 +294,8 @@ void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
     return owner_.host_count(kLate, e.target);
   }
   if (e.state != Exchange::flying) return;
-  const int64_t rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.to_mono(in.rx_wall_ns);
-  if (rx_ns > e.deadline_ns) {
+  const Times times = times_of(e, in);
+  if (times.rx_ns > e.deadline_ns) {
     owner_.host_count(kLost, e.target);
     owner_.host_count(kLate, e.target);
     table_.finish(e, Exchange::ended);
@@ -253,14 +305,13 @@ void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
   const Exchange ended = e;  // making room may step the testlet, whose next probe may take the entry
   owner_.host_count(kReceived, ended.target);
   owner_.make_room(*this, in.len);
-  const auto rx_src = static_cast<uint8_t>(in.rx_source);
-  owner_.stamps("user", in.rx_source == io::Stamp::kernel ? "kernel" : "user");
-  owner_.sample(owner_.setup().targets[ended.target], ended.number, ended.tx_ns, std::max<int64_t>(0, rx_ns - ended.tx_ns), "ok", in.ttl,
-                TODD_TS_USER, rx_src);
+  const int64_t rtt_ns = std::max<int64_t>(0, times.rx_ns - times.tx_ns);
+  owner_.stamps(times.tx_src, times.rx_src);
+  owner_.sample(owner_.setup().targets[ended.target], ended.number, times.tx_ns, rtt_ns, "ok", in.ttl, times.tx_src, times.rx_src);
   owner_.complete({.user = ended.user, .result = static_cast<int32_t>(in.len), .code = TODD_OP_EXCHANGE,
                    .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0), .flow = index_, .target = ended.target,
-                   .slot = store(in.data, in.len), .len = in.len, .tx_ns = ended.tx_ns, .rx_ns = std::max(rx_ns, ended.tx_ns),
-                   .tx_src = TODD_TS_USER, .rx_src = rx_src, .ttl = in.ttl, .tos = in.tos});
+                   .slot = store(in.data, in.len), .len = in.len, .tx_ns = times.tx_ns, .rx_ns = times.tx_ns + rtt_ns,
+                   .tx_src = times.tx_src, .rx_src = times.rx_src, .ttl = in.ttl, .tos = in.tos});
 }
 
 void DatagramFlow::deliver(const io::DatagramIn& in) {
@@ -268,32 +319,27 @@ void DatagramFlow::deliver(const io::DatagramIn& in) {
   owner_.complete({.user = 0, .result = static_cast<int32_t>(in.len), .code = TODD_OP_RECV,
                    .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0), .flow = index_, .target = TODD_NONE,
                    .slot = store(in.data, in.len), .len = in.len,
-                   .rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.to_mono(in.rx_wall_ns),
+                   .rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.clock().to_mono(in.rx_wall_ns),
                    .rx_src = static_cast<uint8_t>(in.rx_source), .ttl = in.ttl, .tos = in.tos, .port = io::port_of(in.from),
                    .arg = peers_.token_of(in.from, in.local)});
 }
 
 void DatagramFlow::failed(Side& side, const io::DatagramError& error) {
-  uint16_t index;
+  Exchange* e = nullptr;
   if (wanted_.proto == TODD_ICMP) {
+    // The socket's own error queue, and the kernel may quote less than the cookie.
     const auto echo = parse_quoted_echo({error.quoted, error.quoted_len}, side.family);
-    if (!echo) return owner_.unmatched();
-    index = echo->sequence;
+    if (echo) e = &table_.at(echo->sequence);
   } else {
-    uint64_t cookie;
-    if (error.quoted_len < wanted_.stamp_off + kCookieBytes) return owner_.unmatched();
-    memcpy(&cookie, error.quoted + wanted_.stamp_off, sizeof cookie);
-    index = static_cast<uint16_t>(cookie);
-    if (cookie != table_.cookie(index)) return owner_.unmatched();
+    e = exchange_of({error.quoted, error.quoted_len});
   }
-  Exchange& e = table_.at(index);
-  if (e.generation == 0 || e.state != Exchange::flying || e.target >= owner_.setup().targets.size() ||
-      !io::same_host(owner_.setup().targets[e.target].address, error.to))
+  if (e == nullptr || e->generation == 0 || e->state != Exchange::flying || e->target >= owner_.setup().targets.size() ||
+      !io::same_host(owner_.setup().targets[e->target].address, error.to))
     return owner_.unmatched();
   todd_icmp_error record{.type = error.type, .code = error.code, .family = static_cast<uint16_t>(side.family == AF_INET6 ? 6 : 4),
                          .mtu = error.info, .sender = {}, .reserved = 0};
   copy_host(error.offender, record.sender);
-  icmp_error(e, record);
+  icmp_error(*e, record);
 }
 
 void DatagramFlow::icmp_error(Exchange& e, const todd_icmp_error& record) {

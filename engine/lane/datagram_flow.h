@@ -11,6 +11,7 @@
 #include "engine/lane/icmp.h"
 #include "engine/lane/instance.h"
 #include "engine/lane/peers.h"
+#include "engine/lane/tx_correction.h"
 
 namespace todd::lane {
 
@@ -46,6 +47,9 @@ class DatagramFlow : public Flow {
     void on_datagram(const io::DatagramIn& in) override { flow->received(*this, in); }
     void on_error(const io::DatagramError& error) override { flow->failed(*this, error); }
     void on_drops(uint64_t n) override { flow->owner_.add_drops(n); }
+    void on_transmitted(const uint8_t* packet, uint32_t len, int64_t tx_wall_ns) override {
+      flow->transmitted(*this, {packet, len}, tx_wall_ns);
+    }
   };
 
   DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flow, uint32_t slots);
@@ -57,7 +61,17 @@ class DatagramFlow : public Flow {
   void sent(uint32_t slot, int result, int64_t tx_ns);
   void received(Side& side, const io::DatagramIn& in);
   void failed(Side& side, const io::DatagramError& error);
-  Exchange* match(Side& side, const io::DatagramIn& in, uint16_t& index);
+  void transmitted(Side& side, std::span<const uint8_t> packet, int64_t tx_wall_ns);
+  Exchange* match(Side& side, const io::DatagramIn& in);
+  // The exchange that these marks are of, if they prove it.
+  Exchange* exchange_of(const Side& side, const Echo& echo);
+  Exchange* exchange_of(std::span<const uint8_t> udp_payload);
+  bool worth_a_stamp();
+  struct Times {
+    int64_t tx_ns, rx_ns;
+    uint8_t tx_src, rx_src;
+  };
+  Times times_of(const Exchange& e, const io::DatagramIn& in);
   void answer(Exchange& e, const io::DatagramIn& in);
   void deliver(const io::DatagramIn& in);
   void icmp_error(Exchange& e, const todd_icmp_error& record);
@@ -72,6 +86,8 @@ class DatagramFlow : public Flow {
   std::deque<uint32_t> blocked_;  // slots waiting for room in the socket
   Peers peers_;
   std::vector<uint32_t> numbers_;  // probes so far, by target; empty unless samples are kept
+  TxCorrection correction_;
+  uint64_t draw_;  // of the probes to be stamped
   uint32_t window_ = UINT32_MAX;   // replies that fit into the smallest socket buffer
 };
 

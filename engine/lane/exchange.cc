@@ -37,7 +37,7 @@ uint16_t ExchangeTable::begin(uint64_t user, uint32_t target, int64_t due_ns, ui
   if (next_ - oldest_ > mask_) oldest_ = next_ - mask_;
   const auto index = static_cast<uint16_t>(next_ & mask_);
   Exchange& e = entries_[index];
-  e = Exchange{user, due_ns, 0, 0, number, target, e.generation + 1, Exchange::sending};
+  e = Exchange{user, due_ns, 0, 0, 0, number, target, e.generation + 1, Exchange::sending};
   ++next_;
   ++live_;
   return index;

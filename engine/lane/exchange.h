@@ -18,6 +18,7 @@ struct Exchange {
   enum State : uint8_t { idle, sending, flying, answered, lost, ended };
   uint64_t user = 0;
   int64_t due_ns = 0, tx_ns = 0, deadline_ns = 0;
+  int64_t tx_wall_ns = 0;  // the kernel's transmit stamp; 0 = none came
   uint64_t number = 0;  // of the probe to its target, from 0: the sample's seq
   uint32_t target = 0, generation = 0;
   State state = idle;

@@ -33,6 +33,17 @@ bool is_error(int family, uint8_t type) {
   return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB || type == ICMP_SOURCE_QUENCH;
 }
 
+std::optional<Echo> parse_echo(std::span<const uint8_t> message, uint8_t type) {
+  if (message.size() < kEchoHeader || message[0] != type || message[1] != 0) return std::nullopt;
+  Echo echo{{get16(message, 4), get16(message, 6)}, std::nullopt};
+  if (message.size() >= kEchoHeader + kCookieBytes) {
+    uint64_t cookie;
+    memcpy(&cookie, message.data() + kEchoHeader, sizeof cookie);
+    echo.cookie = cookie;
+  }
+  return echo;
+}
+
 }  // namespace
 
 void stamp_echo(std::span<uint8_t> message, int family, EchoId id, uint64_t cookie) {
@@ -43,15 +54,12 @@ void stamp_echo(std::span<uint8_t> message, int family, EchoId id, uint64_t cook
   if (family == AF_INET) put16(message, 2, checksum(message));
 }
 
-std::optional<EchoReply> parse_echo_reply(std::span<const uint8_t> message, int family) {
-  if (message.size() < kEchoHeader || message[0] != reply_type(family) || message[1] != 0) return std::nullopt;
-  EchoReply reply{{get16(message, 4), get16(message, 6)}, std::nullopt};
-  if (message.size() >= kEchoHeader + kCookieBytes) {
-    uint64_t cookie;
-    memcpy(&cookie, message.data() + kEchoHeader, sizeof cookie);
-    reply.cookie = cookie;
-  }
-  return reply;
+std::optional<Echo> parse_echo_reply(std::span<const uint8_t> message, int family) {
+  return parse_echo(message, reply_type(family));
+}
+
+std::optional<Echo> parse_echo_request(std::span<const uint8_t> message, int family) {
+  return parse_echo(message, request_type(family));
 }
 
 std::optional<EchoId> parse_quoted_echo(std::span<const uint8_t> quoted, int family) {

@@ -20,11 +20,11 @@ struct EchoId {
 // Requires: message.size() >= kEchoHeader, the type byte set.
 void stamp_echo(std::span<uint8_t> message, int family, EchoId id, uint64_t cookie);
 
-struct EchoReply {
+struct Echo {
   EchoId id;
   std::optional<uint64_t> cookie;  // absent in messages too short for one
 };
-std::optional<EchoReply> parse_echo_reply(std::span<const uint8_t> message, int family);
+std::optional<Echo> parse_echo_reply(std::span<const uint8_t> message, int family);
 
 // An ICMP error as a raw socket receives it: what it says and which echo request it quotes.
 struct IcmpError {
@@ -35,7 +35,9 @@ struct IcmpError {
 };
 std::optional<IcmpError> parse_icmp_error(std::span<const uint8_t> message, int family);
 
-// The echo request's own first bytes, as a ping socket's error queue quotes them.
+// The echo request's own bytes, as they come back with its transmit stamp.
+std::optional<Echo> parse_echo_request(std::span<const uint8_t> message, int family);
+// Its first bytes, as a ping socket's error queue quotes them.
 std::optional<EchoId> parse_quoted_echo(std::span<const uint8_t> quoted, int family);
 
 // What the error means as an errno (EHOSTUNREACH, ECONNREFUSED, EMSGSIZE, ...).

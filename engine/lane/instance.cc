@@ -34,6 +34,8 @@ class Busy {
   bool before_;
 };
 
+const char* stamp_name(uint8_t source) { return source == TODD_TS_NIC ? "nic" : source == TODD_TS_KERNEL ? "kernel" : "user"; }
+
 }  // namespace
 
 Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents& events, const todd_host& host)
@@ -48,7 +50,7 @@ Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents&
   stepping_.reserve(kDone + kOps);
   ops_.resize(kOps);
   now_ns_ = monotonic_ns();
-  wall_minus_host_ = wall_ns() - now_ns_;
+  clock_.refresh();
 }
 
 Instance::~Instance() = default;
@@ -86,7 +88,7 @@ void Instance::testlet_ready() {
 
 void Instance::start_at(int64_t start_wall_ns) {
   if (phase_ == Phase::ended || start_ns_ != INT64_MAX) return;
-  start_ns_ = std::max(to_mono(start_wall_ns), now_ns_);
+  start_ns_ = std::max(clock_.to_mono(start_wall_ns), now_ns_);
   if (setup_.deadline_ns > 0) end_ns_ = start_ns_ + setup_.deadline_ns;
 }
 
@@ -106,9 +108,10 @@ bool Instance::stepping_allowed() const {
   return setup_.run.role == TODD_RESPONDER && (phase_ == Phase::prepared || phase_ == Phase::started);
 }
 
-void Instance::work(int64_t now_ns, int64_t wall_minus_host_ns) {
+void Instance::work(int64_t now_ns) {
   now_ns_ = now_ns;
-  wall_minus_host_ = wall_minus_host_ns;
+  clock_.refresh();
+  clock_read_ = false;
   graveyard_.clear();
   for (auto* flow : stream_flows_) flow->forget_closed();
   if (phase_ == Phase::ended) return;
@@ -278,7 +281,7 @@ void Instance::step() {
   batch.now_ns = now();
   batch.start_ns = start_ns_ == INT64_MAX ? 0 : start_ns_;
   batch.deadline_ns = end_ns_;
-  batch.wall_minus_host_ns = wall_minus_host_;
+  batch.wall_minus_host_ns = clock_.to_wall(0);
   batch.done = stepping_.data();
   batch.n_done = static_cast<uint32_t>(stepping_.size());
   batch.ticket = tickets_.data();
@@ -406,6 +409,12 @@ void Instance::run_timers() {
   }
 }
 
+void Instance::stamps(uint8_t tx_src, uint8_t rx_src) {
+  answered_ = true;
+  worst_tx_src_ = std::min(worst_tx_src_, tx_src);
+  worst_rx_src_ = std::min(worst_rx_src_, rx_src);
+}
+
 void Instance::sent_late(int64_t late_ns) {
   const auto value = static_cast<uint64_t>(std::max<int64_t>(0, late_ns));
   lateness_[stats::bucket_of(value)]++;
@@ -418,7 +427,7 @@ void Instance::sent_late(int64_t late_ns) {
 void Instance::sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome, uint8_t ttl, uint8_t tx_src, uint8_t rx_src) {
   if (setup_.samples == 0 || (setup_.samples > 0 && samples_taken_ >= static_cast<uint64_t>(setup_.samples))) return;
   ++samples_taken_;
-  stats::CellSample out{.at_wall_ns = to_wall(at_ns), .rtt_ns = rtt_ns, .seq = seq, .edge = target.edge, .ttl = ttl, .tx_stamp = tx_src, .rx_stamp = rx_src, .reserved = 0, .outcome = {}};
+  stats::CellSample out{.at_wall_ns = clock_.to_wall(at_ns), .rtt_ns = rtt_ns, .seq = seq, .edge = target.edge, .ttl = ttl, .tx_stamp = tx_src, .rx_stamp = rx_src, .reserved = 0, .outcome = {}};
   memcpy(out.outcome, outcome, strnlen(outcome, sizeof out.outcome));
   cells_.sample(out);
 }
@@ -432,7 +441,7 @@ void Instance::note(uint32_t target, std::string_view outcome, std::string_view 
   if (it->second >= kExamples) return;
   ++it->second;
   stats::CellNote out{};
-  out.at_wall_ns = to_wall(now_ns_);
+  out.at_wall_ns = clock_.to_wall(now_ns_);
   out.edge = edge_of(target);
   memcpy(out.outcome, outcome.data(), std::min(outcome.size(), sizeof out.outcome - 1));
   memcpy(out.text, text.data(), std::min(text.size(), sizeof out.text - 1));
@@ -490,11 +499,15 @@ todd_status Instance::describe_target(uint32_t index, todd_target& out) {
 void Instance::close_period(bool last) {
   Closed closed;
   closed.bank = cells_.close_period();
-  closed.from_wall_ns = to_wall(period_from_ns_);
-  closed.to_wall_ns = to_wall(now_ns_);
+  closed.from_wall_ns = clock_.to_wall(period_from_ns_);
+  closed.to_wall_ns = clock_.to_wall(now_ns_);
   closed.last = last;
-  closed.tx_stamp = tx_stamp_;
-  closed.rx_stamp = rx_stamp_;
+  if (std::exchange(answered_, false)) {
+    const bool corrected = worst_tx_src_ == TODD_TS_USER && setup_.stamps == manifest::Stamps::sampled;
+    closed.tx_stamp = corrected ? "sampled" : stamp_name(worst_tx_src_);
+    closed.rx_stamp = stamp_name(worst_rx_src_);
+  }
+  worst_tx_src_ = worst_rx_src_ = TODD_TS_NIC;
   closed.local_drops = local_drops_;
   closed.skipped_tickets = skipped_seen_;
   closed.unmatched = unmatched_;

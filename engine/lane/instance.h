@@ -21,6 +21,7 @@
 #include "engine/io/reactor.h"
 #include "engine/lane/flow.h"
 #include "engine/lane/setup.h"
+#include "engine/lane/wall_offset.h"
 #include "engine/stats/buckets.h"
 
 namespace todd::lane {
@@ -52,7 +53,7 @@ class Instance {
   void resolved(uint64_t token, const std::vector<std::string>& addresses, int error);  // error: 0 or an errno
 
   // One round of work: expiries, tickets, step, operations, periods. Called before every wait of the reactor.
-  void work(int64_t now_ns, int64_t wall_minus_host_ns);
+  void work(int64_t now_ns);
   int64_t next_wake() const { return wake_ns_; }  // after work(): when to call again at the latest
   bool ended() const { return phase_ == Phase::ended; }   // its last period was closed and copied
 
@@ -63,8 +64,12 @@ class Instance {
   const todd_lane& lane() const { return lane_; }
   // Fresh: sinks run after the reactor has waited, and batches may be stepped in between.
   int64_t now() const { return monotonic_ns(); }
-  int64_t to_mono(int64_t wall_ns) const { return wall_ns - wall_minus_host_; }
-  int64_t to_wall(int64_t mono_ns) const { return mono_ns + wall_minus_host_; }
+  const WallOffset& clock() const { return clock_; }
+  // Before stamps of something received are used: the reactor has waited since work(), and the clock may have been set.
+  void receiving() {
+    if (std::exchange(clock_read_, true)) return;
+    clock_.refresh();
+  }
   uint32_t metric_base() const { return metric_base_; }
   uint32_t edges() const { return setup_.layout->edges(); }
   uint32_t edge_of(uint32_t target) const;   // TODD_NONE for an unknown target or peer
@@ -80,7 +85,7 @@ class Instance {
   void unmatched() { ++unmatched_; }
   void sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome, uint8_t ttl, uint8_t tx_src, uint8_t rx_src);
   void note(uint32_t target, std::string_view outcome, std::string_view text);
-  void stamps(const char* tx, const char* rx) { tx_stamp_ = tx, rx_stamp_ = rx; }
+  void stamps(uint8_t tx_src, uint8_t rx_src);  // of one answer, TODD_TS_*
   void testlet_ready();
   void publish(uint16_t port) { port_ = port; }
   todd_status open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error);
@@ -128,7 +133,7 @@ class Instance {
   bool said_ready_ = false, busy_ = false, stop_wanted_ = false, cancel_wanted_ = false, finished_ = false;
   uint16_t port_ = 0;
   uint32_t told_state_ = 0;  // of the last batch
-  int64_t now_ns_ = 0, wall_minus_host_ = 0, wake_ns_ = 0, plugin_wake_ns_ = 0;
+  int64_t now_ns_ = 0, wake_ns_ = 0, plugin_wake_ns_ = 0;
   int64_t start_ns_ = INT64_MAX, end_ns_ = INT64_MAX, drain_by_ns_ = INT64_MAX, period_from_ns_ = 0, period_end_ns_ = INT64_MAX;
   std::string state_, reason_, detail_;
 
@@ -156,7 +161,10 @@ class Instance {
   uint64_t lateness_count_ = 0, lateness_sum_ = 0, lateness_max_ = 0, lateness_min_ = UINT64_MAX;
   uint64_t local_drops_ = 0, unmatched_ = 0, skipped_seen_ = 0, samples_taken_ = 0;
   int64_t last_drop_ns_ = INT64_MIN;
-  std::string tx_stamp_, rx_stamp_;
+  uint8_t worst_tx_src_ = TODD_TS_NIC, worst_rx_src_ = TODD_TS_NIC;  // of the period's answers
+  bool answered_ = false;
+  WallOffset clock_;
+  bool clock_read_ = false;
 
   friend struct HostTables;
 };

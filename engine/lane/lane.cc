@@ -45,10 +45,9 @@ struct Lane::Impl {
   // Every task's round; returns when the next is due.
   int64_t work() {
     const int64_t now = monotonic_ns();
-    const int64_t wall_minus_host = wall_ns() - now;
     int64_t wake = INT64_MAX;
     for (auto it = tasks.begin(); it != tasks.end();) {
-      it->second.instance->work(now, wall_minus_host);
+      it->second.instance->work(now);
       if (it->second.instance->ended()) {
         it->second.instance.reset();
         events.ended(std::move(it->second.setup));

@@ -10,6 +10,7 @@
 
 #include "engine/io/reactor.h"
 #include "engine/manifest/manifest.h"
+#include "engine/manifest/params.h"
 #include "engine/schedule/schedule.h"
 #include "engine/schedule/targets.h"
 #include "engine/stats/cells.h"
@@ -35,6 +36,7 @@ struct TaskSetup {
   schedule::Plan plan;
   int64_t timeout_ns = 0, period_ns = 0, deadline_ns = 0;
   int64_t samples = 0;
+  manifest::Stamps stamps = manifest::Stamps::exact;
   std::vector<schedule::TargetSpec> specs;
   std::vector<Target> targets;
   std::vector<uint64_t> peer_tokens;

@@ -88,6 +88,9 @@ Result<HostParams> resolve_host_params(const Testlet& testlet, const Given& give
   const auto period = value_of("period", given, "");
   if (!period) return tl::unexpected(period.error());
   out.period_ns = period->i;
+  const auto stamps = value_of("stamps", given, "");
+  if (!stamps) return tl::unexpected(stamps.error());
+  out.stamps = static_cast<Stamps>(stamps->i);
   const auto text = given.find("samples");
   const auto samples = parse_samples(text == given.end() ? host_param("samples").dflt : text->second);
   if (!samples) return tl::unexpected(samples.error());

@@ -32,6 +32,14 @@ Metric probe_counter(const char* name, const char* doc) {
   return metric;
 }
 
+Param stamps_param() {
+  Param param = host_param("stamps", ParamType::choice, "exact", "",
+                           "How departures are timed: by the kernel for each probe (exact) or for one in 32, from which the others "
+                           "are corrected (sampled), or by the clock of the program (user).");
+  param.choices = {"exact", "sampled", "user"};
+  return param;
+}
+
 }  // namespace
 
 const char* param_type_name(ParamType type) {
@@ -69,6 +77,7 @@ const std::vector<Param>& host_params() {
       host_param("duration", duration, "", "1ms", "How long the test sends; with count, the first reached ends it."),
       host_param("timeout", duration, "1s", "1us", "How long an answer may take; may exceed the interval."),
       host_param("samples", text, "none", "", "Single measurements to keep: none, all or how many."),
+      stamps_param(),
       host_param("period", duration, "1s", "10ms", "How often results are reported while the test runs."),
   };
   return params;

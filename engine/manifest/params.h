@@ -38,6 +38,8 @@ Result<TypedValue> parse_value(const Param& param, const std::string& text);
 Result<std::vector<TypedValue>> resolve_params(const std::vector<Param>& params,
                                                const std::map<std::string, std::string>& given);
 
+enum class Stamps : uint8_t { exact, sampled, user };  // of departures; in the order of the param's choices
+
 // The host's params of one test, resolved. 0 = none where not said otherwise.
 struct HostParams {
   uint64_t count = 0;       // per edge
@@ -47,6 +49,7 @@ struct HostParams {
   int64_t timeout_ns = 0;
   int64_t period_ns = 0;  // results also every so often
   int64_t samples = 0;    // 0 none, -1 all, N
+  Stamps stamps = Stamps::exact;
 
   bool operator==(const HostParams&) const = default;
 };

@@ -2,6 +2,7 @@
 #include "engine/lane/datagram_flow.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 
 #include <cmath>
 #include <map>
@@ -96,8 +97,7 @@ class DatagramFlowTest : public testing::Test {
   }
   // The lane's round, at a time of our choosing from now.
   void work(int64_t later_ns = 0) {
-    const int64_t now = monotonic_ns();
-    instance_->work(now + later_ns, wall_ns() - now);
+    instance_->work(monotonic_ns() + later_ns);
   }
   FakeSocket& socket() { return *reactor_.socket; }
   // The kernel has sent everything.
@@ -249,6 +249,36 @@ TEST_F(DatagramFlowTest, EveryProbeEndsOnceThoughEndsBeginNewOnes) {
   }
   EXPECT_GT(started, 1000u);
   EXPECT_EQ(prober_.done.size(), started);
+}
+
+// The kernel's own stamps of departure and arrival make the round trip, whenever we were told of either.
+TEST_F(DatagramFlowTest, TheRoundTripIsBetweenKernelStamps) {
+  begin({"192.0.2.1"}, 1);
+  sent();
+  const int64_t left = wall_ns() + 3 * kMs;
+  std::string packet(28, '\0');  // IPv4 and UDP headers
+  packet[0] = 0x45;
+  packet[9] = IPPROTO_UDP;
+  packet += all_[0].bytes;
+  socket().sink->on_transmitted(reinterpret_cast<const uint8_t*>(packet.data()), static_cast<uint32_t>(packet.size()), left);
+  socket().reply(all_[0].bytes, all_[0].to, left + 12'345);
+  work();
+  ASSERT_EQ(prober_.done.size(), 1u);
+  EXPECT_EQ(prober_.done[0].rx_ns - prober_.done[0].tx_ns, 12'345);
+  EXPECT_EQ(prober_.done[0].tx_src, TODD_TS_KERNEL);
+  EXPECT_EQ(prober_.done[0].rx_src, TODD_TS_KERNEL);
+}
+
+TEST_F(DatagramFlowTest, WithoutAStampOurOwnClockIsUsedAndSaid) {
+  begin({"192.0.2.1"}, 1);
+  sent();
+  std::string strange(64, '\0');
+  socket().sink->on_transmitted(reinterpret_cast<const uint8_t*>(strange.data()), 64, wall_ns() + kMs);
+  reply(0, 2 * kMs);
+  work();
+  ASSERT_EQ(prober_.done.size(), 1u);
+  EXPECT_EQ(prober_.done[0].tx_src, TODD_TS_USER);
+  EXPECT_GE(prober_.done[0].rx_ns - prober_.done[0].tx_ns, 2 * kMs - 1000);
 }
 
 TEST_F(DatagramFlowTest, ASamplesNumberCountsTheProbesOfItsTarget) {

@@ -150,12 +150,12 @@ def ip(namespace, *words):
 
 
 class Namespace:
-    """A network namespace joined by veth to one bridge; address 198.18.0.N/24 and fd18::N/64."""
+    """A network namespace joined by veth to one bridge; address 198.18.0.N/24 and fd18::N/64. See pair() for two without a bridge."""
     bridge = None
 
-    def __init__(self, name, n):
+    def __init__(self, name, n, bridged=True):
         self.name, self.address, self.address6 = f"{name}-{os.getpid()}", f"198.18.0.{n}", f"fd18::{n}"
-        if Namespace.bridge is None:
+        if bridged and Namespace.bridge is None:
             Namespace.bridge = f"hub-{os.getpid()}"
             sh("ip", "netns", "add", Namespace.bridge)
             _undo.append(lambda: sh("ip", "netns", "del", Namespace.bridge))
@@ -163,13 +163,27 @@ class Namespace:
             ip(Namespace.bridge, "link", "set", "br0", "up")
         sh("ip", "netns", "add", self.name)
         _undo.append(lambda: sh("ip", "netns", "del", self.name))
-        sh("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", f"p{n}", "netns", Namespace.bridge)
-        ip(Namespace.bridge, "link", "set", f"p{n}", "master", "br0", "up")
+        ip(self.name, "link", "set", "lo", "up")
+        if bridged:
+            sh("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", f"p{n}", "netns", Namespace.bridge)
+            ip(Namespace.bridge, "link", "set", f"p{n}", "master", "br0", "up")
+            self.bring_up()
+
+    def bring_up(self):
         ip(self.name, "addr", "add", f"{self.address}/24", "dev", "eth0")
         ip(self.name, "addr", "add", f"{self.address6}/64", "dev", "eth0", "nodad")
-        ip(self.name, "link", "set", "lo", "up")
         ip(self.name, "link", "set", "eth0", "up")
         ip(self.name, "route", "add", "default", "dev", "eth0")
+
+
+def pair(near, far):
+    """Two namespaces joined by one veth pair, with nothing in between."""
+    ends = Namespace(near, 1, bridged=False), Namespace(far, 2, bridged=False)
+    sh("ip", "link", "add", "eth0", "netns", ends[0].name, "type", "veth", "peer", "name", "eth0", "netns", ends[1].name)
+    for end in ends:
+        end.bring_up()
+    sh(*inside(ends[0].name, "ping", "-c", "1", "-W", "2", ends[1].address))
+    return ends
 
 
 class Process:

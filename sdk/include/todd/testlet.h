@@ -43,7 +43,7 @@ enum {
   TODD_P_CHOICE /* index into choices, as int */
 };
 enum { TODD_PF_REQUIRED = 1, TODD_PF_SECRET = 2 };
-/* count, interval, rate, duration, timeout, samples and period are the host's parameters: a testlet gives only their
+/* count, interval, rate, duration, timeout, samples, stamps and period are the host's parameters: a testlet gives only their
  * defaults (todd_schedule) and must not declare these names. */
 typedef struct {
   uint32_t size;

@@ -1,9 +1,13 @@
 // The todd command: reads the words, finds the verb, runs it.
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/exit_code.h"
@@ -11,6 +15,7 @@
 #include "engine/manifest/nearest.h"
 
 namespace {
+using namespace todd::cli;
 
 constexpr const char* kAbout =
     "todd - a distributed network testing tool\n\n"
@@ -41,18 +46,16 @@ std::string suggestion(const CLI::App& app, const std::vector<std::string>& word
     }
     if (next == nullptr) {
       if (names.empty() && at->get_require_subcommand_min() == 0) continue;
-      return fmt::format("unknown word \"{}\"{}", word, todd::manifest::did_you_mean(word, names));
+      auto hint = todd::manifest::did_you_mean(word, names);
+      if (hint.empty()) hint = names.empty() ? ": there is none" : fmt::format(": there are {}", fmt::join(names, ", "));
+      return fmt::format("unknown word \"{}\"{}", word, hint);
     }
     at = next;
   }
   return "";
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  using namespace todd::cli;
-  todd::set_log_level(todd::LogLevel::warn);
+int run(int argc, char** argv) {
   CLI::App app(kAbout, "todd");
   app.require_subcommand(1);
   app.fallthrough();
@@ -80,4 +83,23 @@ int main(int argc, char** argv) {
   }
   if (const char* no_color = getenv("NO_COLOR"); no_color != nullptr && *no_color != '\0') globals.no_color = true;
   return chosen.action ? chosen.action() : static_cast<int>(kUsage);
+}
+
+// What was printed must have arrived: a full disk is no success.
+int flushed(int code) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  fmt::print(stderr, "todd: standard output cannot be written: {}\n", std::strerror(errno));
+  return kInternal;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  todd::set_log_level(todd::LogLevel::warn);
+  try {
+    return flushed(run(argc, argv));
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "todd: a fault of ToDD: {}\n", error.what());
+    return kInternal;
+  }
 }

@@ -4,7 +4,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "engine/manifest/nearest.h"
+#include "engine/manifest/params.h"
 
 namespace todd::cli {
 
@@ -38,6 +38,13 @@ std::string default_of(const manifest::Testlet& testlet, const std::string& name
   return "";
 }
 
+// Whether the verb, or the command, has a flag of that name itself.
+bool taken(const CLI::App* app, const std::string& flag) {
+  for (; app != nullptr; app = app->get_parent())
+    if (app->get_option_no_throw(flag) != nullptr) return true;
+  return false;
+}
+
 bool uses(const manifest::Testlet& testlet, const std::string& name) {
   return testlet.schedule.tickets || (name != "count" && name != "interval" && name != "rate");
 }
@@ -52,7 +59,8 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
     for (auto& c : dashed)
       if (c == '_') c = '-';
     std::string names = "--" + dashed;
-    if (dashed != param.name) names += ",--" + param.name;
+    if (taken(&app, names)) names = "--param-" + dashed;
+    else if (dashed != param.name) names += ",--" + param.name;
     flag->option = app.add_option(names, flag->text, help_of(param))->type_name(manifest::param_type_name(param.type));
     if (param.type == manifest::ParamType::boolean) flag->option->expected(0, 1)->default_str("true");
     flags_.push_back(std::move(flag));
@@ -73,23 +81,6 @@ std::map<std::string, std::string> ParamFlags::given() const {
   for (const auto& flag : flags_)
     if (flag->option->count() != 0) out[flag->name] = flag->text.empty() ? "true" : flag->text;
   return out;
-}
-
-Result<manifest::Testlet> find_testlet(const std::vector<manifest::Found>& found, const std::string& name) {
-  std::vector<std::string> names;
-  std::string refused;
-  for (const auto& file : found) {
-    if (!file.error.empty()) refused += "\n  refused: " + file.error;
-    for (const auto& testlet : file.manifest.testlets) {
-      if (file.error.empty() && testlet.id == name) return testlet;
-      names.push_back(testlet.id);
-    }
-  }
-  const auto near = manifest::nearest(name, names);
-  if (!near.empty()) return fail(Errc::invalid, fmt::format("unknown testlet \"{}\": did you mean \"{}\"?{}", name, near, refused));
-  std::string all;
-  for (const auto& one : names) all += (all.empty() ? "" : ", ") + one;
-  return fail(Errc::invalid, fmt::format("unknown testlet \"{}\"; this host has: {}{}", name, all.empty() ? "none" : all, refused));
 }
 
 }  // namespace todd::cli

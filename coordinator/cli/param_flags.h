@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/result.h"
-#include "engine/manifest/scan.h"
+#include "engine/manifest/manifest.h"
 
 namespace CLI {
 class App;
@@ -18,7 +17,8 @@ namespace todd::cli {
 // Values of the flags that were given, by param name; filled when the command line is parsed.
 class ParamFlags {
  public:
-  // Adds a flag for each param of the testlet and for the host's params it uses.
+  // Adds a flag for each param of the testlet and for the host's params it uses; --param-NAME where the command itself
+  // has a flag --NAME.
   ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool with_host_params);
   ~ParamFlags();
   std::map<std::string, std::string> given() const;
@@ -27,8 +27,5 @@ class ParamFlags {
   struct Flag;
   std::vector<std::unique_ptr<Flag>> flags_;
 };
-
-// The testlet of this name among the found libraries. Errors: invalid, naming the nearest and refused files.
-Result<manifest::Testlet> find_testlet(const std::vector<manifest::Found>& found, const std::string& name);
 
 }  // namespace todd::cli

@@ -1,12 +1,15 @@
 #include "coordinator/cli/target_args.h"
 
-#include <fstream>
 #include <iostream>
+#include <sstream>
 
+#include "engine/base/files.h"
 #include "engine/schedule/targets.h"
 
 namespace todd::cli {
 namespace {
+
+constexpr size_t kListMost = size_t{64} << 20;
 
 void read_lines(std::istream& in, std::vector<std::string>& out) {
   for (std::string line; std::getline(in, line);) {
@@ -27,9 +30,10 @@ Result<std::vector<std::string>> expand_target_args(const std::vector<std::strin
     } else if (arg == "@-") {
       read_lines(std::cin, out);
     } else {
-      std::ifstream file(arg.substr(1));
-      if (!file) return fail(Errc::invalid, arg.substr(1) + ": cannot be read as a list of targets");
-      read_lines(file, out);
+      const auto text = read_file(arg.substr(1), kListMost);
+      if (!text) return fail(Errc::invalid, "list of targets: " + text.error().detail);
+      std::istringstream lines(*text);
+      read_lines(lines, out);
     }
   }
   if (out.empty()) return fail(Errc::invalid, "no target: give addresses, names, ranges, URLs or @FILE");

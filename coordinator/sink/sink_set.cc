@@ -33,9 +33,9 @@ Status check(const SinkConfig& config, std::set<std::string>& names) {
                   what + "url must begin with http:// or https://, as in http://127.0.0.1:8086");
     }
     if (config.url.find_first_of("?#") != std::string::npos) {
-      return fail(Errc::invalid, what + "url must not have a query: the database is given as `database`");
+      return fail(Errc::invalid, what + "url must not have a query: the database is given as `db`");
     }
-    if (config.database.empty()) return fail(Errc::invalid, what + "database is empty");
+    if (config.database.empty()) return fail(Errc::invalid, what + "db is empty");
   } else if (config.type == "jsonl") {
     if (config.path.empty()) return fail(Errc::invalid, what + "path of the file is missing");
   } else {

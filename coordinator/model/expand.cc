@@ -78,10 +78,10 @@ class Expander {
     const bool agent =
         std::any_of(agents_.begin(), agents_.end(), [&](const Facts& f) { return f.agent == name; });
     if (agent) {
-      return fail(Errc::invalid,
+      return fail(Errc::not_found,
                   fmt::format("there is no group \"{}\", but an agent: write {{agent: {}}}", name, name));
     }
-    return fail(Errc::invalid,
+    return fail(Errc::not_found,
                 fmt::format("there is no group \"{}\"{}", name, manifest::did_you_mean(name, names)));
   }
 
@@ -91,7 +91,7 @@ class Expander {
       if (facts.agent == name) return &facts;
       names.push_back(facts.agent);
     }
-    return fail(Errc::invalid,
+    return fail(Errc::not_found,
                 fmt::format("there is no agent \"{}\"{}", name, manifest::did_you_mean(name, names)));
   }
 
@@ -112,7 +112,7 @@ class Expander {
         endpoint.spec.host = host.address.empty() ? host.name : host.address;
         all.push_back(std::move(endpoint));
       }
-      if ((*group)->hosts.empty()) return fail(Errc::invalid, fmt::format("group \"{}\" has no hosts", name));
+      if ((*group)->hosts.empty()) return fail(Errc::not_found, fmt::format("group \"{}\" has no hosts", name));
       return {};
     }
     bool some = false;
@@ -123,7 +123,7 @@ class Expander {
       some = true;
       all.push_back({facts.agent, &facts, {}, {name}});
     }
-    if (!some) return fail(Errc::invalid, fmt::format("group \"{}\" matches no enrolled agent", name));
+    if (!some) return fail(Errc::not_found, fmt::format("group \"{}\" matches no enrolled agent", name));
     return {};
   }
 

@@ -164,6 +164,7 @@ TEST(ExpandTest, RefusesWithNearestNames) {
             "there is no group \"dc-1\", but an agent: write {agent: dc-1}");
   EXPECT_EQ(error_of("from: {agent: dc-3}, to: datacenters"),
             "there is no agent \"dc-3\": did you mean \"dc-1\"?");
+  EXPECT_EQ(expand("from: nobody, to: datacenters").error().code, Errc::not_found);
   EXPECT_EQ(error_of("from: nobody, to: datacenters"), "group \"nobody\" matches no enrolled agent");
   EXPECT_EQ(error_of("from: branches, to: nobody"), "group \"nobody\" matches no enrolled agent");
   EXPECT_THAT(error_of("from: routers, to: datacenters"), HasSubstr("may stand only in \"to\""));

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "coordinator/api/problem.h"
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
@@ -29,6 +31,10 @@ class Connection::ReplyImpl : public Reply {
   void send(Response response) override {
     const auto connection = take();
     if (connection) connection->answer(std::move(response));
+  }
+  void send_pieces(Response head, Pieces next) override {
+    const auto connection = take();
+    if (connection) connection->answer_in_pieces(std::move(head), std::move(next));
   }
   std::shared_ptr<EventStream> stream(Response head) override;
   bool open() const override {
@@ -97,6 +103,7 @@ void Connection::open(UniqueFd fd, std::optional<Response> refusal) {
   io::Channel::Events events;
   events.on_data = [this](std::string_view bytes) { return on_data(bytes); };
   events.on_close = [this](const Error&) { close(); };
+  events.on_drained = [this] { send_piece(); };
   // The response's own size is the bound here; whoever does not read is cut by watch_stall.
   io::ChannelOptions channel;
   channel.write_limit = SIZE_MAX / 2;
@@ -108,6 +115,7 @@ void Connection::close() {
   phase_ = Phase::closed;
   deadline_.reset();
   stall_.reset();
+  pieces_ = nullptr;
   // The channel may be what calls us: let it go from the loop.
   loop_.post([self = shared_from_this()] { self->channel_.reset(); });
   done_();
@@ -130,7 +138,9 @@ void Connection::on_deadline() {
 
 size_t Connection::on_data(std::string_view bytes) {
   const auto self = shared_from_this();
-  if (phase_ == Phase::closed || phase_ == Phase::streaming || phase_ == Phase::flushing) return bytes.size();
+  if (phase_ == Phase::closed || phase_ == Phase::pieces || phase_ == Phase::streaming || phase_ == Phase::flushing) {
+    return bytes.size();
+  }
   if (phase_ == Phase::lingering) {
     stall_unsent_ += bytes.size();
     if (stall_unsent_ > kLingerBytes) close();
@@ -175,6 +185,7 @@ void Connection::on_head() {
   Request& request = parser_->request();
   is_head_ = request.method == "HEAD";
   keep_alive_ = parser_->keep_alive();
+  chunked_ = parser_->takes_chunks();
   if (!refusal_ && options_.admit) {
     if (auto refusal = options_.admit(request)) return refuse(std::move(*refusal));
   }
@@ -221,6 +232,33 @@ void Connection::answer(Response response) {
       if (self->phase_ == Phase::idle) self->advance();
     });
   }
+}
+
+void Connection::answer_in_pieces(Response head, Pieces next) {
+  TODD_CHECK(phase_ == Phase::busy);
+  if (chunked_) head.headers.emplace_back("Transfer-Encoding", "chunked");
+  channel_->send(response_head(head, std::nullopt, false));
+  phase_ = Phase::pieces;
+  if (!is_head_) pieces_ = std::move(next);
+  send_piece();
+}
+
+// Called first, and whenever all that was sent has left.
+void Connection::send_piece() {
+  if (phase_ != Phase::pieces) return;
+  std::string piece;
+  const bool more = pieces_ && pieces_(piece);
+  if (more && chunked_) channel_->send(fmt::format("{:x}\r\n{}\r\n", piece.size(), piece));
+  if (more && !chunked_) channel_->send(piece);
+  // Anew for each piece: the queue's length says nothing across two.
+  stall_.reset();
+  if (!more) {
+    if (chunked_ && !is_head_) channel_->send("0\r\n\r\n");
+    pieces_ = nullptr;
+    phase_ = Phase::flushing;
+    channel_->close_after_flush();
+  }
+  watch_stall();
 }
 
 void Connection::refuse(Response response) {

@@ -28,6 +28,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     head,       // a request has begun
     body,       // its head is known
     busy,       // the handler has it
+    pieces,     // the response's body is being made
     streaming,  // the response has no end
     lingering,  // refused; what still comes is thrown away
     flushing,   // the last response is on its way
@@ -40,6 +41,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void on_head();
   void dispatch();
   void answer(Response response);
+  void answer_in_pieces(Response head, Pieces next);
+  void send_piece();
   void refuse(Response response);
   void on_deadline();
   void set_deadline(int64_t from_now_ns);
@@ -52,6 +55,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   const Handler& handler_;
   std::function<void()> done_;
   std::function<void()> stream_gone_;
+  Pieces pieces_;  // what is left of the body
   std::optional<Response> refusal_;
   io::ChannelPtr channel_;
   io::HandlePtr deadline_;
@@ -63,6 +67,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   size_t stall_unsent_ = 0;
   uint64_t sequence_ = 0;  // of the request being answered, so that a late reply cannot answer the next
   bool is_head_ = false;   // the method is HEAD
+  bool chunked_ = false;   // the client knows chunks (HTTP/1.1)
   bool keep_alive_ = false;
 };
 

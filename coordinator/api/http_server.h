@@ -30,12 +30,18 @@ class EventStream {
   virtual void on_close(std::function<void()> callback) = 0;
 };
 
+// A long body: puts its next piece into the string, which is empty, and says true; false at the end.
+using Pieces = std::function<bool(std::string& out)>;
+
 // The answer to one request, given now or later, once. Outlives connection and server; then it does nothing.
 // Destroyed without an answer: the client gets 500.
 class Reply {
  public:
   virtual ~Reply() = default;
   virtual void send(Response response) = 0;
+  // The body is `next`'s: each piece is made when the one before has left, so that memory holds one. The connection
+  // ends with it.
+  virtual void send_pieces(Response head, Pieces next) = 0;
   virtual std::shared_ptr<EventStream> stream(Response head) = 0;
   virtual bool open() const = 0;  // whether somebody still waits
 };

@@ -202,6 +202,7 @@ RequestParser::Step RequestParser::feed(std::string_view bytes) {
 void RequestParser::set_body_limit(size_t bytes) { impl_->body_limit = bytes; }
 Request& RequestParser::request() { return impl_->request; }
 bool RequestParser::keep_alive() const { return impl_->parser.keep_alive(); }
+bool RequestParser::takes_chunks() const { return impl_->parser.get().version() >= 11; }
 bool RequestParser::wants_continue() const { return impl_->wants_continue; }
 int RequestParser::error_status() const { return impl_->error_status; }
 const std::string& RequestParser::error_detail() const { return impl_->error_detail; }

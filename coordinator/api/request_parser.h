@@ -38,6 +38,7 @@ class RequestParser {
 
   Request& request();
   bool keep_alive() const;      // after State::head
+  bool takes_chunks() const;    // after State::head: a response may be chunked
   bool wants_continue() const;  // after State::head: the client waits for 100 Continue
   int error_status() const;     // 400, 413, 417, 431 or 505
   const std::string& error_detail() const;

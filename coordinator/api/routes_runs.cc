@@ -14,6 +14,8 @@ namespace todd::api {
 namespace {
 
 constexpr size_t kListLimit = 1000;
+constexpr size_t kPieceBytes = 256 * 1024;
+constexpr const char* kLines = "application/x-ndjson";
 
 Result<size_t> parse_limit(const std::string& text) {
   if (text.empty()) return 100;
@@ -94,16 +96,33 @@ void post_run(const Services& services, const Call& call) {
   call.ok(std::move(out), 201);
 }
 
+bool wants_lines(const Request& request) {
+  return request.header("accept").find(kLines) != std::string::npos;
+}
+
+// Every edge, however many.
+void send_lines(const Call& call, model::Report report, const model::ReportOptions& options) {
+  const auto kept = std::make_shared<const model::Report>(std::move(report));
+  Response head;
+  head.content_type = kLines;
+  call.reply->send_pieces(std::move(head), [kept, lines = model::ReportLines(*kept, options)](std::string& out) mutable {
+    while (out.size() < kPieceBytes && lines.next(out)) continue;
+    return !out.empty();
+  });
+}
+
 void show_run(const Services& services, const Call& call) {
   const auto id = services.runs.resolve(call.args[0]);
   if (!id) return call.error(id.error());
   const bool periods = call.query("periods") == "1";
   const bool samples = call.query("samples") == "1";
-  const auto report = services.runs.report(*id, {.periods = periods, .samples = samples});
+  auto report = services.runs.report(*id, {.periods = periods, .samples = samples});
   if (!report) return call.error(report.error());
+  const model::ReportOptions options{.periods = periods, .samples = samples};
+  if (wants_lines(call.request)) return send_lines(call, std::move(*report), options);
   std::string out;
   model::JsonWriter json(out);
-  model::write_report(json, *report, {.periods = periods, .samples = samples});
+  model::write_report(json, *report, options);
   call.ok(std::move(out));
 }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -26,13 +27,13 @@ Errc code_of_status(long status) {
   switch (status) {
     case 400:
     case 409:
+    case 413:
     case 415:
     case 422: return Errc::invalid;
     case 401:
     case 403:
     case 421: return Errc::denied;
     case 404: return Errc::not_found;
-    case 413: return Errc::exhausted;
     case 503: return Errc::unavailable;
     case 504: return Errc::timed_out;
     default: return status >= 400 && status < 500 ? Errc::invalid : Errc::system;
@@ -49,7 +50,7 @@ std::string place_of(JsonValue item) {
 // What one transfer collects.
 struct Answer {
   CURL* easy = nullptr;
-  SseParser* events = nullptr;  // null: everything into body
+  const Client::OnBytes* take = nullptr;  // null: everything into body
   std::string body;
   int64_t last_ns = monotonic_ns();  // when something came
   bool stopped = false;  // the reader wanted no more
@@ -61,10 +62,9 @@ size_t on_body(char* data, size_t, size_t size, void* user) {
   answer.last_ns = monotonic_ns();
   long status = 0;
   curl_easy_getinfo(answer.easy, CURLINFO_RESPONSE_CODE, &status);
-  if (answer.events != nullptr && status == 200) {
-    if (answer.events->feed({data, size})) return size;
+  if (answer.take != nullptr && status == 200) {
+    if ((*answer.take)({data, size})) return size;
     answer.stopped = true;
-    answer.too_long = answer.events->too_long();
     return CURL_WRITEFUNC_ERROR;
   }
   if (answer.body.size() + size > kAnswerMost) {
@@ -102,7 +102,9 @@ struct Client::Impl {
 
   void prepare(const std::string& method, const std::string& path);
   Result<std::string> request(const std::string& method, const std::string& path, const std::string* body,
-                              const std::string& content_type, SseParser* events);
+                              const std::string& content_type);
+  Status stream(const std::string& path, const std::string& accept, const OnBytes& on_bytes);
+  Result<std::string> perform(const std::string& path, curl_slist* headers, const OnBytes* take);
   Result<CURLcode> drive(const Answer& answer);
   Error unreachable(const char* why) const;
 
@@ -136,7 +138,7 @@ Result<CURLcode> Client::Impl::drive(const Answer& answer) {
   while (true) {
     curl_multi_perform(multi, &running);
     if (running == 0) break;
-    if (answer.events != nullptr && monotonic_ns() - answer.last_ns > kSilenceNs) {
+    if (answer.take != nullptr && monotonic_ns() - answer.last_ns > kSilenceNs) {
       return tl::unexpected(unreachable("it has gone silent"));
     }
     int wait_ms = 1000;
@@ -162,12 +164,9 @@ Error Client::Impl::unreachable(const char* why) const {
 }
 
 Result<std::string> Client::Impl::request(const std::string& method, const std::string& path, const std::string* body,
-                                          const std::string& content_type, SseParser* events) {
+                                          const std::string& content_type) {
   prepare(method, path);
-  Answer answer{easy, events};
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
-  if (events == nullptr) curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, kAnswerMs);
+  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, kAnswerMs);
   curl_slist* headers = curl_slist_append(nullptr, "Expect:");
   if (body != nullptr) {
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->data());
@@ -175,6 +174,21 @@ Result<std::string> Client::Impl::request(const std::string& method, const std::
     // curl would add a type of its own, and routes without a body take none.
     headers = curl_slist_append(headers, body->empty() ? "Content-Type:" : ("Content-Type: " + content_type).c_str());
   }
+  return perform(path, headers, nullptr);
+}
+
+Status Client::Impl::stream(const std::string& path, const std::string& accept, const OnBytes& on_bytes) {
+  prepare("GET", path);
+  const auto answer = perform(path, curl_slist_append(nullptr, ("Accept: " + accept).c_str()), &on_bytes);
+  if (!answer) return tl::unexpected(answer.error());
+  return {};
+}
+
+// Takes the headers over.
+Result<std::string> Client::Impl::perform(const std::string& path, curl_slist* headers, const OnBytes* take) {
+  Answer answer{easy, take};
+  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, &on_body);
+  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &answer);
   curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
   curl_multi_add_handle(multi, easy);
   const auto code = drive(answer);
@@ -186,6 +200,11 @@ Result<std::string> Client::Impl::request(const std::string& method, const std::
   if (*code != CURLE_OK && !answer.stopped) {
     long os_errno = 0;  // says more than libcurl, which speaks of a host and a port even for a unix socket
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
+    if (os_errno == EACCES || os_errno == EPERM) {
+      return fail(Errc::denied, fmt::format("cannot reach the coordinator at {}: {}; root, its own user and the members "
+                                            "of its --socket-group may",
+                                            address, std::strerror(static_cast<int>(os_errno))));
+    }
     if (os_errno != 0) return tl::unexpected(unreachable(std::strerror(static_cast<int>(os_errno))));
     return tl::unexpected(unreachable(message[0] != 0 ? message : curl_easy_strerror(*code)));
   }
@@ -221,21 +240,25 @@ void Client::set_interrupt(int fd) { impl_->interrupt = fd; }
 void Client::set_deadline(int64_t at_ns) { impl_->deadline_ns = at_ns; }
 const std::string& Client::address() const { return impl_->address; }
 
-Result<std::string> Client::get(const std::string& path) { return impl_->request("GET", path, nullptr, "", nullptr); }
+Result<std::string> Client::get(const std::string& path) { return impl_->request("GET", path, nullptr, ""); }
 
 Result<std::string> Client::post(const std::string& path, const std::string& body, const std::string& content_type) {
-  return impl_->request("POST", path, &body, content_type, nullptr);
+  return impl_->request("POST", path, &body, content_type);
 }
 
 Result<std::string> Client::remove(const std::string& path) {
-  return impl_->request("DELETE", path, nullptr, "", nullptr);
+  return impl_->request("DELETE", path, nullptr, "");
+}
+
+Status Client::read(const std::string& path, const std::string& accept, const OnBytes& on_bytes) {
+  return impl_->stream(path, accept, on_bytes);
 }
 
 Status Client::events(const std::string& path, const SseParser::OnEvent& on_event) {
   SseParser parser(on_event);
-  const auto answer = impl_->request("GET", path, nullptr, "", &parser);
-  if (!answer) return tl::unexpected(answer.error());
-  return {};
+  const auto status = impl_->stream(path, "text/event-stream", [&](std::string_view bytes) { return parser.feed(bytes); });
+  if (parser.too_long()) return fail(Errc::exhausted, fmt::format("an event of {} is too long", path));
+  return status;
 }
 
 Error error_of_answer(long status, const std::string& body) {

@@ -2,6 +2,7 @@
 // The coordinator's REST interface as the verbs see it: blocking, one request at a time.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,11 +30,15 @@ class Client {
   void set_deadline(int64_t at_ns);
 
   // Paths are below /api/v1 ("runs/last?samples=1"); the answer's body. Errors: unavailable where nobody answers,
-  // else what the answer's status says (error_of_answer).
+  // denied where its socket is not for us, else what the answer's status says (error_of_answer).
   Result<std::string> get(const std::string& path);
   Result<std::string> post(const std::string& path, const std::string& body = "",
                            const std::string& content_type = "application/json");
   Result<std::string> remove(const std::string& path);
+  // The body as it comes, of any length, in the form that `accept` names; false from the callback ends it. Errors as
+  // above; unavailable where it breaks off.
+  using OnBytes = std::function<bool(std::string_view bytes)>;
+  Status read(const std::string& path, const std::string& accept, const OnBytes& on_bytes);
   // Reads a stream of events until the callback returns false or the server ends it. Errors as above; unavailable
   // where the stream breaks.
   Status events(const std::string& path, const SseParser::OnEvent& on_event);

@@ -38,7 +38,7 @@ void add_version(CLI::App& app, const Globals& globals, Chosen& chosen);   // of
 struct RemoteRun {
   std::string document, origin;  // YAML
   std::string output = "table";  // table | json | jsonl
-  bool allow_incomplete = false;
+  bool allow_incomplete = false, periods = false, samples = false;
 };
 int run_document(const Globals& globals, const RemoteRun& run);
 

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "coordinator/model/objects.h"
@@ -27,8 +28,16 @@ Result<std::string> read_stdin() {
     if (got < 0) return fail_errno(errno, "standard input");
     if (got == 0) return text;
     text.append(buffer.data(), static_cast<size_t>(got));
-    if (text.size() > kDocumentMost) return fail(Errc::exhausted, "standard input: longer than 8 MiB");
+    if (text.size() > kDocumentMost) return fail(Errc::invalid, "standard input: longer than 8 MiB");
   }
+}
+
+// What is missing or too long is a wrong word of the command line.
+Result<std::string> read_text(const std::string& path) {
+  auto text = read_file(path, kDocumentMost);
+  if (text) return text;
+  const bool wrong = text.error().code == Errc::not_found || text.error().code == Errc::exhausted;
+  return fail(wrong ? Errc::invalid : text.error().code, text.error().detail);
 }
 
 }  // namespace
@@ -39,7 +48,7 @@ bool is_file_argument(const std::string& argument) {
 }
 
 Result<Document> read_document(const std::string& path) {
-  auto text = path == "-" ? read_stdin() : read_file(path, kDocumentMost);
+  auto text = path == "-" ? read_stdin() : read_text(path);
   if (!text) return tl::unexpected(text.error());
   return Document{std::move(*text), path == "-" ? "stdin" : path, {}};
 }
@@ -50,7 +59,7 @@ Status read_hosts_files(Document& document, const std::string& path) {
   const auto folder = path == "-" ? std::filesystem::path() : std::filesystem::path(path).parent_path();
   for (const auto& group : documents->groups) {
     if (group.hosts_file.empty()) continue;
-    auto lines = read_file((folder / group.hosts_file).string(), kDocumentMost);
+    auto lines = read_text((folder / group.hosts_file).string());
     if (!lines) {
       return fail(lines.error().code, model::at(document.origin, group.position,
                                                 "group " + group.name + ": hosts_file: " + lines.error().detail));
@@ -58,6 +67,16 @@ Status read_hosts_files(Document& document, const std::string& path) {
     document.hosts_files.emplace(group.hosts_file, std::move(*lines));
   }
   return {};
+}
+
+std::string without_place(const std::string& message, const std::string& origin) {
+  size_t at = origin.size();
+  if (message.compare(0, at, origin) != 0) return message;
+  for (const char* end : {":", ":", ": "}) {
+    if (message.compare(at, std::strlen(end), end) != 0) return message;
+    at = std::min(message.find_first_not_of("0123456789", at + std::strlen(end)), message.size());
+  }
+  return message.substr(at);
 }
 
 }  // namespace todd::cli

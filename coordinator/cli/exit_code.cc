@@ -9,6 +9,7 @@ namespace {
 bool lacks_privilege(const model::Report& report) {
   bool any = false, all = true;
   for (const auto& test : report.tests) {
+    all &= !test.summary || test.summary->ok == 0;
     for (const auto& edge : test.edges) {
       const bool denied = edge.reason == model::reason::kPermission;
       any |= denied;
@@ -18,13 +19,20 @@ bool lacks_privilege(const model::Report& report) {
   return any && all;
 }
 
+bool unjudged(const model::TestReport& test) {
+  if (test.verdict != model::Verdict::none) return false;
+  return std::any_of(test.edges.begin(), test.edges.end(),
+                     [](const auto& edge) { return edge.state != model::EdgeState::complete; });
+}
+
 }  // namespace
 
 int exit_for(const model::Report& report, bool allow_incomplete) {
   if (lacks_privilege(report)) return kDenied;
   if (report.verdict == model::Verdict::fail) return kFailed;
   const bool unknown = report.verdict == model::Verdict::unknown || report.state == model::RunState::failed ||
-                       report.state == model::RunState::cancelled;
+                       report.state == model::RunState::cancelled ||
+                       std::any_of(report.tests.begin(), report.tests.end(), unjudged);
   return unknown && !allow_incomplete ? kIncomplete : kOk;
 }
 

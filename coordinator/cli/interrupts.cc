@@ -22,7 +22,9 @@ Interrupts::~Interrupts() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
 
 bool Interrupts::take() {
   signalfd_siginfo info{};
-  return ::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info);
+  if (::read(fd_.get(), &info, sizeof info) != static_cast<ssize_t>(sizeof info)) return false;
+  signal_ = static_cast<int>(info.ssi_signo);
+  return true;
 }
 
 }  // namespace todd::cli

@@ -16,10 +16,13 @@ class Interrupts {
   int fd() const { return fd_.get(); }
   // Whether one came; it is used up.
   bool take();
+  // Of the last one taken: 130 for Ctrl-C, 143 for SIGTERM.
+  int exit_code() const { return 128 + signal_; }
 
  private:
   sigset_t before_{};
   UniqueFd fd_;
+  int signal_ = SIGINT;
 };
 
 }  // namespace todd::cli

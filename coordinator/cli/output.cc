@@ -32,18 +32,23 @@ Result<Output> parse_output(const std::string& text) {
                                  " (table, json or jsonl)");
 }
 
-void print_report(const model::Report& report, Output output, bool color) {
+void print_report(const model::Report& report, const ShowRun& show) {
+  const model::ReportOptions options{.periods = show.periods, .samples = show.samples};
   std::string text;
-  if (output == Output::table) {
-    text = model::report_table(report, {.width = terminal_width(), .colour = color && stdout_is_terminal()});
-  } else if (output == Output::jsonl) {
-    model::write_report_lines(text, report);
+  const auto print = [&] {
+    fwrite(text.data(), 1, text.size(), stdout);
+    text.clear();
+  };
+  if (show.output == Output::table) {
+    text = model::report_table(report, {.width = terminal_width(), .colour = show.color && stdout_is_terminal()});
+  } else if (show.output == Output::jsonl) {
+    for (model::ReportLines lines(report, options); lines.next(text);) print();
   } else {
     model::JsonWriter json(text);
-    model::write_report(json, report);
+    model::write_report(json, report, options);
     text += '\n';
   }
-  fwrite(text.data(), 1, text.size(), stdout);
+  print();
   fflush(stdout);
 }
 

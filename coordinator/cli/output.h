@@ -8,8 +8,14 @@ namespace todd::cli {
 
 enum class Output { table, json, jsonl };
 Result<Output> parse_output(const std::string& text);  // errors name the nearest
-// To stdout. The table is as wide as the terminal and coloured only there, and only if color.
-void print_report(const model::Report& report, Output output, bool color);
+// How one run is shown. The table is as wide as the terminal and coloured only there, and only if color.
+struct ShowRun {
+  Output output = Output::table;
+  bool color = true;
+  bool periods = false;
+  bool samples = false;
+};
+void print_report(const model::Report& report, const ShowRun& show);  // to stdout
 bool stdout_is_terminal();
 bool stderr_is_terminal();
 

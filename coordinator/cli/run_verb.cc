@@ -93,11 +93,11 @@ int finish(Client& client, const RunWords& words, const ShowRun& show, const std
     std::fprintf(stderr, "todd: %s; cancelling run %s\n", why, id.c_str());
     if (const auto ended = end_run(client, id, interrupts); !ended) {
       const int code = complain(ended.error());
-      return interrupted ? kInterrupted : code;
+      return interrupted || ended.error().code == Errc::cancelled ? interrupts.exit_code() : code;
     }
   }
   const auto report = show_run(client, id, show);
-  if (interrupted) return kInterrupted;
+  if (interrupted || (!report && interrupts.take())) return interrupts.exit_code();
   if (!report) return complain(report.error());
   if (late) {
     return complain({Errc::timed_out, 0, fmt::format("the run did not end within --deadline {}", words.deadline)});
@@ -120,9 +120,9 @@ Result<int> start(Client& client, const Globals& globals, const RunWords& words)
   Interrupts interrupts;
   client.set_interrupt(interrupts.fd());
   const auto answer = client.post("runs", *order);
-  if (!answer && answer.error().code == Errc::cancelled) {
+  if (!answer && interrupts.take()) {
     std::fputs("todd: interrupted before the coordinator answered; `todd runs` shows whether the run began\n", stderr);
-    return kInterrupted;
+    return interrupts.exit_code();
   }
   if (!answer) return tl::unexpected(answer.error());
   if (words.dry_run) {
@@ -133,7 +133,7 @@ Result<int> start(Client& client, const Globals& globals, const RunWords& words)
   if (auto status = json.parse(*answer); !status) return tl::unexpected(status.error());
   const std::string id = text_at(json.root(), "id");
   if (words.detach) {
-    print_text(id + "\n");
+    print_text(words.output == "table" ? id + "\n" : *answer);
     return kOk;
   }
   const ShowRun show{*output, !globals.no_color, words.periods, words.samples};
@@ -178,10 +178,16 @@ void add_run(CLI::App& app, const Globals& globals, Chosen& chosen) {
 
 int run_document(const Globals& globals, const RemoteRun& remote) {
   RunWords words;
+  words.periods = remote.periods;
+  words.samples = remote.samples;
   words.document = Document{remote.document, remote.origin, {}};
   words.output = remote.output;
   words.allow_incomplete = remote.allow_incomplete;
-  return with_client(globals, [&](Client& client) { return start(client, globals, words); });
+  return with_client(globals, [&](Client& client) {
+    auto code = start(client, globals, words);
+    if (!code) code.error().detail = without_place(code.error().detail, remote.origin);
+    return code;
+  });
 }
 
 }  // namespace todd::cli

@@ -1,5 +1,7 @@
 #include "coordinator/cli/runs_client.h"
 
+#include <cstdio>
+
 #include "coordinator/model/json.h"
 
 namespace todd::cli {
@@ -12,7 +14,15 @@ Result<model::Report> show_run(Client& client, const std::string& id, const Show
   const auto answer = client.get(path);
   if (!answer) return tl::unexpected(answer.error());
   auto report = model::read_report(*answer);
-  if (report) print_report(*report, show.output, show.color);
+  if (!report) return report;
+  if (show.output == Output::table) print_report(*report, show);
+  if (show.output == Output::json) std::fwrite(answer->data(), 1, answer->size(), stdout);
+  if (show.output == Output::jsonl) {
+    const auto printed = client.read(path, "application/x-ndjson", [](std::string_view lines) {
+      return std::fwrite(lines.data(), 1, lines.size(), stdout) == lines.size();
+    });
+    if (!printed) return tl::unexpected(printed.error());
+  }
   return report;
 }
 

@@ -7,14 +7,7 @@
 
 namespace todd::cli {
 
-// How one run is shown.
-struct ShowRun {
-  Output output = Output::table;
-  bool color = true;
-  bool periods = false;
-  bool samples = false;
-};
-// Gets and prints the report. Errors: those of the client, corrupt.
+// Gets and prints the report; JSON and JSON lines as the coordinator wrote them. Errors: those of the client, corrupt.
 Result<model::Report> show_run(Client& client, const std::string& id, const ShowRun& show);
 Status cancel_run(Client& client, const std::string& id);
 

@@ -58,7 +58,7 @@ Result<int> watch(Client& client, const Globals& globals, const RunsWords& words
   Interrupts interrupts;
   Progress progress(progress_style(true));
   const auto followed = follow_run(client, words.id, progress, interrupts);
-  if (!followed && followed.error().code == Errc::cancelled) return kInterrupted;
+  if (!followed && followed.error().code == Errc::cancelled) return interrupts.exit_code();
   if (!followed) return tl::unexpected(followed.error());
   const auto report = show_run(client, *followed, {*output, !globals.no_color, words.periods, words.samples});
   if (!report) return tl::unexpected(report.error());

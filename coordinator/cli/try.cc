@@ -7,18 +7,21 @@
 #include <optional>
 
 #include "coordinator/cli/command.h"
+#include "coordinator/cli/document.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/host_testlets.h"
 #include "coordinator/cli/local_transport.h"
 #include "coordinator/cli/output.h"
 #include "coordinator/cli/param_flags.h"
 #include "coordinator/cli/target_args.h"
+#include "coordinator/model/json.h"
 #include "coordinator/model/plan.h"
 #include "coordinator/run/runs.h"
 
 namespace todd::cli {
 namespace {
 
+constexpr const char* kOrigin = "try";  // where messages say the suite is from
 constexpr uint64_t kManyTargets = 65536;
 constexpr int64_t kInterruptWaitNs = 3'000'000'000;
 
@@ -49,20 +52,22 @@ model::Suite suite_of(const TryCommand& command, const std::vector<std::string>&
     for (const auto& text : command.options.expect) test.expect->push_back({text, false, {}});
   }
   model::Suite suite;
-  suite.name = "try";
-  suite.origin = "try";
+  suite.name = suite.origin = kOrigin;
   suite.tests = {test};
   return suite;
 }
 
 // JSON is YAML: strings are quoted the JSON way.
 std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
+  std::string out;
+  model::JsonWriter(out).text(text);
+  return out;
+}
+
+// Who asks for periods or samples wants to see them.
+ShowRun shown(const TryCommand& command, Output output, bool color) {
+  const auto given = command.params->given();
+  return {output, color, given.count("period") != 0, given.count("samples") != 0};
 }
 
 std::string document_of(const TryCommand& command, const std::vector<std::string>& targets) {
@@ -83,7 +88,9 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
 }
 
 // Runs it on the local worker until it has ended; Ctrl-C cancels and keeps what was measured.
-Result<model::Report> run_here(const TryCommand& command, run::Request request, supervise::SupervisorOptions options, bool& interrupted) {
+// signal: the one that came, else 0.
+Result<model::Report> run_here(const TryCommand& command, const ShowRun& show, run::Request request, supervise::SupervisorOptions options,
+                               int& signal) {
   io::Loop loop;
   const Clock clock;
   LocalTransport transport(loop, std::move(options));
@@ -99,16 +106,18 @@ Result<model::Report> run_here(const TryCommand& command, run::Request request, 
   if (!created) return tl::unexpected(created.error());
   id = *created;
   io::HandlePtr give_up;
-  auto interrupt = loop.on_signal(SIGINT, [&] {
-    if (interrupted) loop.stop();
-    interrupted = true;
-    if (!runs.cancel(id)) loop.stop();
-    give_up = loop.after(kInterruptWaitNs, [&] { loop.stop(); });
-  });
+  const auto on_signal = [&](int which) {
+    return loop.on_signal(which, [&, which] {
+      if (signal != 0) loop.stop();
+      signal = which;
+      if (!runs.cancel(id)) loop.stop();
+      give_up = loop.after(kInterruptWaitNs, [&] { loop.stop(); });
+    });
+  };
+  const auto interrupt = on_signal(SIGINT), terminate = on_signal(SIGTERM);
   loop.run();
   if (stderr_is_terminal() && command.options.output == "table") fmt::print(stderr, "\r\x1b[K");
-  const auto given = command.params->given();
-  return runs.report(id, {.periods = given.count("period") != 0, .samples = given.count("samples") != 0});
+  return runs.report(id, {.periods = show.periods, .samples = show.samples});
 }
 
 // The exit code for a one-off test of which no edge could even begin, by the first reason; nullopt where any could.
@@ -134,8 +143,15 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   if (!output) return complain(output.error());
   auto targets = expand_target_args(command.options.targets);
   if (!targets) return complain(targets.error());
-  if (!command.options.from.empty())
-    return run_document(globals, {.document = document_of(command, *targets), .origin = "try", .output = command.options.output, .allow_incomplete = command.options.allow_incomplete});
+  const ShowRun show = shown(command, *output, !globals.no_color);
+  if (!command.options.from.empty()) {
+    return run_document(globals, {.document = document_of(command, *targets),
+                                  .origin = kOrigin,
+                                  .output = command.options.output,
+                                  .allow_incomplete = command.options.allow_incomplete,
+                                  .periods = show.periods,
+                                  .samples = show.samples});
+  }
   auto n = count_targets(*targets);
   if (!n) {
     complain(n.error());
@@ -153,21 +169,19 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   const auto suite = suite_of(command, *targets);
   auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
   if (!plans) {
-    // There is no file whose line could be named.
     auto error = plans.error();
-    const std::string nowhere = "try:0:0: ";
-    if (error.detail.rfind(nowhere, 0) == 0) error.detail.erase(0, nowhere.size());
+    error.detail = without_place(error.detail, kOrigin);
     return complain(error);
   }
   run::Request request;
   request.suite = suite.name;
   request.plans = std::move(*plans);
   request.agents = {facts};
-  bool interrupted = false;
-  auto report = run_here(command, std::move(request), std::move(options), interrupted);
+  int signal = 0;
+  auto report = run_here(command, show, std::move(request), std::move(options), signal);
   if (!report) return complain(report.error());
-  print_report(*report, *output, !globals.no_color);
-  if (interrupted) return kInterrupted;
+  print_report(*report, show);
+  if (signal != 0) return 128 + signal;
   return exit_for_nothing(*report).value_or(exit_for(*report, command.options.allow_incomplete));
 }
 

@@ -71,8 +71,21 @@ struct ReportOptions {
 // The whole report as one object.
 void write_report(JsonWriter& json, const Report& report, const ReportOptions& options = {});
 
-// JSON lines: the run without its edges, then one line per edge with run, test and the edge's own fields.
-void write_report_lines(std::string& out, const Report& report, const ReportOptions& options = {});
+// JSON lines, one at a time because the edges may be many: the run without its edges, then a line for every edge
+// with run, test and the edge's own fields. max_edges does not count here. Borrows the report.
+class ReportLines {
+ public:
+  explicit ReportLines(const Report& report, const ReportOptions& options = {})
+      : report_(&report), options_(options) {}
+  // Appends the next line with its newline; false after the last.
+  bool next(std::string& out);
+
+ private:
+  const Report* report_;
+  ReportOptions options_;
+  bool begun_ = false;
+  size_t test_ = 0, edge_ = 0;
+};
 
 // What write_report wrote. Unknown keys are ignored, as a newer coordinator may have written them.
 // Errc::corrupt for anything else.

@@ -105,6 +105,16 @@ class Reader {
     return result;
   }
 
+  std::map<std::string, uint64_t> counts(element at, const char* key) {
+    std::map<std::string, uint64_t> result;
+    each_field(at, key, [&](std::string_view name, element item) {
+      uint64_t found = 0;
+      if (item.get(found)) wrong(key);
+      result.emplace(name, found);
+    });
+    return result;
+  }
+
   template <class Take>
   void each(element at, const char* key, Take take) {
     element value;
@@ -156,10 +166,7 @@ MetricReports read_metrics(Reader& reader, element at, const char* key) {
     metric.p95 = reader.number(item, "p95");
     metric.p99 = reader.number(item, "p99");
     metric.p999 = reader.number(item, "p999");
-    reader.each_field(item, "values", [&](std::string_view value_key, element value) {
-      uint64_t count = 0;
-      if (!value.get(count)) metric.values.emplace(value_key, count);
-    });
+    metric.values = reader.counts(item, "values");
     metrics.emplace(name, std::move(metric));
   });
   return metrics;
@@ -215,6 +222,15 @@ EdgeReport read_edge(Reader& reader, element at) {
   return edge;
 }
 
+EdgeSummary read_summary(Reader& reader, element at) {
+  EdgeSummary summary;
+  summary.edges = reader.count(at, "edges");
+  summary.ok = reader.count(at, "ok");
+  summary.verdicts = reader.counts(at, "verdicts");
+  summary.states = reader.counts(at, "states");
+  return summary;
+}
+
 TestReport read_test(Reader& reader, element at) {
   TestReport test;
   test.name = reader.text(at, "name");
@@ -226,6 +242,7 @@ TestReport read_test(Reader& reader, element at) {
   test.verdict = reader.verdict(at);
   test.total = read_metrics(reader, at, "total");
   reader.each(at, "edges", [&](element item) { test.edges.push_back(read_edge(reader, item)); });
+  if (element summary; !at["summary"].get(summary)) test.summary = read_summary(reader, summary);
   reader.each(at, "expectations", [&](element item) {
     test.expectations.push_back({reader.text(item, "expr"), reader.word(item, "severity", Severity::fail),
                                  reader.verdict(item), reader.text(item, "observed"),

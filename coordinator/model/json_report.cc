@@ -117,36 +117,23 @@ void write_edge_fields(JsonWriter& json, const EdgeReport& edge, const ReportOpt
   write_quality(json, edge.quality);
 }
 
-bool is_ok(const EdgeReport& edge) {
-  return edge.state == EdgeState::complete &&
-         (edge.verdict == Verdict::pass || edge.verdict == Verdict::none);
-}
-
 // The edges to write: all, or where they are too many those that are not ok.
 std::vector<const EdgeReport*> chosen_edges(const TestReport& test, const ReportOptions& options) {
   std::vector<const EdgeReport*> chosen;
   const bool all = test.edges.size() <= options.max_edges;
   for (const EdgeReport& edge : test.edges) {
     if (chosen.size() == options.max_edges) break;
-    if (all || !is_ok(edge)) chosen.push_back(&edge);
+    if (all || !edge.is_ok()) chosen.push_back(&edge);
   }
   return chosen;
 }
 
-void write_summary(JsonWriter& json, const TestReport& test, size_t shown) {
-  std::map<std::string, uint64_t> verdicts, states;
-  for (const EdgeReport& edge : test.edges) {
-    ++verdicts[verdict_name(edge.verdict)];
-    ++states[name_of(edge.state)];
-  }
-  json.key("summary")
-      .begin_object()
-      .field("edges", uint64_t{test.edges.size()})
-      .field("shown", uint64_t{shown});
-  json.key("verdicts").begin_object();
-  for (const auto& [name, count] : verdicts) json.field(name, count);
+void write_summary(JsonWriter& json, const EdgeSummary& summary, size_t shown) {
+  json.key("summary").begin_object().field("edges", summary.edges).field("shown", uint64_t{shown});
+  json.field("ok", summary.ok).key("verdicts").begin_object();
+  for (const auto& [name, count] : summary.verdicts) json.field(name, count);
   json.end_object().key("states").begin_object();
-  for (const auto& [name, count] : states) json.field(name, count);
+  for (const auto& [name, count] : summary.states) json.field(name, count);
   json.end_object().end_object();
 }
 
@@ -156,9 +143,9 @@ void write_test(JsonWriter& json, const TestReport& test, const ReportOptions& o
   write_map(json, "params", test.params);
   json.field("from", test.from).field("to", test.to).field("verdict", verdict_name(test.verdict));
   write_metrics(json, "total", test.total);
-  const auto edges = chosen_edges(test, options);
-  if (edges.size() < test.edges.size()) write_summary(json, test, edges.size());
   if (with_edges) {
+    const auto edges = chosen_edges(test, options);
+    if (test.summary || edges.size() < test.edges.size()) write_summary(json, test.count_edges(), edges.size());
     json.key("edges").begin_array();
     for (const EdgeReport* edge : edges) {
       json.begin_object();
@@ -223,23 +210,22 @@ void write_report(JsonWriter& json, const Report& report, const ReportOptions& o
   json.end_object();
 }
 
-void write_report_lines(std::string& out, const Report& report, const ReportOptions& options) {
-  {
-    JsonWriter json(out);
+bool ReportLines::next(std::string& out) {
+  JsonWriter json(out);
+  if (!begun_) {
+    begun_ = true;
     json.begin_object().field("type", "run");
-    write_run_fields(json, report, options, false);
-    json.end_object();
-    out += '\n';
+    write_run_fields(json, *report_, options_, false);
+  } else {
+    while (test_ < report_->tests.size() && edge_ == report_->tests[test_].edges.size()) ++test_, edge_ = 0;
+    if (test_ == report_->tests.size()) return false;
+    const TestReport& test = report_->tests[test_];
+    json.begin_object().field("type", "edge").field("run", report_->id).field("test", test.name);
+    write_edge_fields(json, test.edges[edge_++], options_);
   }
-  for (const TestReport& test : report.tests) {
-    for (const EdgeReport* edge : chosen_edges(test, options)) {
-      JsonWriter json(out);
-      json.begin_object().field("type", "edge").field("run", report.id).field("test", test.name);
-      write_edge_fields(json, *edge, options);
-      json.end_object();
-      out += '\n';
-    }
-  }
+  json.end_object();
+  out += '\n';
+  return true;
 }
 
 }  // namespace todd::model

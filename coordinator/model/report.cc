@@ -95,4 +95,20 @@ bool is_reason(std::string_view word) {
 
 std::string EdgeReport::label() const { return source_agent + " → " + target_name; }
 
+bool EdgeReport::is_ok() const {
+  return state == EdgeState::complete && (verdict == Verdict::pass || verdict == Verdict::none);
+}
+
+EdgeSummary TestReport::count_edges() const {
+  if (summary) return *summary;
+  EdgeSummary all;
+  all.edges = edges.size();
+  for (const EdgeReport& edge : edges) {
+    all.ok += edge.is_ok() ? 1 : 0;
+    ++all.verdicts[verdict_name(edge.verdict)];
+    ++all.states[name_of(edge.state)];
+  }
+  return all;
+}
+
 }  // namespace todd::model

@@ -117,6 +117,14 @@ struct EdgeReport {
 
   // "from → to"
   std::string label() const;
+  // Measured whole, and nothing that was expected of it failed or is unknown.
+  bool is_ok() const;
+};
+
+// All edges of a test, counted.
+struct EdgeSummary {
+  uint64_t edges = 0, ok = 0;
+  std::map<std::string, uint64_t> verdicts, states;
 };
 
 struct ExpectationReport {
@@ -138,7 +146,10 @@ struct TestReport {
   Verdict verdict = Verdict::none;
   MetricReports total;
   std::vector<EdgeReport> edges;
+  std::optional<EdgeSummary> summary;  // where edges holds only those that are not ok, because there are too many
   std::vector<ExpectationReport> expectations;
+
+  EdgeSummary count_edges() const;  // summary, or counted now
 };
 
 struct AgentReport {

@@ -73,11 +73,6 @@ std::vector<Wanted> columns_of(const TestReport& test) {
   return columns;
 }
 
-bool is_ok(const EdgeReport& edge) {
-  return edge.state == EdgeState::complete &&
-         (edge.verdict == Verdict::pass || edge.verdict == Verdict::none);
-}
-
 const char* mark_of(Verdict verdict) {
   switch (verdict) {
     case Verdict::pass: return "✓";
@@ -152,7 +147,7 @@ class Table {
     std::vector<const EdgeReport*> edges;
     for (const EdgeReport& edge : test.edges) edges.push_back(&edge);
     if (edges.size() > options_.max_edges) {
-      std::stable_partition(edges.begin(), edges.end(), [](const EdgeReport* edge) { return !is_ok(*edge); });
+      std::stable_partition(edges.begin(), edges.end(), [](const EdgeReport* edge) { return !edge->is_ok(); });
       edges.resize(options_.max_edges);
     }
     return edges;
@@ -190,11 +185,11 @@ class Table {
   }
 
   void print_rest(const TestReport& test, size_t shown) {
-    if (test.edges.size() <= shown) return;
-    size_t bad = 0;
-    for (const EdgeReport& edge : test.edges) bad += !is_ok(edge);
-    const size_t more_bad = bad > shown ? bad - shown : 0;
-    const size_t more_ok = test.edges.size() - shown - more_bad;
+    const EdgeSummary all = test.count_edges();
+    if (all.edges <= shown) return;
+    const uint64_t bad = all.edges - std::min(all.ok, all.edges);
+    const uint64_t more_bad = bad > shown ? bad - shown : 0;
+    const uint64_t more_ok = all.edges - shown - more_bad;
     if (more_bad > 0) line(fmt::format("    ... and {} more not ok", more_bad), Verdict::fail);
     if (more_ok > 0) line(fmt::format("    ... and {} more ok", more_ok));
   }

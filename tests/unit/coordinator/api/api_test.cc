@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -17,6 +18,10 @@ namespace {
 
 struct FakeReply : Reply {
   void send(Response r) override { response = std::move(r); }
+  void send_pieces(Response head, Pieces next) override {
+    response = std::move(head);
+    for (std::string piece; next(piece); piece.clear()) response.body += piece;
+  }
   std::shared_ptr<EventStream> stream(Response) override { return nullptr; }
   bool open() const override { return true; }
   Response response{0, "", "", {}};
@@ -46,13 +51,15 @@ class ApiTest : public ::testing::Test {
     EXPECT_TRUE(link_.start());
   }
 
-  Response ask(const std::string& method, const std::string& path, const std::string& body = "") {
+  Response ask(const std::string& method, const std::string& path, const std::string& body = "",
+               const std::string& accept = "") {
     Request request;
     request.method = method;
     const size_t question = std::min(path.find('?'), path.size());
     request.path = "/api/v1/" + path.substr(0, question);
     request.query = *parse_query(std::string_view(path).substr(std::min(question + 1, path.size())));
     request.headers["content-type"] = body.substr(0, 1) == "{" ? "application/json" : "application/yaml";
+    if (!accept.empty()) request.headers["accept"] = accept;
     request.body = body;
     auto reply = std::make_shared<FakeReply>();
     api_.handle(request, reply);
@@ -135,6 +142,28 @@ TEST_F(ApiTest, RunsThatCannotBeAreRefused) {
   for (const char* limit : {"0", "x", "1001", "-1", "1x"}) {
     EXPECT_EQ(ask("GET", std::string("runs?limit=") + limit).status, 400) << limit;
   }
+}
+
+TEST_F(ApiTest, LinesHaveEveryEdgeOfARun) {
+  model::TestPlan plan;
+  plan.label = plan.test.name = "t";
+  plan.testlet.id = "ping";
+  plan.testlet.source = true;
+  plan.edges.resize(70'000);  // more than the one JSON object shows
+  for (auto& edge : plan.edges) edge.source.agent = "a1", edge.target_name = edge.target.host = "192.0.2.1";
+  run::Request run;
+  run.suite = "s";
+  run.plans = {plan};
+  run.agents.resize(1);
+  run.agents[0].agent = "a1";
+  ASSERT_TRUE(runs_.create(std::move(run)));
+  const auto lines = ask("GET", "runs/last", "", "application/x-ndjson");
+  EXPECT_EQ(lines.content_type, "application/x-ndjson");
+  EXPECT_EQ(std::count(lines.body.begin(), lines.body.end(), '\n'), 70'001);
+  EXPECT_EQ(lines.body.rfind("{\"type\":\"run\"", 0), 0u);
+  const auto whole = ask("GET", "runs/last");
+  EXPECT_EQ(whole.content_type, "application/json");
+  EXPECT_NE(whole.body.find("\"summary\":{\"edges\":70000,\"shown\":65536,\"ok\":0,"), std::string::npos);
 }
 
 TEST_F(ApiTest, InvitesOneAgentForATime) {

@@ -30,6 +30,12 @@ class HttpServerTest : public ::testing::Test {
             Response head;
             head.content_type = "text/event-stream";
             stream_ = reply->stream(std::move(head));
+          } else if (request.path == "/pieces") {
+            reply->send_pieces({200, "text/plain", "", {}}, [this, left = 3](std::string& out) mutable {
+              ++made_;
+              if (left-- > 0) out.assign(piece_bytes_, 'x');
+              return !out.empty();
+            });
           } else if (request.path == "/big") {
             reply->send({200, "text/plain", std::string(50'000'000, 'x'), {}});
           } else {
@@ -55,6 +61,8 @@ class HttpServerTest : public ::testing::Test {
   io::Loop loop_;
   ServerOptions options_;
   int handled_ = 0;
+  size_t piece_bytes_ = 5;
+  int made_ = 0;  // calls for a piece
   std::vector<std::shared_ptr<Reply>> later_;
   std::shared_ptr<EventStream> stream_;
   std::unique_ptr<HttpServer> server_;
@@ -397,6 +405,33 @@ TEST_F(HttpServerTest, ServesAUnixSocketToItsOwnUser) {
   EXPECT_NE(std::string(buffer, static_cast<size_t>(n)).find("[GET /u ]"), std::string::npos);
   server_.reset();
   rmdir(folder);
+}
+
+TEST_F(HttpServerTest, ABodyInPieces) {
+  start();
+  const auto answer = ask("GET /pieces HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_NE(answer.find("Transfer-Encoding: chunked\r\n"), std::string::npos);
+  EXPECT_NE(answer.find("\r\n\r\n5\r\nxxxxx\r\n5\r\nxxxxx\r\n5\r\nxxxxx\r\n0\r\n\r\n"), std::string::npos) << answer;
+  const auto old = ask("GET /pieces HTTP/1.0\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(old.find("chunked"), std::string::npos);
+  EXPECT_NE(old.find("\r\n\r\nxxxxxxxxxxxxxxx"), std::string::npos) << old;
+  made_ = 0;
+  const auto head = ask("HEAD /pieces HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_EQ(head.substr(head.size() - 4), "\r\n\r\n");
+  EXPECT_EQ(made_, 0);
+}
+
+// Who does not read costs one piece, and is cut.
+TEST_F(HttpServerTest, PiecesWaitForTheReader) {
+  piece_bytes_ = 50'000'000;
+  options_.stall_ns = 50'000'000;
+  start();
+  auto c = client();
+  c.send("GET /pieces HTTP/1.1\r\nHost: x\r\n\r\n");
+  const int64_t give_up = monotonic_ns() + 10'000'000'000;
+  while ((made_ == 0 || server_->connections() > 0) && monotonic_ns() < give_up) loop_.turn(10'000'000);
+  EXPECT_EQ(made_, 1);
+  EXPECT_EQ(server_->connections(), 0u);
 }
 
 TEST(ParseListenTest, TakesLoopbackOnly) {

@@ -10,6 +10,7 @@ namespace {
 // Keeps what it is told.
 struct FakeReply : Reply {
   void send(Response r) override { response = std::move(r); }
+  void send_pieces(Response, Pieces) override {}
   std::shared_ptr<EventStream> stream(Response) override { return nullptr; }
   bool open() const override { return true; }
   Response response{0, "", "", {}};

@@ -24,6 +24,7 @@ struct FakeStream : EventStream {
 
 struct FakeReply : Reply {
   void send(Response) override {}
+  void send_pieces(Response, Pieces) override {}
   std::shared_ptr<EventStream> stream(Response r) override {
     head = std::move(r);
     return events;

@@ -95,6 +95,10 @@ TEST(TableTest, ShowsAtMostTheLimitAndTheBadFirst) {
   EXPECT_THAT(report_table(report, {.width = 120, .max_edges = 1}),
               HasSubstr("    ... and 1 more not ok\n    ... and 5 more ok\n"));
   EXPECT_THAT(report_table(report, {.width = 120}), Not(HasSubstr("more ok")));
+  // Of a report that does not hold all its edges, the summary counts.
+  report.tests[0].summary = EdgeSummary{.edges = 100, .ok = 90, .verdicts = {}, .states = {}};
+  EXPECT_THAT(report_table(report, {.width = 120, .max_edges = 2}),
+              HasSubstr("    ... and 8 more not ok\n    ... and 90 more ok\n"));
 }
 
 TEST(TableTest, ColourIsOptional) {

@@ -1,0 +1,65 @@
+#include "coordinator/cli/exit_code.h"
+
+#include <gtest/gtest.h>
+
+namespace todd::cli {
+namespace {
+
+using model::EdgeState;
+using model::RunState;
+using model::Verdict;
+
+// One test with one edge.
+model::Report report_of(RunState state, Verdict verdict, EdgeState edge) {
+  model::Report report;
+  report.state = state;
+  report.verdict = verdict;
+  report.tests.resize(1);
+  report.tests[0].verdict = verdict;
+  report.tests[0].edges.resize(1);
+  report.tests[0].edges[0].state = edge;
+  report.tests[0].edges[0].verdict = verdict;
+  return report;
+}
+
+TEST(ExitCodeTest, FollowsTheVerdict) {
+  EXPECT_EQ(exit_for(report_of(RunState::completed, Verdict::pass, EdgeState::complete), false), kOk);
+  EXPECT_EQ(exit_for(report_of(RunState::completed, Verdict::none, EdgeState::complete), false), kOk);
+  EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::fail, EdgeState::no_data), true), kFailed);
+  EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::unknown, EdgeState::partial), false), kIncomplete);
+  EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::unknown, EdgeState::partial), true), kOk);
+}
+
+// `expect: []` judges nothing: agents that are missing are not to be overlooked. "90% of edges: ..." has judged them.
+TEST(ExitCodeTest, MissingEdgesCountWhereNothingWasExpected) {
+  EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::none, EdgeState::no_data), false), kIncomplete);
+  EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::none, EdgeState::no_data), true), kOk);
+  EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::pass, EdgeState::no_data), false), kOk);
+}
+
+TEST(ExitCodeTest, CancelledAndFailedRunsAreIncomplete) {
+  EXPECT_EQ(exit_for(report_of(RunState::cancelled, Verdict::unknown, EdgeState::cancelled), false), kIncomplete);
+  EXPECT_EQ(exit_for(report_of(RunState::failed, Verdict::none, EdgeState::error), false), kIncomplete);
+}
+
+TEST(ExitCodeTest, OnlyWhereEveryEdgeWasDeniedIsItAPrivilege) {
+  auto report = report_of(RunState::failed, Verdict::unknown, EdgeState::error);
+  report.tests[0].edges[0].reason = model::reason::kPermission;
+  EXPECT_EQ(exit_for(report, false), kDenied);
+  // Others were well, but are left out of so large a report.
+  report.tests[0].summary = model::EdgeSummary{.edges = 100'000, .ok = 99'999, .verdicts = {}, .states = {}};
+  EXPECT_EQ(exit_for(report, false), kIncomplete);
+}
+
+TEST(ExitCodeTest, OfErrors) {
+  EXPECT_EQ(exit_for({Errc::invalid, 0, ""}), kUsage);
+  EXPECT_EQ(exit_for({Errc::not_found, 0, ""}), kNothing);
+  EXPECT_EQ(exit_for({Errc::denied, 0, ""}), kDenied);
+  EXPECT_EQ(exit_for({Errc::unavailable, 0, ""}), kUnreachable);
+  EXPECT_EQ(exit_for({Errc::timed_out, 0, ""}), kUnreachable);
+  EXPECT_EQ(exit_for({Errc::cancelled, 0, ""}), kInterrupted);
+  EXPECT_EQ(exit_for({Errc::system, 0, ""}), kInternal);
+}
+
+}  // namespace
+}  // namespace todd::cli

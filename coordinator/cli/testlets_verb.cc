@@ -46,7 +46,7 @@ std::string range_of(const manifest::Param& param) {
 std::string param_table(const std::vector<manifest::Param>& params) {
   std::vector<Row> rows;
   for (const auto& param : params) {
-    const std::string type = std::string(manifest::param_type_name(param.type)) + (param.repeat ? "..." : "");
+    const std::string type = manifest::param_type_name(param.type);
     rows.push_back({param.name, type, model::printable(param.required ? "(required)" : param.dflt),
                     model::printable(range_of(param)), model::printable(param.doc)});
   }

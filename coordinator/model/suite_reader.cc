@@ -112,25 +112,8 @@ std::string param_text(const Node& node, const std::string& name, Problems& prob
     if (node.is_null()) problems.add(node.position, what + " has no value");
     return node.text;
   }
-  std::string joined;
-  for (size_t i = 0; i < node.items.size(); ++i) {
-    const Node& item = node.items[i];
-    if (!item.is_scalar() || item.is_null()) {
-      problems.add(item.position,
-                   fmt::format("{} holds a {} where only text can stand", what, kind_name(item.kind)));
-      return "";
-    }
-    std::string text = node.is_map() ? node.keys[i].text + "=" + item.text : item.text;
-    if (text.find(manifest::kItemSeparator) != std::string::npos) {
-      problems.add(item.position, what + " holds a line break, which no item may");
-      return "";
-    }
-    if (i > 0) joined += manifest::kItemSeparator;
-    joined += text;
-  }
-  if (node.items.empty())
-    problems.add(node.position, fmt::format("{} is an empty {}", what, kind_name(node.kind)));
-  return joined;
+  problems.add(node.position, fmt::format("{} holds a {} where only text can stand", what, kind_name(node.kind)));
+  return "";
 }
 
 void read_params(Fields& fields, Test& test, Problems& problems) {

@@ -8,28 +8,14 @@
 namespace todd::run {
 namespace {
 
-std::string text_of(const manifest::TypedValue& value) {
-  std::string out;
-  for (const auto& [key, item] : value.map) {
-    if (!out.empty()) out += manifest::kItemSeparator;
-    out += key + "=" + item;
-  }
-  return value.map.empty() ? value.s : out;
-}
-
-void encode_value(const manifest::TypedValue& in, bool repeat, const std::string& text, v1::Value* out) {
+void encode_value(const manifest::TypedValue& in, v1::Value* out) {
   using manifest::ParamType;
   out->set_given(in.given);
-  if (repeat) {
-    out->set_s(text);
-    return;
-  }
   switch (in.type) {
     case ParamType::real:
     case ParamType::rate:
     case ParamType::ratio: out->set_r(in.r); break;
-    case ParamType::text:
-    case ParamType::map: out->set_s(text_of(in)); break;
+    case ParamType::text: out->set_s(in.s); break;
     default: out->set_i(in.i);
   }
 }
@@ -44,12 +30,7 @@ v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadlin
   const auto hash = run.request.manifest_hashes.find(plan.testlet.id);
   if (hash != run.request.manifest_hashes.end()) out.set_manifest_hash(hash->second);
   out.set_role(role);
-  for (size_t i = 0; i < plan.params.size() && i < plan.testlet.params.size(); ++i) {
-    const manifest::Param& param = plan.testlet.params[i];
-    const auto given = plan.test.params.find(param.name);
-    encode_value(plan.params[i], param.repeat, given != plan.test.params.end() ? given->second : param.dflt,
-                 out.add_params());
-  }
+  for (const manifest::TypedValue& value : plan.params) encode_value(value, out.add_params());
   v1::Schedule* schedule = out.mutable_schedule();
   schedule->set_count(plan.host.count);
   schedule->set_interval_ns(plan.host.interval_ns);

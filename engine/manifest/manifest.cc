@@ -13,12 +13,13 @@ const T* by_name(const std::vector<T>& all, std::string_view name) {
   return found == all.end() ? nullptr : &*found;
 }
 
-Param host_param(const char* name, ParamType type, const char* dflt, const char* min, const char* doc) {
+Param host_param(const char* name, ParamType type, const char* dflt, const char* min, const char* max, const char* doc) {
   Param param;
   param.name = name;
   param.type = type;
   param.dflt = dflt;
   param.min = min;
+  param.max = max;
   param.doc = doc;
   return param;
 }
@@ -33,7 +34,7 @@ Metric probe_counter(const char* name, const char* doc) {
 }
 
 Param stamps_param() {
-  Param param = host_param("stamps", ParamType::choice, "exact", "",
+  Param param = host_param("stamps", ParamType::choice, "exact", "", "",
                            "How departures are timed: by the kernel for each probe (exact) or for one in 32, from which the others "
                            "are corrected (sampled), or by the clock of the program (user).");
   param.choices = {"exact", "sampled", "user"};
@@ -54,7 +55,6 @@ const char* param_type_name(ParamType type) {
     case ParamType::bitrate: return "bitrate";
     case ParamType::ratio: return "ratio";
     case ParamType::choice: return "choice";
-    case ParamType::map: return "map";
   }
   TODD_CHECK(!"a parameter type");
   __builtin_unreachable();
@@ -70,15 +70,17 @@ const Testlet* Manifest::testlet(std::string_view id) const {
 
 const std::vector<Param>& host_params() {
   using enum ParamType;
+  // Interval and rate end where no lane can follow (a million probes per second of one edge, 100 million of a source): beyond,
+  // all a schedule does is count what it skips. "rate: max" is the way to ask for as much as there is.
   static const std::vector<Param> params = {
-      host_param("count", integer, "", "1", "How many probes per edge."),
-      host_param("interval", duration, "1s", "1ns", "Time between two probes of an edge. Excludes rate."),
-      host_param("rate", rate, "", "0.0001", "Probes per second of a source over all its edges, or max. Excludes interval."),
-      host_param("duration", duration, "", "1ms", "How long the test sends; with count, the first reached ends it."),
-      host_param("timeout", duration, "1s", "1us", "How long an answer may take; may exceed the interval."),
-      host_param("samples", text, "none", "", "Single measurements to keep: none, all or how many."),
+      host_param("count", integer, "", "1", "", "How many probes per edge."),
+      host_param("interval", duration, "1s", "1us", "", "Time between two probes of an edge. Excludes rate."),
+      host_param("rate", rate, "", "0.0001", "100M", "Probes per second of a source over all its edges, or max. Excludes interval."),
+      host_param("duration", duration, "", "1ms", "", "How long the test sends; with count, the first reached ends it."),
+      host_param("timeout", duration, "1s", "1us", "", "How long an answer may take; may exceed the interval."),
+      host_param("samples", text, "none", "", "", "Single measurements to keep: none, all or how many."),
       stamps_param(),
-      host_param("period", duration, "1s", "10ms", "How often results are reported while the test runs."),
+      host_param("period", duration, "1s", "10ms", "", "How often results are reported while the test runs."),
   };
   return params;
 }

@@ -14,7 +14,7 @@
 
 namespace todd::manifest {
 
-enum class ParamType { boolean = 1, integer, real, text, duration, size, rate, bitrate, ratio, choice, map };
+enum class ParamType { boolean = 1, integer, real, text, duration, size, rate, bitrate, ratio, choice };
 
 // The name used in JSON ("duration").
 const char* param_type_name(ParamType type);
@@ -26,7 +26,6 @@ struct Param {
   ParamType type = ParamType::text;
   bool required = false;
   bool secret = false;  // never shown or logged
-  bool repeat = false;  // the value is a list
 
   bool operator==(const Param&) const = default;
 };
@@ -56,9 +55,7 @@ struct Testlet {
   bool responder = false;
   bool heavy = false;     // loads the network: not many at a time
   bool probes = false;    // has the standard probe metrics
-  bool exchange = false;  // the host matches replies and measures
-  uint32_t max_payload = 0;
-  uint32_t needs = 0;                // TODD_NEED_* bits
+  uint32_t needs = 0;     // TODD_NEED_* bits
   std::string target_kind = "host";  // "host", "endpoint", "url"
   uint16_t default_port = 0;
   std::vector<std::string> default_expect;

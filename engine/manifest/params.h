@@ -16,16 +16,10 @@ struct TypedValue {
   int64_t i = 0;  // boolean, integer, ns, bytes, bit/s, index of the choice
   double r = 0;   // real, rate (per second), ratio
   std::string s;  // text, the choice's text
-  std::vector<TypedValue> list;  // of a param with `repeat`: its items, the fields above unused
-  std::map<std::string, std::string> map;
   bool given = false;  // by the user, not the default
 
   bool operator==(const TypedValue&) const = default;
 };
-
-// Between the items of a repeated param and the entries ("key=value") of a map, in their text form.
-// Items of a repeated param of another type than text may be separated by commas too.
-inline constexpr char kItemSeparator = '\n';
 
 // Reads a value and checks its range. Errors: invalid, naming param, value and what is allowed
 // ("size: 70000 is out of range, allowed 0 to 65507"). The value of a secret is not quoted.

@@ -107,7 +107,7 @@ void read_param(Fields f, Param& param) {
   f.require("name");
   f.require("type");
   f.text("name", param.name);
-  f.choice("type", param.type, ParamType::boolean, ParamType::map, param_type_name);
+  f.choice("type", param.type, ParamType::boolean, ParamType::choice, param_type_name);
   f.text("dflt", param.dflt);
   f.text("min", param.min);
   f.text("max", param.max);
@@ -115,7 +115,6 @@ void read_param(Fields f, Param& param) {
   f.text("doc", param.doc);
   f.flag("required", param.required);
   f.flag("secret", param.secret);
-  f.flag("repeat", param.repeat);
 }
 
 void read_metric(Fields f, Metric& metric) {
@@ -143,8 +142,6 @@ void read_testlet(Fields f, Testlet& testlet) {
   f.flag("responder", testlet.responder);
   f.flag("heavy", testlet.heavy);
   f.flag("probes", testlet.probes);
-  f.flag("exchange", testlet.exchange);
-  f.number("max_payload", testlet.max_payload, UINT32_MAX);
   f.number("needs", testlet.needs, UINT32_MAX);
   f.text("target_kind", testlet.target_kind);
   f.number("default_port", testlet.default_port, UINT16_MAX);

@@ -29,7 +29,7 @@ tl::unexpected<Error> invalid(const Testlet& testlet, std::string_view what) {
 
 bool has_range(ParamType type) {
   using enum ParamType;
-  return type != boolean && type != text && type != choice && type != map;
+  return type != boolean && type != text && type != choice;
 }
 
 Status validate_param(const Testlet& testlet, const Param& param) {
@@ -41,12 +41,10 @@ Status validate_param(const Testlet& testlet, const Param& param) {
   }
   if ((param.type == ParamType::choice) == param.choices.empty()) return wrong("a choice, and nothing else, has choices");
   if (!has_range(param.type) && !(param.min.empty() && param.max.empty())) return wrong("this type has no range");
-  if (param.repeat && param.type == ParamType::map) return wrong("a map cannot repeat");
   if (param.required && !param.dflt.empty()) return wrong("the user must give it, so a default is refused: write \"\"");
   Param bare = param;  // the bounds themselves are read without a range
   bare.min.clear();
   bare.max.clear();
-  bare.repeat = false;
   for (const std::string* bound : {&param.min, &param.max}) {
     if (bound->empty()) continue;
     if (auto value = parse_value(bare, *bound); !value) return wrong("bound: " + value.error().detail);

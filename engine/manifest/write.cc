@@ -78,7 +78,6 @@ void write_param(Writer& w, const Param& param) {
   w.field("doc", param.doc);
   w.flag("required", param.required);
   w.flag("secret", param.secret);
-  w.flag("repeat", param.repeat);
   w.close('}');
 }
 
@@ -116,8 +115,6 @@ void write_testlet(Writer& w, const Testlet& testlet) {
   w.flag("responder", testlet.responder);
   w.flag("heavy", testlet.heavy);
   w.flag("probes", testlet.probes);
-  w.flag("exchange", testlet.exchange);
-  w.number("max_payload", testlet.max_payload);
   w.number("needs", testlet.needs);
   w.field("target_kind", testlet.target_kind);
   w.number("default_port", testlet.default_port);

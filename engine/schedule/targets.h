@@ -3,7 +3,6 @@
 // resolved here.
 
 #include <cstdint>
-#include <map>
 #include <string>
 
 #include "engine/base/result.h"
@@ -18,8 +17,6 @@ struct TargetSpec {
   std::string url;    // empty unless the target is a URL
   std::string agent;  // the agent behind it, if any
   uint64_t peer_token = 0;
-  std::map<std::string, std::string> params;  // of this target alone
-  std::string opaque;                          // what its responder published
 
   bool operator==(const TargetSpec&) const = default;
 };

@@ -89,7 +89,7 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
       << ",\"choices\":[";
   write_choices(out, p.choices);
   out << "],\"doc\":" << quoted(p.doc) << ",\"required\":" << truth((p.flags & TODD_PF_REQUIRED) != 0)
-      << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0) << ",\"repeat\":false}";
+      << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0) << "}";
 }
 
 void write_metric(std::ostream& out, const todd_metric& m, const std::string& whose) {

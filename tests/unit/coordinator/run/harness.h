@@ -77,7 +77,6 @@ inline manifest::Testlet probe_testlet(bool responder, bool heavy = false) {
   testlet.responder = responder;
   testlet.heavy = heavy;
   testlet.probes = true;
-  testlet.exchange = true;
   testlet.schedule.tickets = true;
   testlet.schedule.count = "10";
   testlet.schedule.interval = "100ms";

@@ -22,7 +22,7 @@ Manifest sample() {
   mode.dflt = "udp";
   Param key;
   key.name = "key";
-  key.required = key.secret = key.repeat = true;
+  key.required = key.secret = true;
   Metric rtt;
   rtt.name = "rtt", rtt.unit = "ns";
   rtt.kind = stats::Kind::histogram;
@@ -33,8 +33,8 @@ Manifest sample() {
   load.merge = stats::GaugeMerge::max;
   Testlet t;
   t.id = "ping", t.version = "1.0", t.summary = "s", t.doc = "d";
-  t.source = t.responder = t.heavy = t.probes = t.exchange = true;
-  t.max_payload = 65507, t.needs = 1, t.target_kind = "endpoint", t.default_port = 7;
+  t.source = t.responder = t.heavy = t.probes = true;
+  t.needs = 1, t.target_kind = "endpoint", t.default_port = 7;
   t.default_expect = {"loss < 100%"};
   t.schedule = {.tickets = true, .count = "10", .interval = "1s", .rate = "", .duration = "", .timeout = "2s"};
   t.params = {size, mode, key};

@@ -1,6 +1,9 @@
 // The two headers a testlet author includes compile in every language they promise, without a warning.
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <unistd.h>
 
 #include <array>
 #include <cstdio>
@@ -45,12 +48,17 @@ TEST(CppHeaderTest, CompilesAloneAsCpp17) {
   EXPECT_EQ(ran.status, 0) << ran.output;
 }
 
+// The check checks: with one field more in a frozen record, that record's lines and no others stop compiling.
 TEST(LayoutCheckTest, NoticesAChange) {
-  const Ran ran =
-      run("printf '#include \"todd/testlet.h\"\\ntypedef char broken[sizeof(todd_op) == 65 ? 1 : -1];\\n' | "
-          "cc -std=c99" +
-          kFlags + "-x c -");
+  const std::string folder = testing::TempDir() + "layout" + std::to_string(getpid());
+  const Ran made = run("mkdir -p " + folder + "/todd && sed 's/^} todd_op;/  uint64_t grown;\\n} todd_op;/' " + kSource +
+                       "/sdk/include/todd/testlet.h > " + folder + "/todd/testlet.h && grep -c grown " + folder + "/todd/testlet.h");
+  ASSERT_EQ(made.output, "1\n");
+  const Ran ran = run("cc -std=c99 -x c -fsyntax-only -I" + folder + " " + kSource + "/tests/unit/sdk/layout.c");
   EXPECT_NE(ran.status, 0);
+  EXPECT_THAT(ran.output, testing::HasSubstr("layout_op"));
+  EXPECT_THAT(ran.output, testing::Not(testing::HasSubstr("layout_done")));
+  EXPECT_EQ(run("rm -r " + folder).status, 0);
 }
 
 }  // namespace

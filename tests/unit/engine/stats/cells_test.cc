@@ -108,12 +108,15 @@ TEST(CellsTest, SamplesNotYetCopiedAreNeverOverwritten) {
 }
 
 TEST(CellsTest, AReaderSurvivesGarbage) {
-  Table t(4);
-  std::mt19937 random(3);
-  for (auto& byte : t.memory) byte = static_cast<uint8_t>(random());
-  for (uint32_t row = 0; row < 4; ++row) (void)t.reader.bank_row(random() % 2, row);
-  (void)t.reader.samples(0, true);
-  (void)t.reader.notes(1, true);
+  for (const uint32_t edges : {4u, kTwoBankEdges + 4}) {
+    Table t(edges);
+    std::mt19937 random(3);
+    for (auto& byte : t.memory) byte = static_cast<uint8_t>(random());
+    for (uint32_t row = 0; row < t.layout.bank_rows(); ++row) (void)t.reader.bank_row(random() % 2, row);
+    for (uint32_t edge = 0; t.layout.compact() && edge < edges; ++edge) (void)t.reader.flat_row(edge);
+    EXPECT_LE(t.reader.samples(0, true).size(), t.layout.sample_slots());
+    EXPECT_LE(t.reader.notes(1, true).size(), CellLayout::kNotes);
+  }
 }
 
 TEST(CellsTest, BreakdownKeepsItsTotalBeyondTheKeyLimit) {

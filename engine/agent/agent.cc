@@ -74,7 +74,7 @@ struct Agent::Impl {
 supervise::Supervisor::Events Agent::Impl::supervisor_events() {
   supervise::Supervisor::Events events;
   events.ready = [this](const v1::Ready& ready) {
-    if (!open.contains(ready.task())) return;
+    if (!open.contains(ready.task())) return supervisor.stop_task(ready.task(), true);  // forgotten meanwhile
     answers[ready.task()] = ready;
     link.send(ready);
   };
@@ -85,7 +85,7 @@ supervise::Supervisor::Events Agent::Impl::supervisor_events() {
     end_if_done();
   };
   events.record = [this](v1::Record&& made) { record(std::move(made)); };
-  events.engine_known = [this] {
+  events.changed = [this] {
     v1::Facts now;
     facts(now);
     link.send(now);

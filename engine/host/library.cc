@@ -22,7 +22,11 @@ std::string load_problem(const std::string& path, const boost::dll::fs::error_co
 }  // namespace
 
 struct Libraries::Impl {
-  std::map<std::string, boost::dll::shared_library> open;
+  struct Open {
+    boost::dll::shared_library library;
+    manifest::Manifest manifest;
+  };
+  std::map<std::string, Open> open;
 };
 
 Libraries::Libraries() : impl_(std::make_unique<Impl>()) {}
@@ -47,10 +51,10 @@ Status check_entry(const todd_entry& entry, const std::string& path) {
 }
 
 Result<Loaded> Libraries::load(const std::string& path, const std::string& testlet_id) {
-  auto manifest = manifest::read_manifest(path);
-  if (!manifest) return tl::unexpected(manifest.error());
   auto it = impl_->open.find(path);
   if (it == impl_->open.end()) {
+    auto manifest = manifest::read_manifest(path);
+    if (!manifest) return tl::unexpected(manifest.error());
     // Resolve everything now, keep symbols to itself, and stay: see the class comment.
     const auto mode = static_cast<boost::dll::load_mode::type>(RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     boost::dll::fs::error_code code;
@@ -60,15 +64,15 @@ Result<Loaded> Libraries::load(const std::string& path, const std::string& testl
     if (!library.has(kSymbol))
       return fail(Errc::unsupported, fmt::format("{}: has no symbol {}: it is not a testlet of ABI major {}", path, kSymbol, TODD_ABI_MAJOR));
     if (auto good = check_entry(library.get<const todd_entry>(kSymbol), path); !good) return tl::unexpected(good.error());
-    it = impl_->open.emplace(path, std::move(library)).first;
+    it = impl_->open.emplace(path, Impl::Open{std::move(library), std::move(*manifest)}).first;
   }
-  const auto& entry = it->second.get<const todd_entry>(kSymbol);
-  const manifest::Testlet* described = manifest->testlet(testlet_id);
+  const auto& entry = it->second.library.get<const todd_entry>(kSymbol);
+  const manifest::Testlet* described = it->second.manifest.testlet(testlet_id);
   for (const todd_testlet* const* t = entry.testlets; *t != nullptr; ++t) {
     if (testlet_id != (*t)->id) continue;
     if (described == nullptr || described->version != (*t)->version)
       return fail(Errc::corrupt, fmt::format("{}: the manifest and the library disagree about {}: seal it again", path, testlet_id));
-    return Loaded{*t, *described};
+    return Loaded{*t, *described, it->second.manifest.hash};
   }
   return fail(Errc::not_found, fmt::format("{}: has no testlet \"{}\"", path, testlet_id));
 }

@@ -67,7 +67,10 @@ void Instance::host_count(HostMetric metric, uint32_t target, uint64_t n) {
 void Instance::begin() {
   phase_ = Phase::started;
   todd_error error{.size = sizeof error, .code = 0, .text = {}};
-  const todd_status status = setup_.testlet->start(setup_.instance, &lane_, &error);
+  const todd_status status = [&] {
+    const stats::InTestlet mark(setup_.cells);
+    return setup_.testlet->start(setup_.instance, &lane_, &error);
+  }();
   if (status < 0) {
     const char* reason = failed_reason(status);
     phase_ = Phase::ended;
@@ -297,7 +300,10 @@ void Instance::step() {
 // What completes at once while operations are begun waits for the next step: they lie in the one array there is.
 void Instance::call_step(todd_batch& batch) {
   const Busy stepping(busy_);
-  const todd_status status = setup_.testlet->step(setup_.instance, &batch);
+  const todd_status status = [&] {
+    const stats::InTestlet mark(setup_.cells);
+    return setup_.testlet->step(setup_.instance, &batch);
+  }();
   plugin_wake_ns_ = batch.wake_ns;
   settle_tickets(batch.served);
   for (auto& flow : flows_) flow->forget_received();

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/mapping.h"
 #include "engine/io/reactor.h"
 #include "engine/manifest/manifest.h"
 #include "engine/manifest/params.h"
@@ -48,7 +49,8 @@ struct TaskSetup {
     std::string error;
   } icmp[2];
   std::unique_ptr<stats::CellLayout> layout;
-  uint8_t* cells = nullptr;         // shared memory, layout->bytes()
+  uint8_t* cells = nullptr;         // layout->bytes()
+  Mapping shared;                   // where they lie
 };
 
 // manifest::host_metrics() in their order; a testlet with tickets alone has the first two.

@@ -50,6 +50,10 @@ void set_gauge(Layout::GaugeCell& cell, double value, GaugeMerge merge) {
 
 }  // namespace
 
+uint32_t sample_slots_for(int64_t samples) {
+  return samples < 0 ? kMaxSampleSlots : static_cast<uint32_t>(std::min<int64_t>(samples, kMaxSampleSlots));
+}
+
 CellLayout::CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_slots)
     : kinds_(std::move(kinds)), edges_(edges), sample_slots_(sample_slots) {
   uint32_t histograms = 0;
@@ -187,6 +191,8 @@ CellReader::CellReader(const CellLayout& layout, const uint8_t* memory) : layout
 uint32_t CellReader::open_bank() const {
   return static_cast<uint32_t>(at<Layout::Header>(0).open_bank.load(std::memory_order_acquire) & 1);
 }
+
+bool CellReader::in_testlet() const { return at<Layout::Header>(0).in_testlet.load(std::memory_order_relaxed) != 0; }
 
 uint64_t CellReader::samples_dropped() const { return at<Layout::Header>(0).samples_dropped; }
 

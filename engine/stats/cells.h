@@ -30,6 +30,10 @@ inline constexpr uint32_t kTwoBankEdges = 4096;
 inline constexpr uint32_t kChunk = 1u << kSubBits;             // buckets per chunk: one power of two
 inline constexpr uint32_t kChunksPerHistogram = kBuckets / kChunk;
 
+// Room for single measurements of a task that wants so many of them (-1: all) kept.
+inline constexpr uint32_t kMaxSampleSlots = 65536;
+uint32_t sample_slots_for(int64_t samples);
+
 struct CellSample {
   int64_t at_wall_ns, rtt_ns;
   uint64_t seq;
@@ -81,6 +85,7 @@ class CellLayout {
     std::atomic<uint64_t> open_bank;
     Bank bank[2];
     uint64_t samples_written, notes_written, samples_dropped, notes_dropped;
+    std::atomic<uint32_t> in_testlet;
   };
   static constexpr uint64_t kMagic = 0x31736c6c65436f54;
   static constexpr uint32_t kNotes = 256;
@@ -107,6 +112,20 @@ class CellLayout {
   std::vector<size_t> cell_at_, flat_cell_at_;
   uint32_t edges_, sample_slots_, pool_chunks_ = 0;
   size_t row_stride_ = 0, flat_stride_ = 0, bank_at_[2], pool_at_[2], flat_at_, samples_at_, notes_at_, bytes_;
+};
+
+// While it lives the memory says that a call into the task's testlet is under way: whose fault a death is. [one at a time]
+class InTestlet {
+ public:
+  // memory: at least a Header.
+  explicit InTestlet(uint8_t* memory) : flag_(reinterpret_cast<CellLayout::Header*>(memory)->in_testlet) { set(1); }
+  ~InTestlet() { set(0); }
+  InTestlet(const InTestlet&) = delete;
+  InTestlet& operator=(const InTestlet&) = delete;
+
+ private:
+  void set(uint32_t inside) { flag_.store(inside, std::memory_order_relaxed); }
+  std::atomic<uint32_t>& flag_;
 };
 
 // The lane's side. memory: zeroed, layout.bytes() long, outlives the writer. [one thread]
@@ -161,6 +180,7 @@ class CellReader {
   std::vector<CellSample> samples(uint32_t bank, bool everything);
   std::vector<CellNote> notes(uint32_t bank, bool everything);
   uint64_t samples_dropped() const;
+  bool in_testlet() const;  // a call into the testlet has begun and not returned
 
  private:
   template <class T>

@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "engine/io/frame.h"
+#include "engine/io/sockets.h"
 #include "todd/v1/worker.pb.h"
 
 extern char** environ;
@@ -21,15 +22,22 @@ namespace todd::supervise {
 namespace {
 
 constexpr size_t kMaxControlFrame = 64u << 20;
+constexpr size_t kMostUnsent = 128u << 20;
+constexpr size_t kReadBytes = 64u << 10;
 
 struct Pair {
   UniqueFd ours, theirs;
 };
 
+bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
+
 Result<Pair> socket_pair() {
   int fds[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return fail_errno(errno, "socketpair for the worker");
-  return Pair{UniqueFd(fds[0]), UniqueFd(fds[1])};
+  // Our end alone never blocks: the other's flags are its own.
+  Pair made{UniqueFd(fds[0]), UniqueFd(fds[1])};
+  if (fcntl(made.ours.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno(errno, "socketpair for the worker");
+  return made;
 }
 
 // The worker's ends survive exec under fixed numbers.
@@ -76,20 +84,16 @@ Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(io::Loop& loop, cons
   if (!descriptors) return tl::unexpected(descriptors.error());
   auto pid = spawn_process(binary, backend, libraries, control->theirs.get(), descriptors->theirs.get());
   if (!pid) return tl::unexpected(pid.error());
-  std::unique_ptr<WorkerProcess> worker(new WorkerProcess);
+  std::unique_ptr<WorkerProcess> worker(new WorkerProcess(loop));
   worker->pid_ = *pid;
   worker->events_ = std::move(events);
+  worker->control_ = std::move(control->ours);
   worker->descriptors_ = std::move(descriptors->ours);
   worker->pidfd_ = UniqueFd(static_cast<int>(syscall(SYS_pidfd_open, *pid, 0)));  // Linux 5.3
   if (!worker->pidfd_) return fail_errno(errno, "pidfd of the worker");
   WorkerProcess* raw = worker.get();
   worker->exit_watch_ = loop.on_readable(worker->pidfd_.get(), [raw] { raw->reap(); });
-  io::Channel::Events channel_events;
-  channel_events.on_data = [raw](std::string_view bytes) { return raw->on_data(bytes); };
-  channel_events.on_close = [](const Error&) {};  // the process's end says more
-  const int flags = fcntl(control->ours.get(), F_GETFL);
-  fcntl(control->ours.get(), F_SETFL, flags | O_NONBLOCK);
-  worker->channel_ = io::adopt(loop, std::move(control->ours), nullptr, std::move(channel_events), {.write_limit = kMaxControlFrame});
+  worker->readable_ = loop.on_readable(worker->control_.get(), [raw] { raw->on_readable(); });
   return worker;
 }
 
@@ -100,30 +104,88 @@ WorkerProcess::~WorkerProcess() {
 }
 
 void WorkerProcess::send(const v1::ToWorker& message) {
-  std::string frame;
-  io::append_frame(frame, message.SerializeAsString());
-  channel_->send(frame);
+  if (pid_ == 0) return;
+  io::append_frame(out_, message.SerializeAsString());
+  if (out_.size() - written_ > kMostUnsent) return kill("was killed: it does not read what it is sent");
+  if (!writable_) flush_frames();
+}
+
+void WorkerProcess::flush_frames() {
+  while (written_ < out_.size()) {
+    const ssize_t n = ::send(control_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && would_block()) {
+      if (!writable_) writable_ = loop_.on_writable(control_.get(), [this] { flush_frames(); });
+      return;
+    }
+    if (n < 0) break;  // its death is on the way
+    written_ += static_cast<size_t>(n);
+  }
+  out_ = {};
+  written_ = 0;
+  writable_.reset();
+}
+
+void WorkerProcess::send_descriptor(UniqueFd fd) {
+  descriptors_out_.push_back(std::move(fd));
+  if (!descriptors_writable_) flush_descriptors();
+}
+
+void WorkerProcess::flush_descriptors() {
+  for (; !descriptors_out_.empty(); descriptors_out_.pop_front()) {
+    const auto sent = io::send_fd(descriptors_.get(), descriptors_out_.front().get());
+    if (sent) continue;
+    if (sent.error().sys_errno == EAGAIN) {
+      if (!descriptors_writable_) descriptors_writable_ = loop_.on_writable(descriptors_.get(), [this] { flush_descriptors(); });
+      return;
+    }
+    // Too many in flight, or it is dying: the frames that announce them could not be kept.
+    descriptors_out_.clear();
+    kill("was killed: " + sent.error().detail);
+    break;
+  }
+  descriptors_writable_.reset();
 }
 
 void WorkerProcess::kill(const std::string& why) {
+  if (pid_ == 0) return;
   killed_why_ = why;
   ::kill(pid_, SIGKILL);
 }
 
-size_t WorkerProcess::on_data(std::string_view bytes) {
+void WorkerProcess::on_readable() {
+  if (receive()) return take_frames();
+  // Its end comes with its exit; one that closed the socket and lives on would be of no use.
+  readable_.reset();
+  if (pid_ != 0) ::kill(pid_, SIGKILL);
+}
+
+// Reads once. False: there is nothing (more) to come.
+bool WorkerProcess::receive() {
+  const size_t had = in_.size();
+  in_.resize(had + kReadBytes);
+  ssize_t n;
+  do n = recv(control_.get(), in_.data() + had, kReadBytes, MSG_DONTWAIT);
+  while (n < 0 && errno == EINTR);
+  in_.resize(had + (n > 0 ? static_cast<size_t>(n) : 0));
+  return n > 0 || (n < 0 && would_block());
+}
+
+void WorkerProcess::take_frames() {
   size_t used = 0;
   std::string_view payload;
   for (;;) {
-    auto n = io::next_frame(bytes.substr(used), payload, kMaxControlFrame);
+    auto n = io::next_frame(std::string_view(in_).substr(used), payload, kMaxControlFrame);
     if (!n) {
-      kill("was killed: it sent what is no message");
-      return bytes.size();
+      in_ = {};
+      return kill("was killed: it sent what is no message");
     }
-    if (*n == 0) return used;
+    if (*n == 0) break;
     used += *n;
     v1::FromWorker message;
     if (message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) events_.message(message);
   }
+  in_.erase(0, used);
 }
 
 void WorkerProcess::reap() {
@@ -131,6 +193,14 @@ void WorkerProcess::reap() {
   if (waitpid(pid_, &status, WNOHANG) != pid_) return;
   pid_ = 0;
   exit_watch_.reset();
+  readable_.reset();
+  // What it said last still lies in the socket: an end of a task makes it a complete one. At most what a socket holds: a child
+  // of a testlet may have inherited the other end and go on writing.
+  for (size_t left = kMaxControlFrame / kReadBytes; left > 0; --left) {
+    const size_t had = in_.size();
+    if (!receive() || in_.size() == had) break;
+    take_frames();
+  }
   events_.died(killed_why_.empty() ? describe_exit(status) : killed_why_);  // may destroy this
 }
 

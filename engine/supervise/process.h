@@ -1,13 +1,13 @@
 #pragma once
-// One todd-worker process and its two sockets.
+// One todd-worker process and its two sockets: frames and descriptors. Nothing it does can block or crash this side.
 
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "engine/base/fd.h"
-#include "engine/io/channel.h"
 #include "engine/io/loop.h"
 
 namespace todd::v1 {
@@ -21,7 +21,8 @@ class WorkerProcess {
  public:
   struct Events {
     std::function<void(const v1::FromWorker&)> message;
-    std::function<void(const std::string& why)> died;  // "was killed by signal 11 (Segmentation fault)", "exited with 3". Once.
+    // "was killed by signal 11 (Segmentation fault)", "exited with 3". Once, after every message the worker had sent.
+    std::function<void(const std::string& why)> died;
   };
   static Result<std::unique_ptr<WorkerProcess>> spawn(io::Loop& loop, const std::string& binary, const std::string& backend,
                                                       const std::vector<std::string>& libraries, Events events);
@@ -29,20 +30,29 @@ class WorkerProcess {
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;
 
+  // What the worker does not take now waits here; one that leaves 128 MiB lying is killed.
   void send(const v1::ToWorker& message);
+  // To be followed by the frame that announces it.
+  void send_descriptor(UniqueFd fd);
   void kill(const std::string& why);  // died() follows, with this reason
   int pid() const { return pid_; }
-  int descriptors() const { return descriptors_.get(); }
 
  private:
-  WorkerProcess() = default;
-  size_t on_data(std::string_view bytes);
+  explicit WorkerProcess(io::Loop& loop) : loop_(loop) {}
+  void on_readable();
+  bool receive();
+  void take_frames();
+  void flush_frames();
+  void flush_descriptors();
   void reap();
 
+  io::Loop& loop_;
   int pid_ = 0;
-  UniqueFd descriptors_, pidfd_;
-  io::ChannelPtr channel_;
-  io::HandlePtr exit_watch_;
+  UniqueFd control_, descriptors_, pidfd_;
+  std::string in_, out_;
+  size_t written_ = 0;  // of out_
+  std::deque<UniqueFd> descriptors_out_;
+  io::HandlePtr exit_watch_, readable_, writable_, descriptors_writable_;
   Events events_;
   std::string killed_why_;
 };

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <set>
+#include <utility>
 
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/io/sockets.h"
 #include "engine/manifest/units.h"
 #include "engine/supervise/process.h"
+#include "engine/supervise/strikes.h"
 #include "engine/supervise/task_cells.h"
 #include "todd/v1/worker.pb.h"
 
@@ -28,8 +31,14 @@ const char* backend_name(io::Backend backend) {
   return backend == io::Backend::uring ? "uring" : backend == io::Backend::event ? "event" : "auto";
 }
 
+// To be told from the loop: a caller of prepare() expects no answer inside its own call.
+struct Refusal {
+  std::string task, reason, detail;
+};
+
 struct TaskState {
   const manifest::Testlet* testlet = nullptr;
+  uint32_t edges = 0;
   std::unique_ptr<TaskCells> cells;
   uint64_t seq = 0;
   int64_t started_wall_ns = 0;
@@ -54,11 +63,14 @@ struct Supervisor::Impl {
   std::vector<manifest::Found> found;
   std::unique_ptr<WorkerProcess> worker;
   std::unique_ptr<WorkerProcess> dead;  // kept until its callback has returned
-  io::HandlePtr restart, beat;
+  std::string no_worker;                // why the last attempt to start one failed; "" if it did not
+  io::HandlePtr restart, beat, burial, answering;
   int beats_missed = 0;
   std::string engine, why;
   std::map<std::string, TaskState> tasks;
-  std::vector<std::pair<std::string, std::string>> waiting;  // prepares that came while no worker lived: task id, serialized
+  std::vector<v1::Task> waiting;  // prepares that came while no worker lived
+  std::vector<Refusal> refusals;  // to be told in the next turn
+  Strikes strikes;
   int64_t born_ns = 0, backoff_ns = kFirstBackoffNs;
 
   Impl(io::Loop& l, SupervisorOptions o, Events e) : loop(l), options(std::move(o)), events(std::move(e)) {}
@@ -74,12 +86,32 @@ struct Supervisor::Impl {
     if (!made) return tl::unexpected(made.error());
     worker = std::move(*made);
     born_ns = monotonic_ns();
-    for (const auto& [id, bytes] : waiting) {
-      v1::ToWorker message;
-      if (tasks.count(id) != 0 && message.mutable_prepare()->mutable_task()->ParseFromString(bytes)) worker->send(message);
-    }
-    waiting.clear();
+    no_worker.clear();
+    for (auto& task : std::exchange(waiting, {})) hand_over(std::move(task));
+    if (!tasks.empty()) watch();
     return {};
+  }
+
+  // The results' memory is ours, so that nothing about it need be believed.
+  void hand_over(v1::Task task) {
+    auto& state = tasks[task.id()];
+    auto made = TaskCells::make(*state.testlet, state.edges, stats::sample_slots_for(task.schedule().samples()));
+    if (!made) return refuse(task.id(), "local_resource", made.error().detail);
+    state.cells = std::move(made->cells);
+    worker->send_descriptor(std::move(made->fd));
+    v1::ToWorker message;
+    *message.mutable_prepare()->mutable_task() = std::move(task);
+    worker->send(message);
+  }
+
+  void refuse(const std::string& task, const std::string& reason, const std::string& detail) {
+    tasks.erase(task);
+    refusals.push_back({task, reason, detail});
+    if (answering) return;
+    answering = loop.after(0, [this] {
+      const io::HandlePtr done = std::move(answering);
+      for (const auto& one : std::exchange(refusals, {})) failed(one.task, one.reason, one.detail);
+    });
   }
 
   // While there are tasks. A hang is a death that the kernel does not tell of.
@@ -104,10 +136,46 @@ struct Supervisor::Impl {
     await_beat();
   }
 
-  const manifest::Testlet* testlet(const std::string& id) const {
+  const manifest::Found* file_of(const std::string& testlet) const {
     for (const auto& file : found)
-      if (const auto* t = file.error.empty() ? file.manifest.testlet(id) : nullptr) return t;
+      if (file.error.empty() && file.manifest.testlet(testlet) != nullptr) return &file;
     return nullptr;
+  }
+
+  void prepare(v1::Task task) {
+    if (tasks.contains(task.id())) return;
+    const auto* file = file_of(task.testlet());
+    if (file == nullptr) return refuse(task.id(), "testlet_missing", fmt::format("this host has no testlet \"{}\"", task.testlet()));
+    const std::string& hash = file->manifest.hash;
+    // Values go by position: another version of the testlet would read them as others.
+    if (!task.manifest_hash().empty() && task.manifest_hash() != hash) {
+      const auto& version = file->manifest.testlet(task.testlet())->version;
+      return refuse(task.id(), "unsupported",
+                    fmt::format("the test needs {} with manifest {:.12}, this host has version {} with manifest {:.12}: install the same "
+                                "version on both", task.testlet(), task.manifest_hash(), version, hash));
+    }
+    if (const auto text = strikes.quarantine_of(task.testlet()); !text.empty()) return refuse(task.id(), "quarantined", text);
+    const auto edges = count_edges(task);
+    if (!edges) return refuse(task.id(), "bad_param", edges.error().detail);
+    if (!no_worker.empty()) return refuse(task.id(), "local_resource", no_worker);
+    auto& state = tasks[task.id()];
+    state.testlet = file->manifest.testlet(task.testlet());
+    state.edges = *edges;
+    task.set_manifest_hash(hash);  // for the worker, which reads the file later
+    if (!worker) return waiting.push_back(std::move(task));
+    if (!beat) watch();
+    hand_over(std::move(task));
+  }
+
+  void stop(const std::string& task, bool cancel) {
+    if (!tasks.contains(task)) return;
+    if (std::erase_if(waiting, [&](const v1::Task& one) { return one.id() == task; }) > 0)
+      return refuse(task, "cancelled", "stopped before it was prepared");
+    if (!worker) return;
+    v1::ToWorker message;
+    message.mutable_stop()->set_task(task);
+    message.mutable_stop()->set_cancel(cancel);
+    worker->send(message);
   }
 
   void failed(const std::string& task, const std::string& reason, const std::string& detail) {
@@ -124,9 +192,8 @@ struct Supervisor::Impl {
       case v1::FromWorker::kHello:
         engine = message.hello().engine();
         why = message.hello().engine_why();
-        if (events.engine_known) events.engine_known();
+        if (events.changed) events.changed();
         return;
-      case v1::FromWorker::kCells: return on_cells(message.cells());
       case v1::FromWorker::kReady: {
         const auto it = tasks.find(message.ready().task());
         if (it == tasks.end()) return;
@@ -142,15 +209,6 @@ struct Supervisor::Impl {
       case v1::FromWorker::kBeat: beats_missed = 0; return;
       case v1::FromWorker::M_NOT_SET: return;
     }
-  }
-
-  void on_cells(const v1::Cells& cells) {
-    auto fd = io::receive_fd(worker->descriptors());
-    const auto it = tasks.find(cells.task());
-    if (!fd || it == tasks.end()) return;
-    auto mapped = TaskCells::map(*it->second.testlet, cells.edges(), cells.sample_slots(), cells.bytes(), *fd);
-    if (mapped) it->second.cells = std::move(*mapped);
-    else failed(cells.task(), "local_resource", mapped.error().detail);
   }
 
   void on_closed(const v1::PeriodClosed& closed) {
@@ -192,7 +250,7 @@ struct Supervisor::Impl {
     auto icmp = io::open_icmp(need.family() == 6 ? AF_INET6 : AF_INET);
     if (icmp) {
       got.set_raw(icmp->is_raw);
-      if (auto sent = io::send_fd(worker->descriptors(), icmp->fd.get()); !sent) got.set_error(sent.error().detail);
+      worker->send_descriptor(std::move(icmp->fd));
     } else {
       got.set_error(icmp.error().detail);
     }
@@ -202,14 +260,28 @@ struct Supervisor::Impl {
   void on_died(const std::string& reason) {
     log(LogLevel::warn, "supervisor", fmt::format("worker {}", reason));
     dead = std::move(worker);
-    loop.post([this] { dead.reset(); });
+    burial = loop.after(0, [this] { dead.reset(); });
     if (monotonic_ns() - born_ns > kHealthyNs) backoff_ns = kFirstBackoffNs;
+    restart_later();
+    const std::string where = blame(reason);
+    auto lost = std::exchange(tasks, {});
+    for (auto& [id, task] : lost) end_lost(id, task, reason + where);
+  }
+
+  // A strike for each testlet in whose code the worker was; returns their names for the reason.
+  std::string blame(const std::string& reason) {
+    std::set<std::string> inside;
+    for (const auto& [id, task] : tasks)
+      if (task.cells && task.cells->in_testlet()) inside.insert(task.testlet->id);
+    bool changed = false;
+    for (const auto& testlet : inside) changed |= strikes.add(testlet, reason, monotonic_ns());
+    if (changed && events.changed) events.changed();
+    return inside.empty() ? "" : fmt::format(", in the code of {}", fmt::join(inside, " and "));
+  }
+
+  void restart_later() {
     restart = loop.after(backoff_ns, [this] { restart_worker(); });
     backoff_ns = std::min(backoff_ns * 2, kLastBackoffNs);
-    auto lost = std::move(tasks);
-    tasks.clear();
-    waiting.clear();
-    for (auto& [id, task] : lost) end_lost(id, task, reason);
   }
 
   void end_lost(const std::string& id, TaskState& task, const std::string& reason) {
@@ -231,7 +303,13 @@ struct Supervisor::Impl {
   }
 
   void restart_worker() {
-    if (auto spawned = spawn(); !spawned) log(LogLevel::error, "supervisor", spawned.error().detail);
+    auto spawned = spawn();
+    if (spawned) return;
+    no_worker = fmt::format("no worker can be started: {}; the next attempt is in {}", spawned.error().detail,
+                            manifest::format_duration(backoff_ns));
+    log(LogLevel::error, "supervisor", no_worker);
+    for (const auto& task : std::exchange(waiting, {})) refuse(task.id(), "local_resource", no_worker);
+    restart_later();
   }
 };
 
@@ -245,30 +323,18 @@ Status Supervisor::start() {
 }
 
 const std::vector<manifest::Found>& Supervisor::testlets() const { return impl_->found; }
+std::vector<Supervisor::Quarantined> Supervisor::quarantined() const {
+  std::vector<Quarantined> out;
+  for (const auto& [testlet, why] : impl_->strikes.quarantined())
+    if (const auto* file = impl_->file_of(testlet)) out.push_back({testlet, file->path, why});
+  return out;
+}
 const std::string& Supervisor::engine() const { return impl_->engine; }
 const std::string& Supervisor::engine_why() const { return impl_->why; }
 int Supervisor::worker_pid() const { return impl_->worker ? impl_->worker->pid() : 0; }
 size_t Supervisor::open_tasks() const { return impl_->tasks.size(); }
 
-void Supervisor::prepare(const v1::Task& task) {
-  const auto* testlet = impl_->testlet(task.testlet());
-  if (testlet == nullptr) {
-    // From the loop: a caller expects no answer inside its own call.
-    impl_->loop.post([impl = impl_.get(), id = task.id(), name = task.testlet()] {
-      impl->failed(id, "testlet_missing", fmt::format("this host has no testlet \"{}\"", name));
-    });
-    return;
-  }
-  impl_->tasks[task.id()].testlet = testlet;
-  if (!impl_->beat) impl_->watch();
-  if (!impl_->worker) {
-    impl_->waiting.emplace_back(task.id(), task.SerializeAsString());
-    return;
-  }
-  v1::ToWorker message;
-  *message.mutable_prepare()->mutable_task() = task;
-  impl_->worker->send(message);
-}
+void Supervisor::prepare(const v1::Task& task) { impl_->prepare(task); }
 
 void Supervisor::start_task(const std::string& task, int64_t at_wall_ns) {
   const auto it = impl_->tasks.find(task);
@@ -280,12 +346,6 @@ void Supervisor::start_task(const std::string& task, int64_t at_wall_ns) {
   impl_->worker->send(message);
 }
 
-void Supervisor::stop_task(const std::string& task, bool cancel) {
-  if (impl_->tasks.count(task) == 0 || !impl_->worker) return;
-  v1::ToWorker message;
-  message.mutable_stop()->set_task(task);
-  message.mutable_stop()->set_cancel(cancel);
-  impl_->worker->send(message);
-}
+void Supervisor::stop_task(const std::string& task, bool cancel) { impl_->stop(task, cancel); }
 
 }  // namespace todd::supervise

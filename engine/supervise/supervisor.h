@@ -38,7 +38,7 @@ class Supervisor {
     std::function<void(const v1::Ready&)> ready;
     std::function<void(const v1::Failed&)> failed;  // could not be prepared; nothing follows for the task
     std::function<void(v1::Record&&)> record;       // seq 1.. per task; the one with last ends the task
-    std::function<void()> engine_known;             // engine() and engine_why() are set, after each worker start; may be empty
+    std::function<void()> changed;                  // what engine(), engine_why() or quarantined() say; may be empty
   };
   Supervisor(io::Loop& loop, SupervisorOptions options, Events events);
   ~Supervisor();  // kills the worker
@@ -47,13 +47,19 @@ class Supervisor {
   Status start();
   // What lies in the folders: manifests, or why a file is refused.
   const std::vector<manifest::Found>& testlets() const;
+  // Those that are not started again: the worker died three times within ten minutes in their code.
+  struct Quarantined {
+    std::string testlet, path, why;
+  };
+  std::vector<Quarantined> quarantined() const;
   const std::string& engine() const;  // "uring" | "event", "" until the worker said hello
   const std::string& engine_why() const;
   int worker_pid() const;  // 0 while there is none
 
   // Every prepare is answered by ready or failed; every start by records, the last with last=true and state. A worker's death
   // ends its tasks with what shared memory held: partial, last, state "error", reason "testlet_crashed", the signal in detail.
-  // Reasons of failed: name_resolution, permission, unsupported, bad_param, testlet_missing, local_resource, testlet_crashed.
+  // Reasons of failed: name_resolution, permission, unsupported (also: the task's manifest is not this host's), bad_param,
+  // testlet_missing, local_resource, testlet_crashed, quarantined, cancelled (stopped before it was ready).
   void prepare(const v1::Task& task);
   void start_task(const std::string& task, int64_t at_wall_ns);
   void stop_task(const std::string& task, bool cancel);

@@ -1,19 +1,25 @@
 #include "engine/supervise/task_cells.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 
+#include "engine/schedule/targets.h"
 #include "todd/v1/worker.pb.h"
 
 namespace todd::supervise {
 namespace {
 
-// Frames on the link are at most 256 KiB; a row is counted by what it really takes.
+// A record is full at this size. A frame of the link holds 1 MiB: a row that begins a record may be larger.
 constexpr size_t kRecordBytes = 240 * 1024;
+// What a field of a record adds to its content: a tag and a length.
+constexpr size_t kFieldBytes = 5;
+constexpr uint64_t kMostEdges = 1u << 20;
 
 void put_cell(v1::Cell& out, uint32_t metric, const stats::Value& value) {
   out.set_metric(metric);
@@ -44,49 +50,75 @@ void put_cell(v1::Cell& out, uint32_t metric, const stats::Value& value) {
 
 std::string text_of(const char* text, size_t cap) { return {text, strnlen(text, cap)}; }
 
-// Starts a further record when the last one is full.
-class Filler {
- public:
-  explicit Filler(std::vector<v1::Record>& out) : out_(out) {
-    if (out_.empty()) out_.emplace_back();
+Result<UniqueFd> sealed_memory(size_t bytes) {
+  UniqueFd fd(memfd_create("todd-cells", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (!fd) return fail_errno(errno, "memfd for the results");
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    return fail_errno(errno, fmt::format("{} bytes of shared memory for the results", bytes));
+  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
+    return fail_errno(errno, "sealing the results' memory");
+  return fd;
+}
+
+}  // namespace
+
+Result<uint32_t> count_edges(const v1::Task& task) {
+  uint64_t edges = task.role() == v1::SOURCE ? 0 : static_cast<uint64_t>(task.peers_size());
+  for (int i = 0; task.role() == v1::SOURCE && i < task.targets_size(); ++i) {
+    schedule::TargetSpec spec;
+    spec.host = task.targets(i).host();
+    spec.url = task.targets(i).url();
+    const auto n = schedule::count(spec);
+    if (!n) return tl::unexpected(n.error());
+    edges += *n;
+    if (edges > kMostEdges) break;
   }
+  if (edges > kMostEdges) return fail(Errc::exhausted, fmt::format("a task has at most {} edges", kMostEdges));
+  return static_cast<uint32_t>(std::max<uint64_t>(1, edges));
+}
+
+// Collects records; starts a further one when the last is full.
+class TaskCells::Filler {
+ public:
+  Filler() { out_.emplace_back(); }
+  // The record with room for so many bytes.
   v1::Record& record(size_t bytes) {
-    if (used_ + bytes > kRecordBytes) {
+    if (used_ > 0 && used_ + bytes > kRecordBytes) {
       out_.back().set_more(true);
       out_.emplace_back();
       used_ = 0;
     }
-    used_ += bytes;
+    used_ += bytes + kFieldBytes;
     return out_.back();
   }
+  std::vector<v1::Record> take() { return std::move(out_); }
 
  private:
-  std::vector<v1::Record>& out_;
+  std::vector<v1::Record> out_;
   size_t used_ = 0;
 };
 
-}  // namespace
-
-Result<std::unique_ptr<TaskCells>> TaskCells::map(const manifest::Testlet& testlet, uint32_t edges, uint32_t sample_slots, uint64_t bytes, const UniqueFd& fd) {
+Result<TaskCells::Made> TaskCells::make(const manifest::Testlet& testlet, uint32_t edges, uint32_t sample_slots) {
   std::vector<stats::Kind> kinds;
   for (const auto& metric : testlet.metrics) kinds.push_back(metric.kind);
   stats::CellLayout layout(std::move(kinds), edges, sample_slots);
-  if (layout.bytes() != bytes) return fail(Errc::corrupt, fmt::format("the worker's results take {} bytes, {} were expected", bytes, layout.bytes()));
-  void* memory = mmap(nullptr, bytes, PROT_READ, MAP_SHARED, fd.get(), 0);
-  if (memory == MAP_FAILED) return fail_errno(errno, "mapping the worker's results");
-  return std::unique_ptr<TaskCells>(new TaskCells(std::move(layout), static_cast<const uint8_t*>(memory)));
+  auto fd = sealed_memory(layout.bytes());
+  if (!fd) return tl::unexpected(fd.error());
+  auto memory = Mapping::of(fd->get(), layout.bytes(), Mapping::Access::read);
+  if (!memory) return tl::unexpected(memory.error());
+  return Made{std::unique_ptr<TaskCells>(new TaskCells(std::move(layout), std::move(*memory))), std::move(*fd)};
 }
 
-TaskCells::TaskCells(stats::CellLayout layout, const uint8_t* memory) : layout_(std::move(layout)), memory_(memory), reader_(layout_, memory) {}
+TaskCells::TaskCells(stats::CellLayout layout, Mapping memory)
+    : layout_(std::move(layout)), memory_(std::move(memory)), reader_(layout_, memory_.data()) {}
 
-TaskCells::~TaskCells() { munmap(const_cast<uint8_t*>(memory_), layout_.bytes()); }
-
-void TaskCells::add_bank(std::vector<v1::Record>& out, uint32_t bank, bool with_flat_rows) {
-  Filler fill(out);
-  if (layout_.compact()) {
-    for (const auto& [metric, value] : reader_.bank_row(bank, 0)) put_cell(*fill.record(0).add_totals(), metric, value);
-  }
+void TaskCells::add_bank(Filler& out, uint32_t bank, bool with_flat_rows) {
   const bool flat = layout_.compact();
+  for (const auto& [metric, value] : flat ? reader_.bank_row(bank, 0) : stats::CellReader::Row()) {
+    v1::Cell cell;
+    put_cell(cell, metric, value);
+    *out.record(cell.ByteSizeLong()).add_totals() = std::move(cell);
+  }
   if (flat && !with_flat_rows) return;
   v1::Row row;
   for (uint32_t edge = 0; edge < layout_.edges(); ++edge) {
@@ -95,14 +127,13 @@ void TaskCells::add_bank(std::vector<v1::Record>& out, uint32_t bank, bool with_
     row.Clear();
     row.set_edge(edge);
     for (const auto& [metric, value] : cells) put_cell(*row.add_cells(), metric, value);
-    *fill.record(row.ByteSizeLong() + 8).add_rows() = std::move(row);
+    *out.record(row.ByteSizeLong()).add_rows() = std::move(row);
   }
 }
 
-void TaskCells::add_rings(std::vector<v1::Record>& out, uint32_t bank, bool everything) {
-  Filler fill(out);
+void TaskCells::add_rings(Filler& out, uint32_t bank, bool everything) {
   for (const auto& s : reader_.samples(bank, everything)) {
-    auto& sample = *fill.record(64).add_samples();
+    v1::Sample sample;
     sample.set_edge(s.edge);
     sample.set_at_wall_ns(s.at_wall_ns);
     sample.set_rtt_ns(s.rtt_ns);
@@ -111,21 +142,26 @@ void TaskCells::add_rings(std::vector<v1::Record>& out, uint32_t bank, bool ever
     sample.set_tx_stamp(s.tx_stamp);
     sample.set_rx_stamp(s.rx_stamp);
     sample.set_outcome(text_of(s.outcome, sizeof s.outcome));
+    *out.record(sample.ByteSizeLong()).add_samples() = std::move(sample);
   }
   for (const auto& n : reader_.notes(bank, everything)) {
-    auto& example = *fill.record(256).add_examples();
+    v1::Example example;
     example.set_edge(n.edge);
     example.set_at_wall_ns(n.at_wall_ns);
     example.set_outcome(text_of(n.outcome, sizeof n.outcome));
     example.set_detail(text_of(n.text, sizeof n.text));
+    *out.record(example.ByteSizeLong()).add_examples() = std::move(example);
   }
 }
 
 std::vector<v1::Record> TaskCells::read(const v1::PeriodClosed& closed) {
-  std::vector<v1::Record> out;
+  const uint32_t bank = closed.bank() & 1;
+  open_ = 1 - bank;
   read_to_wall_ns_ = closed.to_wall_ns();
-  add_bank(out, closed.bank() & 1, closed.last());
-  add_rings(out, closed.bank() & 1, false);
+  Filler filler;
+  add_bank(filler, bank, closed.last());
+  add_rings(filler, bank, false);
+  std::vector<v1::Record> out = filler.take();
   *out.back().mutable_quality() = closed.quality();
   out.back().mutable_quality()->set_samples_dropped(reader_.samples_dropped());
   for (auto& record : out) {
@@ -137,11 +173,14 @@ std::vector<v1::Record> TaskCells::read(const v1::PeriodClosed& closed) {
 }
 
 std::vector<v1::Record> TaskCells::salvage(Life life) {
-  std::vector<v1::Record> out;
+  Filler filler;
   const uint32_t open = reader_.open_bank();
   const int64_t from_wall_ns = read_to_wall_ns_ != 0 ? read_to_wall_ns_ : life.started_wall_ns;
-  add_bank(out, open, true);
-  add_rings(out, open, true);
+  // It turned since we read last: what it closed lies unread, its word of it was never sent.
+  if (open != open_) add_bank(filler, 1 - open, false);
+  add_bank(filler, open, true);
+  add_rings(filler, open, true);
+  std::vector<v1::Record> out = filler.take();
   for (auto& record : out) {
     record.set_compact(layout_.compact());
     record.set_partial(true);

@@ -1,8 +1,7 @@
 #include "engine/worker/control.h"
 
 #include <fmt/format.h>
-#include <fcntl.h>
-#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,19 +17,10 @@ namespace {
 
 constexpr size_t kMaxControlFrame = 64u << 20;  // a task may list a million targets
 
-// Sealed, so that neither side can pull the memory from under the other.
-Result<UniqueFd> make_cells(size_t bytes) {
-  UniqueFd fd(memfd_create("todd-cells", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-  if (!fd) return fail_errno(errno, "memfd for the results");
-  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return fail_errno(errno, fmt::format("{} bytes of shared memory for the results", bytes));
-  if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) return fail_errno(errno, "sealing the results' memory");
-  return fd;
-}
-
 }  // namespace
 
 struct Control::Pending {
-  std::unique_ptr<lane::TaskSetup> setup;
+  std::unique_ptr<lane::TaskSetup> setup;  // none: stopped meanwhile, or handed over
   v1::Ready ready;
   size_t names_open = 0;
   int sockets_open = 0;
@@ -147,10 +137,10 @@ lane::Lane::Events Control::lane_events() {
 
 void Control::ended(std::unique_ptr<lane::TaskSetup> setup) {
   setup->testlet->destroy(setup->instance);
-  munmap(setup->cells, setup->layout->bytes());
 }
 
 void Control::failed(const std::string& task, const std::string& reason, const std::string& detail) {
+  preparing_.erase(task);
   endpoints_.erase(task);
   v1::FromWorker message;
   message.mutable_failed()->set_task(task);
@@ -163,10 +153,9 @@ void Control::on_message(const v1::ToWorker& message) {
   switch (message.m_case()) {
     case v1::ToWorker::kPrepare: return prepare(message.prepare());
     case v1::ToWorker::kStart: return lane_->start_task(message.start().task(), message.start().at_wall_ns());
-    case v1::ToWorker::kStop: return lane_->stop(message.stop().task(), message.stop().cancel());
+    case v1::ToWorker::kStop: return stop(message.stop());
     case v1::ToWorker::kCopied: return lane_->copied(message.copied().task());
     case v1::ToWorker::kSocket: return on_socket(message.socket());
-    case v1::ToWorker::kShutdown: return loop_.stop();
     case v1::ToWorker::kBeat:
       return lane_->echo([this] {
         loop_.post([this] {
@@ -179,17 +168,45 @@ void Control::on_message(const v1::ToWorker& message) {
   }
 }
 
+// The shared memory that comes with every prepare.
+Result<Mapping> Control::receive_cells() {
+  auto fd = io::receive_fd(options_.descriptors.get());
+  if (!fd) return tl::unexpected(fd.error());
+  struct stat about {};
+  if (fstat(fd->get(), &about) != 0) return fail_errno(errno, "the results' memory");
+  return Mapping::of(fd->get(), static_cast<size_t>(about.st_size), Mapping::Access::write);
+}
+
 void Control::prepare(const v1::Prepare& prepare) {
   const auto& task = prepare.task();
+  auto cells = receive_cells();
+  if (!cells) return failed(task.id(), "local_resource", cells.error().detail);
   const auto library = library_of_.find(task.testlet());
   if (library == library_of_.end()) return failed(task.id(), "testlet_missing", fmt::format("this host has no testlet \"{}\"", task.testlet()));
-  auto loaded = libraries_.load(library->second, task.testlet());
+  auto loaded = [&] {
+    const stats::InTestlet mark(cells->data());  // its initialisers run
+    return libraries_.load(library->second, task.testlet());
+  }();
   if (!loaded) return failed(task.id(), "testlet_missing", loaded.error().detail);
+  if (loaded->manifest_hash != task.manifest_hash())
+    return failed(task.id(), "unsupported", fmt::format("{} was replaced while the agent ran: restart the agent", library->second));
   auto setup = make_setup(task, *loaded);
   if (!setup) return failed(task.id(), "bad_param", setup.error().detail);
+  if ((*setup)->layout->bytes() != cells->size())
+    return failed(task.id(), "internal", fmt::format("the results take {} bytes, there are {}", (*setup)->layout->bytes(), cells->size()));
   auto pending = std::make_shared<Pending>();
   pending->setup = std::move(*setup);
+  pending->setup->shared = std::move(*cells);
+  pending->setup->cells = pending->setup->shared.data();
+  preparing_[task.id()] = pending;
   resolve_names(pending);
+}
+
+void Control::stop(const v1::Stop& stop) {
+  const auto it = preparing_.find(stop.task());
+  if (it == preparing_.end()) return lane_->stop(stop.task(), stop.cancel());
+  it->second->setup.reset();  // what still comes for it finds nothing
+  failed(stop.task(), "cancelled", "stopped before it was ready");
 }
 
 void Control::resolve_names(const std::shared_ptr<Pending>& pending) {
@@ -200,6 +217,7 @@ void Control::resolve_names(const std::shared_ptr<Pending>& pending) {
   };
   for (const auto& name : names) {
     resolver_.resolve(name.text, AF_UNSPEC, [pending, name, done_one](Result<std::vector<std::string>> found) {
+      if (!pending->setup) return;
       auto& setup = *pending->setup;
       auto& endpoint = *pending->ready.add_endpoints();
       for (const auto& target : setup.targets)
@@ -238,7 +256,6 @@ void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
     v1::FromWorker message;
     auto& need = *message.mutable_need();
     need.set_id(++next_socket_);
-    need.set_kind("icmp");
     need.set_family(i == 0 ? 4 : 6);
     waiting_sockets_[next_socket_] = pending;
     send(message);
@@ -250,45 +267,31 @@ void Control::on_socket(const v1::GotSocket& got) {
   if (it == waiting_sockets_.end()) return;
   const auto pending = it->second;
   waiting_sockets_.erase(it);
-  auto& icmp = pending->setup->icmp[got.family() == 6 ? 1 : 0];
-  icmp.raw = got.raw();
-  icmp.error = got.error();
+  lane::TaskSetup::Icmp icmp{.fd = {}, .raw = got.raw(), .error = got.error()};
   if (icmp.error.empty()) {
     auto fd = io::receive_fd(options_.descriptors.get());
     if (fd) icmp.fd = std::move(*fd);
     else icmp.error = fd.error().detail;
   }
+  if (!pending->setup) return;
+  pending->setup->icmp[got.family() == 6 ? 1 : 0] = std::move(icmp);
   if (--pending->sockets_open == 0) hand_over(pending);
 }
 
 void Control::hand_over(const std::shared_ptr<Pending>& pending) {
   auto& setup = *pending->setup;
   todd_error error{.size = sizeof error, .code = 0, .text = {}};
-  todd_status status = setup.testlet->check != nullptr ? setup.testlet->check(&lane_->host(), &setup.run, &error) : 0;
-  if (status >= 0) status = setup.testlet->create(&lane_->host(), &setup.run, &setup.instance, &error);
+  todd_status status = 0;
+  {
+    const stats::InTestlet mark(setup.cells);
+    if (setup.testlet->check != nullptr) status = setup.testlet->check(&lane_->host(), &setup.run, &error);
+    if (status >= 0) status = setup.testlet->create(&lane_->host(), &setup.run, &setup.instance, &error);
+  }
   if (status < 0) {
     const char* reason = status == TODD_E_UNSUPPORTED ? "unsupported" : status == TODD_E_PARAM ? "bad_param" : "local_resource";
     return failed(setup.id, reason, error.text[0] != '\0' ? std::string(error.text) : fmt::format("the testlet refused the task ({})", status));
   }
-  auto fd = make_cells(setup.layout->bytes());
-  void* memory = fd ? mmap(nullptr, setup.layout->bytes(), PROT_READ | PROT_WRITE, MAP_SHARED, fd->get(), 0) : MAP_FAILED;
-  if (memory == MAP_FAILED) {
-    setup.testlet->destroy(setup.instance);
-    return failed(setup.id, "local_resource", fd ? "mapping the results' memory failed" : fd.error().detail);
-  }
-  setup.cells = static_cast<uint8_t*>(memory);
-  v1::FromWorker message;
-  auto& cells = *message.mutable_cells();
-  cells.set_task(setup.id);
-  cells.set_bytes(setup.layout->bytes());
-  cells.set_edges(setup.layout->edges());
-  cells.set_sample_slots(setup.layout->sample_slots());
-  if (auto sent = io::send_fd(options_.descriptors.get(), fd->get()); !sent) {
-    setup.testlet->destroy(setup.instance);
-    munmap(memory, setup.layout->bytes());
-    return failed(setup.id, "local_resource", sent.error().detail);
-  }
-  send(message);
+  preparing_.erase(setup.id);
   endpoints_[setup.id] = pending;
   lane_->prepare(std::move(pending->setup));
 }

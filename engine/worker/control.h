@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/base/fd.h"
+#include "engine/base/mapping.h"
 #include "engine/host/library.h"
 #include "engine/io/channel.h"
 #include "engine/io/loop.h"
@@ -17,6 +18,7 @@ namespace todd::v1 {
 class FromWorker;
 class GotSocket;
 class Prepare;
+class Stop;
 class ToWorker;
 }  // namespace todd::v1
 
@@ -39,7 +41,9 @@ class Control {
   struct Pending;  // a task being prepared
 
   void on_message(const v1::ToWorker& message);
+  Result<Mapping> receive_cells();
   void prepare(const v1::Prepare& prepare);
+  void stop(const v1::Stop& stop);
   void resolve_names(const std::shared_ptr<Pending>& pending);
   void need_sockets(const std::shared_ptr<Pending>& pending);
   void on_socket(const v1::GotSocket& got);
@@ -56,6 +60,8 @@ class Control {
   host::Libraries libraries_;
   std::unique_ptr<lane::Lane> lane_;
   std::map<std::string, std::string> library_of_;  // testlet id -> path
+  // By task, until handed to the lane. Shared with what they wait for: look-ups and sockets.
+  std::map<std::string, std::shared_ptr<Pending>> preparing_;
   std::map<uint32_t, std::shared_ptr<Pending>> waiting_sockets_;
   std::map<std::string, std::shared_ptr<Pending>> endpoints_;  // prepared, until READY has told what names resolved to
   uint32_t next_socket_ = 0;

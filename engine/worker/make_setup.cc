@@ -11,8 +11,6 @@
 namespace todd::worker {
 namespace {
 
-constexpr uint64_t kMaxSampleSlots = 65536;
-
 schedule::TargetSpec spec_of(const v1::TargetSpec& in, uint16_t default_port) {
   schedule::TargetSpec out;
   out.name = in.name();
@@ -24,6 +22,27 @@ schedule::TargetSpec spec_of(const v1::TargetSpec& in, uint16_t default_port) {
   return out;
 }
 
+// Which member of the value the type lives in, and whether what is there can be it.
+bool fits(const manifest::Param& param, const v1::Value& value) {
+  using enum manifest::ParamType;
+  switch (param.type) {
+    case text: return value.v_case() == v1::Value::kS;
+    case real:
+    case rate:
+    case ratio: return value.v_case() == v1::Value::kR;
+    case boolean: return value.v_case() == v1::Value::kI && (value.i() == 0 || value.i() == 1);
+    case choice: return value.v_case() == v1::Value::kI && value.i() >= 0 && static_cast<uint64_t>(value.i()) < param.choices.size();
+    default: return value.v_case() == v1::Value::kI;
+  }
+}
+
+// What the schedule's arithmetic stands on.
+Status check_schedule(const v1::Schedule& s) {
+  if (s.interval_ns() < 0 || s.duration_ns() < 0 || s.timeout_ns() < 0 || s.period_ns() < 0 || !(s.rate() >= 0))
+    return fail(Errc::invalid, "a schedule with negative times or rates");
+  return {};
+}
+
 Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
   const auto& params = setup.manifest.params;
   if (static_cast<size_t>(task.params_size()) != params.size())
@@ -31,8 +50,10 @@ Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
   setup.texts.reserve(params.size());  // pointers into it must stay
   for (int i = 0; i < task.params_size(); ++i) {
     const auto& in = task.params(i);
+    const auto& param = params[static_cast<size_t>(i)];
+    if (!fits(param, in)) return fail(Errc::invalid, fmt::format("{}: the value is no {}", param.name, manifest::param_type_name(param.type)));
     todd_value value{};
-    value.type = static_cast<uint16_t>(params[static_cast<size_t>(i)].type);
+    value.type = static_cast<uint16_t>(param.type);
     value.given = in.given() ? 1 : 0;
     if (in.has_r()) {
       value.v.r = in.r();
@@ -65,11 +86,6 @@ Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
   return {};
 }
 
-uint32_t sample_slots(const lane::TaskSetup& setup) {
-  if (setup.samples == 0) return 0;
-  return static_cast<uint32_t>(setup.samples < 0 ? kMaxSampleSlots : std::min<uint64_t>(static_cast<uint64_t>(setup.samples), kMaxSampleSlots));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded) {
@@ -79,6 +95,7 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   setup->testlet = loaded.testlet;
   setup->manifest = loaded.manifest;
   const auto& schedule = task.schedule();
+  if (auto good = check_schedule(schedule); !good) return tl::unexpected(good.error());
   setup->timeout_ns = schedule.timeout_ns();
   setup->period_ns = schedule.period_ns();
   setup->deadline_ns = task.deadline_ns();
@@ -95,7 +112,7 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   const auto edges = static_cast<uint32_t>(std::max<size_t>(1, source ? setup->targets.size() : setup->peer_tokens.size()));
   std::vector<stats::Kind> kinds;
   for (const auto& metric : setup->manifest.metrics) kinds.push_back(metric.kind);
-  setup->layout = std::make_unique<stats::CellLayout>(std::move(kinds), edges, sample_slots(*setup));
+  setup->layout = std::make_unique<stats::CellLayout>(std::move(kinds), edges, stats::sample_slots_for(setup->samples));
   auto& run = setup->run;
   run.size = sizeof run;
   run.role = source ? TODD_SOURCE : TODD_RESPONDER;

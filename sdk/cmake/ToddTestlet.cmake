@@ -1,13 +1,14 @@
-# todd_add_testlet(NAME SOURCES file... [LIBRARIES lib...])
+# todd_add_testlet(NAME SOURCES file... [LIBRARIES lib...] [FOLDER folder])
 #
 # Builds ${CMAKE_BINARY_DIR}/lib/todd/testlets/NAME.so: a module that exports one symbol and carries its manifest in
 # the section .todd.manifest. Works in ToDD's own tree and, after find_package(ToddSdk), in any other, in C or C++.
 # Targets:
 #   NAME            the sealed library
 #   NAME_objects    the same object files, for unit tests
-# The linker's own output stays elsewhere: what appears under lib/todd/testlets is always whole, by rename.
+# With FOLDER the sealed library lies there instead and is not installed.
+# The linker's own output stays elsewhere: what appears in the folder is always whole, by rename.
 function(todd_add_testlet name)
-  cmake_parse_arguments(A "" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(A "" "FOLDER" "SOURCES;LIBRARIES" ${ARGN})
   get_property(languages GLOBAL PROPERTY ENABLED_LANGUAGES)
   add_library(${name}_objects OBJECT ${A_SOURCES})
   set_target_properties(${name}_objects PROPERTIES POSITION_INDEPENDENT_CODE ON)
@@ -38,6 +39,9 @@ function(todd_add_testlet name)
 
   set(json ${CMAKE_CURRENT_BINARY_DIR}/${name}.todd.json)
   set(directory ${CMAKE_BINARY_DIR}/lib/todd/testlets)
+  if(A_FOLDER)
+    set(directory ${A_FOLDER})
+  endif()
   set(sealed ${directory}/${name}.so)
   add_custom_command(OUTPUT ${sealed} BYPRODUCTS ${json}
     COMMAND ${CMAKE_COMMAND} -E make_directory ${directory}
@@ -48,5 +52,7 @@ function(todd_add_testlet name)
     DEPENDS ${name}_module todd::seal
     COMMENT "Sealing testlet ${name}" VERBATIM)
   add_custom_target(${name} ALL DEPENDS ${sealed})
-  install(FILES ${sealed} DESTINATION lib/todd/testlets)
+  if(NOT A_FOLDER)
+    install(FILES ${sealed} DESTINATION lib/todd/testlets)
+  endif()
 endfunction()

@@ -63,7 +63,8 @@ size_t Session::take(std::string_view bytes) {
   size_t taken = 0;
   while (!ended_ && !finishing_) {
     std::string_view payload;
-    const auto frame = io::next_frame(bytes.substr(taken), payload, agent.name.empty() ? kMaxStrangerFrame : io::kMaxFrame);
+    const size_t most = peer_id_.empty() ? kMaxStrangerFrame : io::kMaxFrame;
+    const auto frame = io::next_frame(bytes.substr(taken), payload, most);
     if (!frame) {
       end(frame.error().detail);
       break;

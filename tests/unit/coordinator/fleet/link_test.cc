@@ -54,6 +54,12 @@ TEST_F(LinkTest, LongTasksAndAnswersTravelInParts) {
   EXPECT_EQ(heard.endpoints, kTargets);
 }
 
+TEST_F(LinkTest, AGreetingMayBeLong) {
+  TestAgent agent(loop, enrol("lab-1"));
+  for (int i = 0; i < 400; ++i) agent.add_record("task-" + std::string(60, 'x') + std::to_string(i), 1);
+  connect(agent, "lab-1");
+}
+
 TEST_F(LinkTest, ATaskThatCannotTravelFailsAlone) {
   TestAgent agent(loop, enrol("lab-1"));
   connect(agent, "lab-1");

@@ -9,8 +9,16 @@
 namespace todd::api {
 namespace {
 
+// Without what stands before an '@': there may be a password in it.
+std::string without_secrets(const std::string& text) {
+  const size_t at = text.rfind('@');
+  const size_t scheme = text.find("://");
+  if (at == std::string::npos || scheme == std::string::npos || at < scheme) return text;
+  return text.substr(0, scheme + 3) + "***" + text.substr(at);
+}
+
 tl::unexpected<Error> wrong(const std::string& text, const std::string& what) {
-  return fail(Errc::invalid, fmt::format("--sink {}: {}", text, what));
+  return fail(Errc::invalid, fmt::format("--sink {}: {}", without_secrets(text), what));
 }
 
 Status set_field(const std::string& key, const std::string& value, sink::SinkConfig& sink) {

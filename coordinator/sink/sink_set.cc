@@ -19,6 +19,13 @@ struct SinkSet::Impl {
 };
 
 namespace {
+// Whether a URL names a user, as in http://user:password@host.
+bool has_user(const std::string& url) {
+  const size_t scheme = url.find("://");
+  const size_t host = scheme == std::string::npos ? 0 : scheme + 3;
+  return url.substr(host, url.find_first_of("/?#", host) - host).find('@') != std::string::npos;
+}
+
 Status check(const SinkConfig& config, std::set<std::string>& names) {
   const std::string what = "sink \"" + config.name + "\": ";
   if (!model::is_valid_name(config.name)) {
@@ -31,6 +38,11 @@ Status check(const SinkConfig& config, std::set<std::string>& names) {
     if (config.url.rfind("http://", 0) != 0 && config.url.rfind("https://", 0) != 0) {
       return fail(Errc::invalid,
                   what + "url must begin with http:// or https://, as in http://127.0.0.1:8086");
+    }
+    // Errors name the URL, in the log and in the API's health.
+    if (has_user(config.url)) {
+      return fail(Errc::invalid,
+                  what + "url must not hold a user or a password: give them as user= and password_file=");
     }
     if (config.url.find_first_of("?#") != std::string::npos) {
       return fail(Errc::invalid, what + "url must not have a query: the database is given as `db`");

@@ -133,6 +133,13 @@ TEST(SinkOptionTest, ReadsKeys) {
   EXPECT_EQ(lines->name, "jsonl");
 }
 
+TEST(SinkOptionTest, ComplaintsHoldNoPassword) {
+  const auto sink = parse_sink_option("name=x,url=http://u:s3cret@host,creat=true");
+  ASSERT_FALSE(sink);
+  EXPECT_EQ(sink.error().detail.find("s3cret"), std::string::npos) << sink.error().detail;
+  EXPECT_NE(sink.error().detail.find("url=http://***@host"), std::string::npos) << sink.error().detail;
+}
+
 TEST(SinkOptionTest, NamesWhatIsWrong) {
   const std::pair<const char*, const char*> cases[] = {
       {"", "KEY=VALUE"},

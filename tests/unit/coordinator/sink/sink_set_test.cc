@@ -259,6 +259,13 @@ TEST_F(SinkSetTest, BadConfigIsRefused) {
   config.type = "influx";
   config.url = "file:///etc/passwd";
   EXPECT_EQ(SinkSet::open(loop, {config}, "").error().code, Errc::invalid);
+  for (const char* url : {"http://u:s3cret@127.0.0.1:8086", "http://s3cret@host", "https://u:s3cret@host/path"}) {
+    config.url = url;
+    const auto refused = SinkSet::open(loop, {config}, "");
+    ASSERT_FALSE(refused) << url;
+    EXPECT_NE(refused.error().detail.find("password_file="), std::string::npos) << refused.error().detail;
+    EXPECT_EQ(refused.error().detail.find("s3cret"), std::string::npos) << refused.error().detail;
+  }
   config.name = "../x";
   EXPECT_EQ(SinkSet::open(loop, {config}, "").error().code, Errc::invalid);
 }

@@ -1,3 +1,5 @@
+#include <map>
+
 #include <fmt/format.h>
 
 #include "coordinator/api/api.h"
@@ -110,13 +112,10 @@ void list_suites(const Services& services, const Call& call) {
   std::string out;
   model::JsonWriter json(out);
   json.begin_object().key("suites").begin_array();
-  for (const auto& definition : services.definitions.list("Suite")) {
-    const auto suite = services.definitions.suite(definition.name);
-    json.begin_object().field("name", definition.name).key("tests").begin_array();
-    if (suite) {
-      for (const auto& test : suite->tests) {
-        json.begin_object().field("name", test.name).field("testlet", test.testlet).end_object();
-      }
+  for (const auto& suite : services.definitions.suites()) {
+    json.begin_object().field("name", suite.name).key("tests").begin_array();
+    for (const auto& test : suite.tests) {
+      json.begin_object().field("name", test.name).field("testlet", test.testlet).end_object();
     }
     json.end_array().end_object();
   }
@@ -133,10 +132,12 @@ void show_suite(const Services& services, const Call& call) {
   call.ok(std::move(out));
 }
 
-const char* change_of(store::Definitions& definitions, const model::Definition& definition) {
-  const auto before = definitions.get(definition.kind, definition.name);
-  if (!before) return "created";
-  return before->text == definition.text ? "unchanged" : "changed";
+using Texts = std::map<std::pair<std::string, std::string>, std::string>;  // by kind and name
+
+const char* change_of(const Texts& before, const model::Definition& definition) {
+  const auto found = before.find({definition.kind, definition.name});
+  if (found == before.end()) return "created";
+  return found->second == definition.text ? "unchanged" : "changed";
 }
 
 void apply(const Services& services, const Call& call) {
@@ -146,12 +147,14 @@ void apply(const Services& services, const Call& call) {
   const auto definitions = model::split_definitions(call.request.body, origin);
   if (!definitions) return call.error(definitions.error());
   if (definitions->empty()) return call.error({Errc::invalid, 0, origin + ": holds no group and no suite"});
+  Texts before;
+  for (auto& there : services.definitions.list()) before[{there.kind, there.name}] = std::move(there.text);
   std::string out;
   model::JsonWriter json(out);
   json.begin_object().key("applied").begin_array();
   for (const auto& definition : *definitions) {
     json.begin_object().field("kind", definition.kind).field("name", definition.name);
-    json.field("change", change_of(services.definitions, definition)).end_object();
+    json.field("change", change_of(before, definition)).end_object();
   }
   json.end_array().end_object();
   if (const auto status = services.definitions.put_all(*definitions); !status)

@@ -1,31 +1,43 @@
 #include "coordinator/store/definitions.h"
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 #include <utility>
 
-#include "coordinator/store/files.h"
+#include "coordinator/model/yaml.h"
+#include "engine/base/files.h"
 #include "engine/base/log.h"
 #include "engine/manifest/nearest.h"
 
 namespace todd::store {
 namespace {
-constexpr size_t kMaxFile = size_t{1} << 20;
+// As much as a document that is applied may have.
+constexpr size_t kMaxFile = model::YamlLimits{}.max_bytes;
+constexpr unsigned kMode = 0640;
 constexpr const char* kFolders[] = {"", "/groups", "/suites"};
 
 std::string lower(std::string text) {
   for (char& c : text) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   return text;
 }
+
+bool is_definition(const std::filesystem::path& path) {
+  const auto ending = path.extension();
+  return ending == ".yaml" || ending == ".yml" || ending == ".json";
+}
+
+// Whether the objects of a file get files of their own before one of them is written. YAML does not belong into
+// a file that says it is JSON.
+bool must_split(const std::string& path, size_t objects) { return objects > 1 || path.ends_with(".json"); }
 }  // namespace
 
 Result<Definitions> Definitions::open(std::string dir) {
   for (const char* folder : kFolders) {
-    if (Status made = make_folder(dir + folder); !made) return tl::unexpected(made.error());
+    // Whoever lets others edit definitions has given the folder another mode.
+    if (std::filesystem::is_directory(dir + folder)) continue;
+    if (Status made = make_folders(dir + folder, 0700); !made) return tl::unexpected(made.error());
   }
   Definitions definitions(std::move(dir));
   definitions.refresh();
@@ -43,24 +55,60 @@ std::string Definitions::home_of(const std::string& kind, const std::string& nam
   return dir_ + "/" + lower(kind) + "s/" + name + ".yaml";
 }
 
+// Whether an object can be replaced, added or removed without the loss of anything that people wrote.
+Status Definitions::may_write(const std::string& kind, const std::string& name) const {
+  const auto found = entries_.find({kind, name});
+  if (found == entries_.end()) return may_hold(home_of(kind, name), {kind, name});
+  const std::string& path = found->second.path;
+  const File& file = files_.at(path);
+  if (!file.error.empty()) {
+    return fail(Errc::exists, lower(kind) + " \"" + name + "\" is in " + path +
+                                  ", whose last edit cannot be read; mend it first: " + file.error);
+  }
+  if (!must_split(path, file.keys.size())) return {};
+  for (const auto& key : file.keys) {
+    const std::string home = home_of(key.first, key.second);
+    if (home == path) continue;
+    if (Status free = may_hold(home, key); !free) return free;
+  }
+  return {};
+}
+
+// Whether the file may be made, or written over, to hold this object and nothing else.
+Status Definitions::may_hold(const std::string& path, const std::pair<std::string, std::string>& key) const {
+  const auto there = files_.find(path);
+  if (there == files_.end()) return {};
+  const std::string wanted = lower(key.first) + " \"" + key.second + "\" would be written to " + path + ", ";
+  if (!there->second.error.empty()) {
+    return fail(Errc::exists, wanted + "which cannot be read; mend it or move it away first: " +
+                                  there->second.error);
+  }
+  for (const auto& held : there->second.keys) {
+    if (held == key) continue;
+    return fail(Errc::exists, wanted + "which holds " + lower(held.first) + " \"" + held.second +
+                                  "\"; give that file another name first");
+  }
+  return {};
+}
+
 // Gives every object of a hand-written file a file of its own, so that one of them can be replaced or
 // removed.
 Status Definitions::split(const std::string& path) {
   const auto keys = files_.at(path).keys;
-  if (keys.size() < 2) return {};
+  if (!must_split(path, keys.size())) return {};
   std::string text;
   for (const auto& key : keys) {
     const std::string own = home_of(key.first, key.second);
     if (own == path) {
       text = entries_.at(key).definition.text;
-    } else if (Status kept = write_atomically(own, entries_.at(key).definition.text); !kept) {
+    } else if (Status kept = write_file(own, entries_.at(key).definition.text, kMode); !kept) {
       return kept;
     }
   }
   if (!text.empty()) {
-    if (Status kept = write_atomically(path, text); !kept) return kept;
-  } else if (::unlink(path.c_str()) != 0) {
-    return fail_errno(errno, "cannot remove " + path);
+    if (Status kept = write_file(path, text, kMode); !kept) return kept;
+  } else if (Status removed = remove_file(path); !removed) {
+    return removed;
   }
   for (const auto& key : keys) entries_.erase(key);
   files_.erase(path);
@@ -73,7 +121,7 @@ void Definitions::refresh() {
   std::vector<std::string> paths;
   for (const char* folder : kFolders) {
     for (const auto& item : std::filesystem::directory_iterator(dir_ + folder, error)) {
-      if (item.path().extension() == ".yaml") paths.push_back(item.path().string());
+      if (is_definition(item.path())) paths.push_back(item.path().string());
     }
   }
   std::sort(paths.begin(), paths.end());
@@ -155,29 +203,31 @@ Status Definitions::put_all(const std::vector<model::Definition>& definitions) {
   }
   refresh();
   for (const auto& definition : definitions) {
+    if (Status may = may_write(definition.kind, definition.name); !may) return may;
+  }
+  for (const auto& definition : definitions) {
     const auto found = entries_.find({definition.kind, definition.name});
-    if (found != entries_.end()) {
-      const std::string path = found->second.path;
-      if (Status alone = split(path); !alone) return alone;
-    }
+    if (found == entries_.end()) continue;
+    if (Status alone = split(std::string(found->second.path)); !alone) return alone;
+  }
+  for (const auto& definition : definitions) {
     const std::string path = own_path(definition.kind, definition.name);
-    if (Status written = write_atomically(path, definition.text); !written) return written;
+    if (Status written = write_file(path, definition.text, kMode); !written) return written;
     // Two writes may fall into one tick of the file's clock.
     files_[path].stamp = {};
-    refresh();
   }
+  refresh();
   return {};
 }
 
 Status Definitions::remove(const std::string& kind, const std::string& name) {
   if (auto found = get(kind, name); !found) return tl::unexpected(found.error());
+  if (Status may = may_write(kind, name); !may) return may;
   const std::string shared = entries_.at({kind, name}).path;
   if (Status alone = split(shared); !alone) return alone;
-  const std::string path = own_path(kind, name);
-  if (::unlink(path.c_str()) != 0) return fail_errno(errno, "cannot remove " + path);
-  Status synced = sync_folder(std::filesystem::path(path).parent_path().string());
+  Status removed = remove_file(own_path(kind, name));
   refresh();
-  return synced;
+  return removed;
 }
 
 std::vector<model::Definition> Definitions::list(const std::string& kind) {
@@ -205,6 +255,13 @@ std::vector<model::Group> Definitions::groups() {
   refresh();
   std::vector<model::Group> all;
   for (const auto& [key, entry] : entries_) all.insert(all.end(), entry.groups.begin(), entry.groups.end());
+  return all;
+}
+
+std::vector<model::Suite> Definitions::suites() {
+  refresh();
+  std::vector<model::Suite> all;
+  for (const auto& [key, entry] : entries_) all.insert(all.end(), entry.suites.begin(), entry.suites.end());
   return all;
 }
 

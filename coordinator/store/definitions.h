@@ -10,8 +10,10 @@
 namespace todd::store {
 
 // Groups and suites as files, one object each, DIR/groups/NAME.yaml and DIR/suites/NAME.yaml with the
-// object's own text. People may edit them by hand and add files of any name in these folders or in DIR, with
-// several objects too: every call first looks whether something has changed. Resource; single-threaded.
+// object's own text. People may edit them by hand and add files of any name (.yaml, .yml, .json) in these
+// folders or in DIR, with several objects too: every call first looks whether something has changed. What
+// people wrote is never lost: a file that holds other objects, or an edit that cannot be read, is not written
+// over. Resource; single-threaded.
 class Definitions {
  public:
   // The folder is made if missing. Errors: system, denied.
@@ -23,11 +25,12 @@ class Definitions {
     std::string error;  // with file, line and column
   };
 
-  // Replaces or adds; durable when it returns. Errors: invalid (says where), system.
+  // Replaces or adds; durable when it returns. Errors: invalid (says where), exists (a file written by hand is
+  // in the way: which and what to do), system.
   Status put(const model::Definition& definition);
-  // All of them, or none where one is wrong. Errors as put.
+  // All of them, or none where one is wrong or not possible. Errors as put.
   Status put_all(const std::vector<model::Definition>& definitions);
-  // Errors: not_found, system.
+  // Errors: not_found, exists (as put), system.
   Status remove(const std::string& kind, const std::string& name);
 
   // Sorted by name. kind is "Group" or "Suite"; empty: both.
@@ -37,6 +40,7 @@ class Definitions {
 
   // The parsed objects. Errors of suite: not_found.
   std::vector<model::Group> groups();
+  std::vector<model::Suite> suites();
   Result<model::Suite> suite(const std::string& name);
 
   std::vector<Broken> broken();
@@ -64,6 +68,8 @@ class Definitions {
   void load(const std::string& path, File& file);
   std::string home_of(const std::string& kind, const std::string& name) const;
   std::string own_path(const std::string& kind, const std::string& name) const;
+  Status may_write(const std::string& kind, const std::string& name) const;
+  Status may_hold(const std::string& path, const std::pair<std::string, std::string>& key) const;
   Status split(const std::string& path);
 
   std::string dir_;

@@ -2,12 +2,11 @@
 
 #include <unistd.h>
 
-#include <cerrno>
 #include <filesystem>
 #include <utility>
 
 #include "coordinator/model/json.h"
-#include "coordinator/store/files.h"
+#include "engine/base/files.h"
 #include "engine/base/log.h"
 
 namespace todd::store {
@@ -50,11 +49,11 @@ Result<FinishedRuns> FinishedRuns::open(std::string dir, FinishedRunsOptions opt
 std::string FinishedRuns::path_of(const std::string& id) const { return dir_ + "/" + id + kEnding; }
 
 Status FinishedRuns::load() {
-  if (Status made = make_folder(dir_); !made) return made;
+  if (Status made = make_folders(dir_, 0700); !made) return made;
   std::error_code error;
   for (const auto& item : std::filesystem::directory_iterator(dir_, error)) {
     if (item.path().extension() != kEnding) continue;
-    const auto text = read_file(item.path().string());
+    const auto text = read_file(item.path().string(), SIZE_MAX);
     auto head = text ? read_headline(*text) : tl::unexpected(text.error());
     if (!head || head->first.id != item.path().stem().string()) {
       log(LogLevel::warn, "store", item.path().string() + " is not a finished run, passed over");
@@ -77,7 +76,7 @@ Status FinishedRuns::put(const model::Report& report) {
   const uint64_t size = text.size();
   if (dir_.empty()) {
     texts_[report.id] = std::move(text);
-  } else if (Status written = write_atomically(path_of(report.id), text); !written) {
+  } else if (Status written = write_file(path_of(report.id), text, 0640); !written) {
     return written;
   }
   auto& summary = summaries_[report.id];
@@ -110,12 +109,12 @@ Status FinishedRuns::remove(const std::string& id) {
   if (summary == summaries_.end()) return fail(Errc::not_found, "no run " + id);
   if (dir_.empty()) {
     texts_.erase(id);
-  } else if (::unlink(path_of(id).c_str()) != 0 && errno != ENOENT) {
-    return fail_errno(errno, "cannot remove " + path_of(id));
+  } else if (Status removed = remove_file(path_of(id)); !removed) {
+    return removed;
   }
   bytes_ -= summary->second.bytes;
   summaries_.erase(summary);
-  return dir_.empty() ? Status() : sync_folder(dir_);
+  return {};
 }
 
 void FinishedRuns::evict(const std::string& but) {

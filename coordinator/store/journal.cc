@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "coordinator/store/crc32c.h"
-#include "coordinator/store/files.h"
 #include "engine/base/check.h"
+#include "engine/base/files.h"
 #include "engine/base/log.h"
 
 namespace todd::store {
@@ -72,7 +72,7 @@ Status append_all(int fd, uint64_t at, std::string_view bytes, const std::string
 }  // namespace
 
 Result<std::unique_ptr<Journal>> Journal::open(io::Loop& loop, std::string dir) {
-  if (Status made = make_folder(dir); !made) return tl::unexpected(made.error());
+  if (Status made = make_folders(dir, 0700); !made) return tl::unexpected(made.error());
   return std::unique_ptr<Journal>(new Journal(loop, std::move(dir)));
 }
 

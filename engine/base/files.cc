@@ -17,13 +17,6 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-Status sync_folder(const std::string& path) {
-  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!fd) return fail_errno(errno, "opening folder " + path);
-  if (::fsync(fd.get()) != 0) return fail_errno(errno, "syncing folder " + path);
-  return {};
-}
-
 Status write_all(int fd, const std::string& content, const std::string& path) {
   size_t done = 0;
   while (done < content.size()) {
@@ -77,6 +70,13 @@ Status make_folders(const std::string& path, unsigned mode) {
   }
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "making folder " + path);
   if (::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0) return fail_errno(errno, "setting the mode of folder " + path);
+  return {};
+}
+
+Status sync_folder(const std::string& path) {
+  const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail_errno(errno, "opening folder " + path);
+  if (::fsync(fd.get()) != 0) return fail_errno(errno, "syncing folder " + path);
   return {};
 }
 

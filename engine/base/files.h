@@ -17,6 +17,9 @@ Status write_file(const std::string& path, const std::string& content, unsigned 
 // The folder and those above it, where missing; the last one gets the mode.
 Status make_folders(const std::string& path, unsigned mode);
 
+// So that a name that was made, changed or removed in the folder survives a crash.
+Status sync_folder(const std::string& path);
+
 // Removing what is not there is no error. Durable on return.
 Status remove_file(const std::string& path);
 

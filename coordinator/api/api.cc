@@ -2,6 +2,7 @@
 
 #include "coordinator/fleet/link_server.h"
 #include "coordinator/model/json.h"
+#include "coordinator/model/yaml.h"
 #include "coordinator/run/runs.h"
 #include "coordinator/sink/sink_set.h"
 #include "coordinator/store/definitions.h"
@@ -60,8 +61,9 @@ Api::Api(Services services) : services_(std::move(services)) {
 }
 
 size_t Api::body_limit(const Request& head) {
-  const bool upload = head.path == "/api/v1/apply" || head.path == "/api/v1/runs";
-  return upload ? size_t{8} << 20 : size_t{1} << 20;
+  if (head.path == "/api/v1/apply") return model::YamlLimits{}.max_bytes;
+  if (head.path == "/api/v1/runs") return 2 * model::YamlLimits{}.max_bytes;
+  return size_t{1} << 20;
 }
 
 }  // namespace todd::api

@@ -13,7 +13,7 @@
 namespace todd::cli {
 namespace {
 
-constexpr size_t kDocumentMost = size_t{8} << 20;
+constexpr size_t kDocumentMost = model::YamlLimits{}.max_bytes;
 
 bool ends_with(const std::string& text, const std::string& end) {
   return text.size() > end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
@@ -28,7 +28,7 @@ Result<std::string> read_stdin() {
     if (got < 0) return fail_errno(errno, "standard input");
     if (got == 0) return text;
     text.append(buffer.data(), static_cast<size_t>(got));
-    if (text.size() > kDocumentMost) return fail(Errc::invalid, "standard input: longer than 8 MiB");
+    if (text.size() > kDocumentMost) return fail(Errc::invalid, "standard input: longer than 8 MiB: split it");
   }
 }
 
@@ -36,8 +36,9 @@ Result<std::string> read_stdin() {
 Result<std::string> read_text(const std::string& path) {
   auto text = read_file(path, kDocumentMost);
   if (text) return text;
-  const bool wrong = text.error().code == Errc::not_found || text.error().code == Errc::exhausted;
-  return fail(wrong ? Errc::invalid : text.error().code, text.error().detail);
+  const Errc code = text.error().code;
+  if (code == Errc::exhausted) return fail(Errc::invalid, path + ": longer than 8 MiB: split it");
+  return fail(code == Errc::not_found ? Errc::invalid : code, text.error().detail);
 }
 
 }  // namespace

@@ -50,10 +50,11 @@ struct Node {
 // "text", "list", "map": for messages.
 const char* kind_name(Node::Kind kind);
 
+// What a document that is applied or run may have; a list of hosts has a value or key every 7 bytes.
 struct YamlLimits {
-  size_t max_bytes = 1 << 20;
+  size_t max_bytes = 8 << 20;
   int max_depth = 64;
-  size_t max_nodes = 100'000;
+  size_t max_nodes = 1'500'000;
 };
 
 // Every non-empty document of a text. Refused: broken YAML, anything above the limits, aliases and anchors,

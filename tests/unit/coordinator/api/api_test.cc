@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 
+#include "coordinator/api/run_order.h"
 #include "coordinator/fleet/link_server.h"
 #include "coordinator/fleet/roster.h"
 #include "coordinator/run/runs.h"
@@ -175,10 +176,38 @@ TEST_F(ApiTest, InvitesOneAgentForATime) {
   EXPECT_EQ(ask("DELETE", "agents/nobody").status, 404);
 }
 
+// As many hosts as make a document of so many bytes.
+std::string large_group(size_t bytes) {
+  std::string text = "apiVersion: todd/v1\nkind: Group\nmetadata: {name: large}\nspec:\n  hosts:\n";
+  for (size_t i = 0; text.size() < bytes - 80; ++i) {
+    text += "    - {name: host-" + std::to_string(i) + ", address: 198.18." + std::to_string(i / 250 % 250) + "." +
+            std::to_string(i % 250) + ", labels: {site: somewhere}}\n";
+  }
+  return text;
+}
+
+TEST_F(ApiTest, ADocumentMayHaveEightMebibytes) {
+  const std::string most = large_group((size_t{8} << 20) - 100);
+  const auto applied = ask("POST", "apply", most);
+  ASSERT_EQ(applied.status, 200) << applied.body.substr(0, 300);
+  EXPECT_NE(ask("GET", "groups").body.find("\"member_count\":"), std::string::npos);
+  store::Definitions again = *store::Definitions::open(folder_.path + "/definitions");
+  EXPECT_EQ(again.groups().size(), 1u);
+  RunOrder order;
+  order.document = most + "---\ntests:\n  - {name: t, testlet: ping, from: all, to: large}\n";
+  order.origin = "f.yaml";
+  EXPECT_TRUE(read_document(order, {})) << read_document(order, {}).error().detail.substr(0, 300);
+  const auto refused = ask("POST", "apply?origin=f.yaml", most + std::string(400, '#'));
+  EXPECT_EQ(refused.status, 422);
+  EXPECT_NE(refused.body.find("more than the limit of 8388608: split the file"), std::string::npos) << refused.body;
+}
+
 TEST(ApiLimitTest, OnlyUploadsMayBeLarge) {
   Request head;
   head.path = "/api/v1/apply";
   EXPECT_EQ(Api::body_limit(head), size_t{8} << 20);
+  head.path = "/api/v1/runs";
+  EXPECT_EQ(Api::body_limit(head), size_t{16} << 20);
   head.path = "/api/v1/groups/x";
   EXPECT_EQ(Api::body_limit(head), size_t{1} << 20);
 }

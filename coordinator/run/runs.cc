@@ -22,7 +22,7 @@ size_t Runs::recover() { return impl_->recover(); }
 Result<std::string> Runs::create(Request request) {
   Impl& impl = *impl_;
   if (impl.open.size() >= impl.options.max_open) {
-    return fail(Errc::exhausted,
+    return fail(Errc::unavailable,
                 std::to_string(impl.open.size()) + " runs are under way; wait for one or cancel one");
   }
   const std::string id = impl.uuids.next(impl.clock.wall_now_ns());

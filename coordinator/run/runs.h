@@ -24,7 +24,7 @@ class SinkSet;
 namespace todd::run {
 
 struct RunsOptions {
-  size_t max_open = 64;                     // runs that have not ended; more are refused (exhausted)
+  size_t max_open = 64;                     // runs that have not ended; more are refused (unavailable)
   int64_t prepare_ns = 10'000'000'000;      // for both ends of a test, names included
   int64_t grace_ns = 5'000'000'000;  // after a test's planned end and its timeout, for records under way
   int64_t cancel_ns = 2'000'000'000;        // for what still comes after a cancel
@@ -79,8 +79,8 @@ class Runs : public TransportEvents {
   // run whose journal cannot be read is dropped with a line in the log.
   size_t recover();
 
-  // Begins a run and returns its id (UUIDv7). Errors: invalid (nothing to run), exhausted (too many open
-  // runs), system (the journal cannot be written: nothing has begun).
+  // Begins a run and returns its id (UUIDv7). Errors: invalid (nothing to run), unavailable (too many open
+  // runs: later), exhausted (too large), system (the journal cannot be written: nothing has begun).
   Result<std::string> create(Request request);
 
   // Ends a run soon: what was measured is kept, the state is cancelled. Errors: not_found, exists (it has

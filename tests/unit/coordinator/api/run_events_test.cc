@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "coordinator/api/problem.h"
 #include "engine/base/clock.h"
 
 namespace todd::api {
@@ -46,7 +47,7 @@ struct SilentAgents : run::Transport {
 
 class RunEventsTest : public ::testing::Test {
  protected:
-  std::string begin_run(size_t edges = 1) {
+  static run::Request request(size_t edges = 1) {
     model::TestPlan plan;
     plan.label = plan.test.name = "t";
     plan.testlet.id = "ping";
@@ -63,7 +64,10 @@ class RunEventsTest : public ::testing::Test {
     request.manifest_hashes = {{"ping", "x"}};
     request.agents.resize(1);
     request.agents[0].agent = "a1";
-    const auto id = runs_.create(std::move(request));
+    return request;
+  }
+  std::string begin_run(size_t edges = 1) {
+    const auto id = runs_.create(request(edges));
     EXPECT_TRUE(id) << id.error().detail;
     return id.value_or("");
   }
@@ -144,6 +148,13 @@ TEST_F(RunEventsTest, LetsGoOfEverythingWhenTheClientGoes) {
   loop_.turn(0);
   EXPECT_TRUE(stream.expired());
   cancel(id);
+}
+
+TEST_F(RunEventsTest, OneRunTooManyIsForLater) {
+  run::Runs full(loop_, agents_, clock_, {.max_open = 0});
+  const auto refused = full.create(request());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(problem(refused.error()).status, 503);
 }
 
 TEST_F(RunEventsTest, AnUnknownRunIsAnError) {

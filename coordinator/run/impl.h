@@ -81,7 +81,8 @@ struct Runs::Impl {
 
   // ---- recover.cc
   size_t recover();
-  bool take_up(const store::Journal::OpenRun& from);
+  bool take_up(const std::string& id);
+  Run* reopen(const std::string& id, std::string_view first);
   // Writes down what is known of the unit's slots and does not follow from the plan, in as many entries as it
   // takes: a run may have two million of them.
   void write_slots(const Run& run, const Unit& unit);

@@ -99,13 +99,7 @@ void Runs::Impl::take_record(Run& run, Task& task, const v1::Record& record, int
 size_t Runs::Impl::recover() {
   if (stores.journal == nullptr) return 0;
   size_t taken = 0;
-  for (const store::Journal::OpenRun& from : stores.journal->recover()) {
-    if (take_up(from)) {
-      ++taken;
-    } else {
-      stores.journal->end(from.id);
-    }
-  }
+  for (const std::string& id : stores.journal->left_open()) taken += take_up(id) ? 1 : 0;
   settle();
   return taken;
 }
@@ -128,29 +122,50 @@ void Runs::Impl::write_slots(const Run& run, const Unit& unit) {
   writer.flush();
 }
 
-bool Runs::Impl::take_up(const store::Journal::OpenRun& from) {
-  // It had ended; only its journal was still there.
-  if (stores.finished != nullptr && stores.finished->list().count(from.id) != 0) return false;
+// The run that the first entry of a journal describes, added to the open ones; nullptr where it cannot be.
+Run* Runs::Impl::reopen(const std::string& id, std::string_view first) {
   v1::JournalEntry entry;
-  if (from.entries.empty() || !entry.ParseFromString(from.entries.front()) || !entry.has_opened()) {
-    log(LogLevel::error, "run", "the journal of run " + from.id + " has no beginning; the run is lost");
-    return false;
+  if (!entry.ParseFromArray(first.data(), static_cast<int>(first.size())) || !entry.has_opened()) {
+    log(LogLevel::error, "run", "the journal of run " + id + " has no beginning; the run is lost");
+    return nullptr;
   }
   auto made = decode_opened(entry.opened());
   if (!made) {
-    log(LogLevel::error, "run", "run " + from.id + " cannot be taken up: " + made.error().detail);
-    return false;
+    log(LogLevel::error, "run", "run " + id + " cannot be taken up: " + made.error().detail);
+    return nullptr;
   }
-  Run& run = *(open[from.id] = std::move(*made));
+  Run& run = *(open[id] = std::move(*made));
   if (stores.sinks != nullptr) stores.sinks->open_run(run.id);
   for (const TestRun& test : run.tests) run.step = std::min(run.step, test.plan->step);
   run.hold_until_ns = clock.now_ns() + options.prepare_ns;
-  for (size_t i = 1; i < from.entries.size(); ++i) {
-    if (!entry.ParseFromString(from.entries[i]) || !replay(run, entry)) {
-      log(LogLevel::warn, "run",
-          "run " + run.id + ": entry " + std::to_string(i) + " of its journal makes no sense, passed over");
+  return &run;
+}
+
+bool Runs::Impl::take_up(const std::string& id) {
+  Run* reopened = nullptr;
+  uint64_t count = 0;
+  v1::JournalEntry entry;
+  const auto replay_one = [&](std::string_view bytes) {
+    if (count++ == 0) {
+      // It may have ended: only its journal was still there.
+      if (stores.finished != nullptr && stores.finished->list().count(id) != 0) return false;
+      return (reopened = reopen(id, bytes)) != nullptr;
     }
+    if (!entry.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !replay(*reopened, entry)) {
+      log(LogLevel::warn, "run",
+          "run " + id + ": entry " + std::to_string(count - 1) + " of its journal makes no sense, passed over");
+    }
+    return true;
+  };
+  if (Status read = stores.journal->recover(id, replay_one); !read) {
+    log(LogLevel::error, "run", read.error().detail + "; run " + id + " is lost");
+    return false;
   }
+  if (reopened == nullptr) {
+    stores.journal->end(id);
+    return false;
+  }
+  Run& run = *reopened;
   for (TestRun& test : run.tests) {
     for (Unit& unit : test.units) {
       if (unit.phase == Unit::Phase::running) check(run, unit);

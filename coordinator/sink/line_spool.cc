@@ -14,6 +14,8 @@
 namespace todd::sink {
 namespace {
 constexpr size_t kHeader = 128;
+constexpr uint64_t kBlock = 4096;  // the first holds the header
+constexpr uint64_t kGiveBack = uint64_t{4} << 20;
 constexpr size_t kTailMost = size_t{64} << 10;
 constexpr const char* kFormat = "todd-lines-1 %020llu %020llu %020llu %020llu";
 
@@ -140,14 +142,27 @@ void LineSpool::consume(uint64_t lines, uint64_t bytes, bool delivered) {
   pending_ -= lines;
   (delivered ? delivered_ : dead_) += lines;
   if (fd_) {
-    // Best effort: without it the lines go out once more after a restart, which every sink takes as the same
-    // points.
+    // Best effort: without it the lines go out once more after a restart.
     (void)write_header();
+    give_back();
   } else if (begin_ > memory_.size() / 2) {
     memory_.erase(0, begin_);
     end_ -= begin_;
     begin_ = 0;
   }
+}
+
+// A run may last for months: its file must not hold all lines it ever had.
+void LineSpool::give_back() {
+  const uint64_t from = std::max(given_back_, kBlock);
+  const uint64_t to = begin_ / kBlock * kBlock;
+  if (to < from + kGiveBack) return;
+  // First the header, for good: a hole that an older one lets us read would be lines of zeros.
+  if (::fdatasync(fd_.get()) != 0) return;
+  // Where the file system cannot, the room comes back with the end of the run.
+  (void)::fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(from),
+                    static_cast<off_t>(to - from));
+  given_back_ = to;
 }
 
 Status LineSpool::flush(bool sync) {

@@ -11,7 +11,7 @@ namespace todd::sink {
 
 // A queue of lines of one run for one sink, in memory or in a file. Lines leave at the front when they are
 // done with. Of a file the first bytes hold how far it was read and what became of the lines; the rest are
-// the lines. Resource.
+// the lines. What is done with is given back to the disk every 4 MiB, by holes in the file. Resource.
 class LineSpool {
  public:
   // path empty: memory only. An existing file is taken up where it was left; a torn last line is cut off.
@@ -44,6 +44,7 @@ class LineSpool {
   explicit LineSpool(std::string path) : path_(std::move(path)) {}
   Status take_up();
   Status write_header();
+  void give_back();
 
   std::string path_;
   UniqueFd fd_;
@@ -51,6 +52,7 @@ class LineSpool {
   std::string tail_;    // with a file: not yet written
   uint64_t begin_ = 0;
   uint64_t end_ = 0;
+  uint64_t given_back_ = 0;  // up to here the file has no blocks but the header's
   uint64_t pending_ = 0, delivered_ = 0, dead_ = 0, dropped_ = 0;
 };
 

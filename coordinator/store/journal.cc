@@ -1,6 +1,7 @@
 #include "coordinator/store/journal.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,21 +37,28 @@ std::string framed(std::string_view entry) {
   return out.append(entry);
 }
 
-// Whole entries of a file's bytes; `used` is where the first damaged one begins.
-std::vector<std::string> entries_of(std::string_view bytes, size_t& used) {
-  std::vector<std::string> entries;
-  used = 0;
-  while (bytes.size() - used >= kHead) {
-    const size_t length = get_u32(bytes.data() + used);
-    const uint32_t sum = get_u32(bytes.data() + used + 4);
-    // A run of zeros would read as empty entries with a fitting checksum; no entry is empty.
-    if (length == 0 || length > Journal::kMaxEntry || length > bytes.size() - used - kHead) break;
-    const std::string_view entry = bytes.substr(used + kHead, length);
-    if (crc32c(entry) != sum) break;
-    entries.emplace_back(entry);
-    used += kHead + length;
+// All of the bytes at that place; false at the file's end and where it cannot be read.
+bool read_all(int fd, uint64_t at, char* into, size_t size) {
+  while (size > 0) {
+    const ssize_t n = ::pread(fd, into, size, static_cast<off_t>(at));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    at += static_cast<uint64_t>(n);
+    into += n;
+    size -= static_cast<size_t>(n);
   }
-  return entries;
+  return true;
+}
+
+// Whether a whole entry stands at that place of a file of so many bytes.
+bool read_entry(int fd, uint64_t at, uint64_t size, std::string& entry) {
+  char head[kHead];
+  if (size - at < kHead || !read_all(fd, at, head, kHead)) return false;
+  const size_t length = get_u32(head);
+  // A run of zeros would read as empty entries with a fitting checksum; no entry is empty.
+  if (length == 0 || length > Journal::kMaxEntry || length > size - at - kHead) return false;
+  entry.resize(length);
+  return read_all(fd, at + kHead, entry.data(), length) && crc32c(entry) == get_u32(head + 4);
 }
 
 // Appends all or, as far as the disk lets it, nothing.
@@ -84,36 +92,35 @@ Journal::~Journal() {
 
 std::string Journal::path_of(const std::string& run) const { return dir_ + "/" + run + kEnding; }
 
-std::vector<Journal::OpenRun> Journal::recover() {
+std::vector<std::string> Journal::left_open() const {
   std::vector<std::string> ids;
   std::error_code error;
   for (const auto& item : std::filesystem::directory_iterator(dir_, error)) {
-    if (item.path().extension() == kEnding) ids.push_back(item.path().stem().string());
+    const std::string id = item.path().stem().string();
+    if (item.path().extension() == kEnding && files_.count(id) == 0) ids.push_back(id);
   }
   std::sort(ids.begin(), ids.end());
-  std::vector<OpenRun> open;
-  for (const std::string& id : ids) {
-    if (files_.count(id) != 0) continue;
-    const std::string path = path_of(id);
-    auto bytes = read_file(path, SIZE_MAX);
-    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-    if (!bytes || !fd) {
-      log(LogLevel::error, "store", "the journal " + path + " cannot be read; its run is lost");
-      continue;
-    }
-    size_t used = 0;
-    OpenRun run{id, entries_of(*bytes, used)};
-    if (used < bytes->size()) {
-      log(LogLevel::warn, "store",
-          path + ": " + std::to_string(bytes->size() - used) + " damaged bytes at the end cut off");
-      if (::ftruncate(fd.get(), static_cast<off_t>(used)) != 0) continue;
-    }
-    File& file = files_[id];
-    file.fd = std::move(fd);
-    file.size = used;
-    open.push_back(std::move(run));
+  return ids;
+}
+
+Status Journal::recover(const std::string& run, const std::function<bool(std::string_view)>& on_entry) {
+  const std::string path = path_of(run);
+  File file;
+  file.fd.reset(::open(path.c_str(), O_RDWR | O_CLOEXEC));
+  struct stat info{};
+  if (!file.fd || ::fstat(file.fd.get(), &info) != 0) return fail_errno(errno, "cannot read " + path);
+  const auto size = static_cast<uint64_t>(info.st_size);
+  for (std::string entry; read_entry(file.fd.get(), file.size, size, entry); file.size += kHead + entry.size()) {
+    if (!on_entry(entry)) return {};
   }
-  return open;
+  if (file.size < size) {
+    log(LogLevel::warn, "store",
+        path + ": " + std::to_string(size - file.size) + " damaged bytes at the end cut off");
+    if (::ftruncate(file.fd.get(), static_cast<off_t>(file.size)) != 0)
+      file.status = fail_errno(errno, "cannot mend " + path);
+  }
+  files_[run] = std::move(file);
+  return {};
 }
 
 Status Journal::begin(const std::string& run, std::string_view first) {
@@ -174,7 +181,7 @@ void Journal::commit() {
 }
 
 void Journal::end(const std::string& run) {
-  if (files_.erase(run) == 0) return;
+  files_.erase(run);
   const auto others =
       std::stable_partition(waiting_.begin(), waiting_.end(), [&](const Waiting& w) { return w.run != run; });
   std::vector<Waiting> of_run(std::make_move_iterator(others), std::make_move_iterator(waiting_.end()));

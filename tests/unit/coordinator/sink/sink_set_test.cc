@@ -1,12 +1,14 @@
 #include "coordinator/sink/sink_set.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <list>
 
+#include "coordinator/sink/line_spool.h"
 #include "engine/io/channel.h"
 
 namespace todd::sink {
@@ -249,6 +251,34 @@ TEST_F(SinkSetTest, WhatFindsNoRoomIsCounted) {
   EXPECT_GT(delivery.dead, 0u);
   EXPECT_EQ(delivery.dead + delivery.pending, 10u);
   EXPECT_EQ(sinks->health()[0].dropped, delivery.dead);
+}
+
+TEST(LineSpoolTest, WhatIsDoneWithLeavesTheDisk) {
+  std::string pattern = ::testing::TempDir() + "todd_lines_XXXXXX";
+  const std::string dir = mkdtemp(pattern.data()), path = dir + "/r1.lines";
+  const auto on_disk = [&] {
+    struct stat info{};
+    EXPECT_EQ(::stat(path.c_str(), &info), 0);
+    return static_cast<uint64_t>(info.st_blocks) * 512;
+  };
+  auto spool = LineSpool::open(path).value();
+  std::string line(1023, 'x');
+  line += '\n';
+  for (int i = 0; i < 20'000; ++i) {
+    ASSERT_TRUE(spool.append(line));
+    if (i % 100 != 99) continue;
+    ASSERT_EQ(spool.front(100, SIZE_MAX / 2)->size(), line.size() * 100);
+    spool.consume(100, line.size() * 100, true);
+  }
+  line[0] = 'y';
+  ASSERT_TRUE(spool.append(line));
+  ASSERT_TRUE(spool.flush(true));
+  EXPECT_LT(on_disk(), uint64_t{6} << 20);
+  auto again = LineSpool::open(path).value();
+  EXPECT_EQ(again.pending(), 1u);
+  EXPECT_EQ(again.delivered(), 20'000u);
+  EXPECT_EQ(*again.front(10, 10'000), line);
+  std::filesystem::remove_all(dir);
 }
 
 TEST_F(SinkSetTest, BadConfigIsRefused) {

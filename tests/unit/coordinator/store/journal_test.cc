@@ -29,6 +29,15 @@ class JournalTest : public ::testing::Test {
     journal.reset();
     journal = std::move(*Journal::open(loop, dir));
   }
+  // The entries of a run that was left open.
+  std::vector<std::string> recover(const std::string& run) {
+    std::vector<std::string> entries;
+    EXPECT_TRUE(journal->recover(run, [&](std::string_view entry) {
+      entries.emplace_back(entry);
+      return true;
+    }));
+    return entries;
+  }
   std::string path(const std::string& run) const { return dir + "/" + run + ".journal"; }
 
   io::Loop loop;
@@ -54,12 +63,12 @@ TEST_F(JournalTest, RecoversWhatWasAppended) {
   ASSERT_TRUE(journal->begin("r2", "other"));
   EXPECT_FALSE(journal->begin("r2", "other"));
   open();
-  auto runs = journal->recover();
-  ASSERT_EQ(runs.size(), 2u);
-  EXPECT_EQ(runs[0].entries, (std::vector<std::string>{"plan", "a"}));
+  EXPECT_EQ(journal->left_open(), (std::vector<std::string>{"r1", "r2"}));
+  EXPECT_EQ(recover("r1"), (std::vector<std::string>{"plan", "a"}));
+  EXPECT_EQ(journal->left_open(), std::vector<std::string>{"r2"});
   journal->append("r1", "b");
   open();
-  EXPECT_EQ(journal->recover()[0].entries, (std::vector<std::string>{"plan", "a", "b"}));
+  EXPECT_EQ(recover("r1"), (std::vector<std::string>{"plan", "a", "b"}));
 }
 
 // A crash may leave any prefix of the last write, and a disk may flip a bit: what is whole before it counts,
@@ -75,7 +84,7 @@ TEST_F(JournalTest, EveryTornEndIsCutOff) {
   for (auto size = whole; size < full; ++size) {
     ASSERT_EQ(::truncate(path("r1").c_str(), static_cast<off_t>(size)), 0);
     open();
-    ASSERT_EQ(journal->recover().at(0).entries.size(), 2u) << size;
+    ASSERT_EQ(recover("r1").size(), 2u) << size;
     EXPECT_EQ(std::filesystem::file_size(path("r1")), whole);
     journal->append("r1", "second");
     journal->commit();
@@ -85,7 +94,20 @@ TEST_F(JournalTest, EveryTornEndIsCutOff) {
   file.put('X');
   file.close();
   open();
-  EXPECT_EQ(journal->recover().at(0).entries.size(), 2u);
+  EXPECT_EQ(recover("r1").size(), 2u);
+}
+
+TEST_F(JournalTest, ARunThatIsNotWantedIsLeftAsItIsUntilItEnds) {
+  ASSERT_TRUE(journal->begin("r1", "plan"));
+  journal->append("r1", "a");
+  open();
+  int calls = 0;
+  EXPECT_TRUE(journal->recover("r1", [&](std::string_view) { return ++calls > 1; }));
+  EXPECT_EQ(calls, 1);
+  EXPECT_EQ(journal->left_open(), std::vector<std::string>{"r1"});
+  journal->end("r1");
+  EXPECT_FALSE(std::filesystem::exists(path("r1")));
+  EXPECT_EQ(journal->recover("r1", [](std::string_view) { return true; }).error().code, Errc::not_found);
 }
 
 // The length comes from what users ask for, so it must not end the process; what follows is written all the
@@ -101,7 +123,7 @@ TEST_F(JournalTest, AnEntryThatIsTooLongIsAnErrorOfItsOwn) {
   EXPECT_EQ(failed, std::vector<Errc>{Errc::exhausted});
   EXPECT_EQ(written, 1);
   open();
-  EXPECT_EQ(journal->recover().at(0).entries, (std::vector<std::string>{"plan", "a"}));
+  EXPECT_EQ(recover("r1"), (std::vector<std::string>{"plan", "a"}));
 }
 
 TEST_F(JournalTest, EndedRunsLeaveNothing) {

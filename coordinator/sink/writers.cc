@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <utility>
@@ -116,18 +117,39 @@ class JsonlWriter : public Writer {
 
  private:
   // Opened every time: the file may have been rotated away.
-  Outcome append(const std::string& lines) const {
-    const UniqueFd fd(::open(path_.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
+  Outcome append(const std::string& lines) {
+    const UniqueFd fd(::open(path_.c_str(), O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640));
     if (!fd) return failed(errno, 0, 0);
     const off_t before = ::lseek(fd.get(), 0, SEEK_END);
-    for (std::string_view left = lines; !left.empty();) {
+    std::string_view left = lines;
+    // The last process may have ended between a write and its note of it.
+    if (!std::exchange(knows_end_, false)) left.remove_prefix(there_already(fd.get(), before, lines));
+    while (!left.empty()) {
       const ssize_t n = ::write(fd.get(), left.data(), left.size());
       if (n < 0 && errno == EINTR) continue;
       if (n < 0) return failed(errno, fd.get(), before);
       left.remove_prefix(static_cast<size_t>(n));
     }
     if (::fdatasync(fd.get()) != 0) return failed(errno, fd.get(), before);
+    knows_end_ = true;
     return {};
+  }
+
+  // How many bytes of the lines the file already ends with: whole ones, or a part that was torn off.
+  static size_t there_already(int fd, off_t size, std::string_view lines) {
+    // One byte more shows whether the first line is whole.
+    std::string end(std::min(static_cast<size_t>(std::max<off_t>(size, 0)), lines.size() + 1), '\0');
+    const off_t from = size - static_cast<off_t>(end.size());
+    if (::pread(fd, end.data(), end.size(), from) != static_cast<ssize_t>(end.size())) return 0;
+    size_t at = from == 0 ? 0 : end.find('\n');
+    if (from != 0 && at++ == std::string::npos) return 0;
+    while (at < end.size()) {
+      if (lines.starts_with(std::string_view(end).substr(at))) return end.size() - at;
+      const size_t line_end = end.find('\n', at);
+      if (line_end == std::string::npos) break;
+      at = line_end + 1;
+    }
+    return 0;
   }
 
   // The whole batch comes again, so no part of it may stay.
@@ -139,6 +161,7 @@ class JsonlWriter : public Writer {
 
   io::Loop& loop_;
   std::string path_;
+  bool knows_end_ = false;  // the file ends with the lines of the last success, or was rotated away
   io::HandlePtr done_later_;
 };
 

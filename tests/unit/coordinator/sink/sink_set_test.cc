@@ -3,12 +3,14 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <list>
 
 #include "coordinator/sink/line_spool.h"
+#include "engine/base/files.h"
 #include "engine/io/channel.h"
 
 namespace todd::sink {
@@ -251,6 +253,42 @@ TEST_F(SinkSetTest, WhatFindsNoRoomIsCounted) {
   EXPECT_GT(delivery.dead, 0u);
   EXPECT_EQ(delivery.dead + delivery.pending, 10u);
   EXPECT_EQ(sinks->health()[0].dropped, delivery.dead);
+}
+
+// As after a kill between the write and the note of it in the spool.
+TEST_F(SinkSetTest, AFileGetsNoLineTwiceAfterAKill) {
+  SinkConfig config;
+  config.name = "file";
+  config.type = "jsonl";
+  config.path = dir + "/points.jsonl";
+  const std::string spool = dir + "/spool", lines = spool + "/file/r1.lines", before = dir + "/before.lines";
+  const auto deliver = [&](std::initializer_list<uint64_t> counts) {
+    sinks = std::move(*SinkSet::open(loop, {config}, spool, options));
+    sinks->open_run("r1");
+    for (const uint64_t sent : counts) write("r1", sent);
+  };
+  const auto delivered = [&](uint64_t n) { return sinks->delivery("r1").at(0).delivered == n; };
+  deliver({1});
+  ASSERT_TRUE(until([&] { return delivered(1); }));
+  write("r1", 2);
+  write("r1", 3);
+  sinks.reset();
+  std::filesystem::copy_file(lines, before);
+  deliver({1, 2, 3});
+  ASSERT_TRUE(until([&] { return delivered(3); }));
+  sinks.reset();
+  const std::string all = *read_file(config.path);
+  const size_t second = all.find('\n') + 1;
+  ASSERT_EQ(std::count(all.begin(), all.end(), '\n'), 3);
+  // Whatever part of the two lines had reached the file.
+  for (size_t size = second; size <= all.size(); ++size) {
+    std::filesystem::copy_file(before, lines, std::filesystem::copy_options::overwrite_existing);
+    std::filesystem::resize_file(config.path, size);
+    deliver({1, 2, 3});
+    ASSERT_TRUE(until([&] { return delivered(3); })) << size;
+    sinks.reset();
+    ASSERT_EQ(*read_file(config.path), all) << size;
+  }
 }
 
 TEST(LineSpoolTest, WhatIsDoneWithLeavesTheDisk) {

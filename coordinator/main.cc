@@ -11,7 +11,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 
@@ -32,6 +31,7 @@
 #include "engine/base/fd.h"
 #include "engine/base/files.h"
 #include "engine/base/log.h"
+#include "engine/base/paths.h"
 #include "engine/base/version.h"
 #include "engine/io/join_token.h"
 #include "engine/io/loop.h"
@@ -75,16 +75,8 @@ int leave(const Error& error) {
   return error.code == Errc::denied ? 4 : 7;
 }
 
-std::string default_data_dir() {
-  if (geteuid() == 0) return "/var/lib/todd";
-  const char* state = std::getenv("XDG_STATE_HOME");
-  if (state != nullptr && state[0] == '/') return std::string(state) + "/todd";
-  const char* home = std::getenv("HOME");
-  return std::string(home != nullptr ? home : "") + "/.local/state/todd";
-}
-
 void declare(CLI::App& app, Raw& raw) {
-  raw.data_dir = default_data_dir();
+  raw.data_dir = state_folder("todd");
   app.footer(kFooter);
   app.set_version_flag("--version", std::string("todd-coordinator ") + kVersion);
   app.set_config("--config", "", "Read options from this file (the command line wins)");

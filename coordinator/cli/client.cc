@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 
 #include <fmt/format.h>
@@ -14,6 +13,7 @@
 #include "coordinator/model/table.h"
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
+#include "engine/base/paths.h"
 
 namespace todd::cli {
 namespace {
@@ -75,19 +75,10 @@ size_t on_body(char* data, size_t, size_t size, void* user) {
   return size;
 }
 
-std::string state_folder() {
-  const char* const state = std::getenv("XDG_STATE_HOME");
-  if (state != nullptr && *state == '/') return state;
-  const char* const home = std::getenv("HOME");
-  return std::string(home == nullptr ? "" : home) + "/.local/state";
-}
-
 }  // namespace
 
 std::string default_socket() {
-  const std::string of_system = "/var/lib/todd/api.sock";
-  if (::geteuid() == 0) return of_system;
-  const std::string own = state_folder() + "/todd/api.sock";
+  const std::string own = state_folder("todd") + "/api.sock", of_system = system_state_folder("todd") + "/api.sock";
   return ::access(own.c_str(), F_OK) != 0 && ::access(of_system.c_str(), F_OK) == 0 ? of_system : own;
 }
 

@@ -1,12 +1,10 @@
 #include "engine/agent/config.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <charconv>
-#include <cstdlib>
 
 #include "engine/agent/facts.h"
+#include "engine/base/paths.h"
 #include "engine/base/version.h"
 
 namespace todd::agent {
@@ -106,13 +104,7 @@ Status parse_port_range(const std::string& text, uint16_t& first, uint16_t& last
   return {};
 }
 
-std::string default_data_dir() {
-  if (::geteuid() == 0) return "/var/lib/todd-agent";
-  const char* const state = std::getenv("XDG_STATE_HOME");
-  if (state && *state == '/') return std::string(state) + "/todd-agent";
-  const char* const home = std::getenv("HOME");
-  return (home && *home ? std::string(home) + "/.local/state" : std::string("/tmp")) + "/todd-agent";
-}
+std::string default_data_dir() { return state_folder("todd-agent"); }
 
 Result<Parsed> parse_command_line(int argc, const char* const* argv) {
   Raw raw;

@@ -11,7 +11,6 @@
 #include "coordinator/fleet/parts.h"
 #include "coordinator/fleet/rate_limit.h"
 #include "coordinator/fleet/session.h"
-#include "coordinator/fleet/subscribers.h"
 #include "coordinator/fleet/tokens.h"
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
@@ -90,7 +89,6 @@ struct LinkServer::Impl final : Session::Owner {
   RateLimit limit;
   Authority authority;
   Manifests::Newest newest;
-  Subscribers subscribers;
   run::TransportEvents* events = nullptr;
   std::function<bool(const std::string&, const std::string&)> wanted;
   std::shared_ptr<io::TlsContext> tls;
@@ -165,7 +163,6 @@ void LinkServer::Impl::on_enrol(Session& session, const v1::Enroll& request) {
   session.send(answer);
   session.finish("enrolled");
   log(LogLevel::info, "fleet", "agent " + agent->name + " enrolled from " + session.peer_address());
-  subscribers.notify({FleetEvent::enrolled, agent->name});
 }
 
 void LinkServer::Impl::on_hello(Session& session, const v1::AgentHello& hello) {
@@ -185,7 +182,6 @@ void LinkServer::Impl::on_hello(Session& session, const v1::AgentHello& hello) {
   const std::string name = enrolled->name;
   replace_older(session, name);
   session.agent.name = name;
-  session.agent.instance = hello.instance();
   session.agent.since_wall_ns = wall_ns();
   by_name[name] = &session;
   store_facts(session, hello.facts(), &hello);
@@ -233,7 +229,6 @@ void LinkServer::Impl::store_facts(Session& session, const v1::Facts& facts, con
     log(LogLevel::error, "fleet", "facts of " + session.agent.name + " are not stored: " + stored.error().detail);
   }
   if (offered != changed.facts.manifests) refresh_testlets();
-  if (!hello) subscribers.notify({FleetEvent::changed, session.agent.name});
 }
 
 void LinkServer::Impl::on_manifest(Session& session, const v1::ManifestText& text) {
@@ -297,7 +292,6 @@ void LinkServer::Impl::announce_if_ready(Session& session) {
   const std::string name = agent.name;
   log(LogLevel::info, "fleet", "agent " + name + " connected from " + session.peer_address());
   if (events) events->on_connected(name);
-  subscribers.notify({FleetEvent::connected, name});
 }
 
 void LinkServer::Impl::on_end(Session& session, const std::string& reason) {
@@ -319,7 +313,6 @@ void LinkServer::Impl::on_end(Session& session, const std::string& reason) {
   by_name.erase(current);
   if (!std::exchange(session.agent.announced, false)) return;
   if (events) events->on_lost(name);
-  subscribers.notify({FleetEvent::lost, name});
 }
 
 void LinkServer::Impl::refresh_testlets() {
@@ -415,12 +408,7 @@ Status LinkServer::remove(const std::string& agent) {
     session->finish("taken out of the fleet");
   }
   impl_->refresh_testlets();
-  impl_->subscribers.notify({FleetEvent::removed, agent});
   return {};
-}
-
-io::HandlePtr LinkServer::subscribe(std::function<void(const FleetEvent&)> on_change) {
-  return impl_->subscribers.add(std::move(on_change));
 }
 
 bool LinkServer::connected(const std::string& agent) const {

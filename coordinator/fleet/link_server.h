@@ -30,11 +30,6 @@ struct LinkOptions {
   double enrol_burst = 20;
 };
 
-struct FleetEvent {
-  enum Kind { enrolled, connected, lost, changed, removed } kind;  // changed: facts or testlets
-  std::string agent;
-};
-
 struct AgentDetails {
   model::Facts facts;
   int64_t enrolled_wall_ns = 0;
@@ -79,9 +74,6 @@ class LinkServer : public run::Transport {
   Result<std::string> invite(InviteOptions options);
   // Out of the fleet: its link is cut, its certificate is worth nothing from now on. Errors: not_found, system.
   Status remove(const std::string& agent);
-
-  // Called after each change until the handle dies. The callback must not destroy the server.
-  [[nodiscard]] io::HandlePtr subscribe(std::function<void(const FleetEvent&)> on_change);
 
   // run::Transport
   bool connected(const std::string& agent) const override;

@@ -13,7 +13,6 @@ class RateLimit {
 
   // May key go ahead at now? Takes one from its bucket if so.
   bool take(const std::string& key, int64_t now_ns);
-  size_t keys() const { return buckets_.size(); }
 
   static constexpr size_t kMostKeys = 10'000;
 

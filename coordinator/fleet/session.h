@@ -67,7 +67,6 @@ class Session {
   // Filled and read by the owner.
   struct Agent {
     std::string name;      // "" until hello was accepted
-    std::string instance;
     std::string engine, engine_why;
     std::set<std::string> wanted_manifests;
     std::vector<AgentDetails::Refused> refused;

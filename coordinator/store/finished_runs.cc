@@ -130,7 +130,6 @@ void FinishedRuns::evict(const std::string& but) {
       ::unlink(path_of(it->first).c_str());
     }
     bytes_ -= it->second.bytes;
-    ++evicted_;
     it = summaries_.erase(it);
   }
 }

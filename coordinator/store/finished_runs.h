@@ -46,7 +46,6 @@ class FinishedRuns {
 
   // By id, which is by time.
   const std::map<std::string, Summary>& list() const { return summaries_; }
-  uint64_t evicted() const { return evicted_; }
 
  private:
   FinishedRuns(std::string dir, FinishedRunsOptions options) : dir_(std::move(dir)), options_(options) {}
@@ -59,7 +58,6 @@ class FinishedRuns {
   std::map<std::string, Summary> summaries_;
   std::map<std::string, std::string> texts_;  // without a dir
   uint64_t bytes_ = 0;
-  uint64_t evicted_ = 0;
 };
 
 }  // namespace todd::store

@@ -24,7 +24,7 @@ constexpr int kStoppingAttempts = 5;          // a coordinator that stops is not
 
 struct Link::Impl {
   Impl(io::Loop& l, Identity i, Spool& s, const Clock& c, Events e, LinkOptions o)
-      : loop(l), identity(std::move(i)), spool(s), clock(c), events(std::move(e)), options(o), instance(io::random_hex(8)),
+      : loop(l), identity(std::move(i)), spool(s), clock(c), events(std::move(e)), options(o),
         backoff(o.first_delay_ns, o.longest_delay_ns, std::random_device{}()) {}
 
   void dial();
@@ -48,7 +48,6 @@ struct Link::Impl {
   const Clock& clock;
   Events events;
   LinkOptions options;
-  std::string instance;
   Backoff backoff;
   size_t next_address = 0;
   std::shared_ptr<io::TlsContext> tls;
@@ -83,7 +82,6 @@ void Link::Impl::greet() {
   hello.set_protocol_min(options.protocol_min);
   hello.set_protocol_max(options.protocol_max);
   hello.set_agent_id(identity.agent_id);
-  hello.set_instance(instance);
   write(message);
 }
 

@@ -98,6 +98,14 @@ void list_testlets(const fleet::LinkServer& fleet, const Call& call) {
     write_testlet(json, fleet, testlet);
     json.end_object();
   }
+  json.end_array().key("refused").begin_array();
+  for (const auto& facts : fleet.agents()) {
+    const auto details = fleet.details(facts.agent);
+    if (!details) continue;
+    for (const auto& refused : details->refused) {
+      json.begin_object().field("agent", facts.agent).field("path", refused.path).field("error", refused.error).end_object();
+    }
+  }
   json.end_array().end_object();
   call.ok(std::move(out));
 }

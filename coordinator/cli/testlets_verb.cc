@@ -28,7 +28,9 @@ std::string list_testlets(JsonValue answer) {
   }
   std::string out = columns({"ID", "VERSION", "ROLES", "SUMMARY"}, rows);
   for (const auto refused : list_at(answer, "refused")) {
-    out += "refused " + text_at(refused, "path") + ": " + text_at(refused, "error") + "\n";
+    const std::string agent = text_at(refused, "agent");
+    out += "refused " + (agent.empty() ? "" : "by " + agent + " ") + text_at(refused, "path") + ": " +
+           text_at(refused, "error") + "\n";
   }
   return out;
 }

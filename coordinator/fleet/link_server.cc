@@ -214,6 +214,8 @@ void LinkServer::Impl::store_facts(Session& session, const v1::Facts& facts, con
   changed.facts.manifests = offered;
   session.agent.engine = facts.engine();
   session.agent.engine_why = facts.engine_why();
+  session.agent.quarantined.clear();
+  for (const v1::TestletOffer& offer : facts.quarantined()) session.agent.quarantined.push_back({offer.path(), offer.error()});
   if (hello) {
     changed.facts.manifests.clear();
     for (const v1::TestletOffer& offer : hello->testlets()) {
@@ -343,6 +345,7 @@ AgentDetails LinkServer::Impl::details(const EnrolledAgent& enrolled) const {
   result.engine = session->agent.engine;
   result.engine_why = session->agent.engine_why;
   result.refused = session->agent.refused;
+  result.refused.insert(result.refused.end(), session->agent.quarantined.begin(), session->agent.quarantined.end());
   return result;
 }
 

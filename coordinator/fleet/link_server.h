@@ -42,7 +42,7 @@ struct AgentDetails {
     std::string path;
     std::string error;
   };
-  std::vector<Refused> refused;   // libraries the agent found and will not load
+  std::vector<Refused> refused;   // libraries the agent found and will not load, or not again
 };
 
 // Resource; all on the loop's thread. TLS 1.3 always. A peer without certificate may only enrol; one with a certificate must

@@ -69,7 +69,7 @@ class Session {
     std::string name;      // "" until hello was accepted
     std::string engine, engine_why;
     std::set<std::string> wanted_manifests;
-    std::vector<AgentDetails::Refused> refused;
+    std::vector<AgentDetails::Refused> refused, quarantined;
     std::map<std::string, std::unique_ptr<v1::Ready>> ready_parts;  // by task
     bool announced = false;
     int64_t since_wall_ns = 0;

@@ -30,6 +30,7 @@ inline constexpr const char* kBadParam = "bad_param";                // the test
 inline constexpr const char* kTestletMissing = "testlet_missing";    // the agent does not have it
 inline constexpr const char* kTestletFailed = "testlet_failed";      // it gave up
 inline constexpr const char* kTestletCrashed = "testlet_crashed";    // its worker died
+inline constexpr const char* kQuarantined = "quarantined";           // it crashed too often
 inline constexpr const char* kLocalResource = "local_resource";      // sockets, memory, ports
 inline constexpr const char* kResponderLost = "responder_lost";      // the other side's worker or agent died
 inline constexpr const char* kResponderFailed = "responder_failed";  // the other side could not be prepared

@@ -119,6 +119,11 @@ void Agent::Impl::facts(v1::Facts& facts) {
   fill_facts(facts, config);
   facts.set_engine(supervisor.engine());
   facts.set_engine_why(supervisor.engine_why());
+  for (const auto& testlet : supervisor.quarantined()) {
+    v1::TestletOffer& offer = *facts.add_quarantined();
+    offer.set_path(testlet.path);
+    offer.set_error(testlet.why);
+  }
 }
 
 void Agent::Impl::hello(v1::AgentHello& hello) {

@@ -88,7 +88,7 @@ TEST_F(ApiTest, ListsStartEmpty) {
   EXPECT_EQ(ask("GET", "groups").body, "{\"groups\":[]}\n");
   EXPECT_EQ(ask("GET", "suites").body, "{\"suites\":[]}\n");
   EXPECT_EQ(ask("GET", "runs").body, "{\"runs\":[]}\n");
-  EXPECT_EQ(ask("GET", "testlets").body, "{\"testlets\":[]}\n");
+  EXPECT_EQ(ask("GET", "testlets").body, "{\"testlets\":[],\"refused\":[]}\n");
   EXPECT_EQ(ask("GET", "version").body, "{\"version\":\"1.2.3\",\"api\":\"v1\"}\n");
   EXPECT_NE(ask("GET", "health").body.find("\"status\":\"ok\""), std::string::npos);
 }

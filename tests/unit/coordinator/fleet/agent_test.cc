@@ -34,6 +34,30 @@ v1::Task echo_responder(const std::string& id) {
   return task;
 }
 
+// Whoever asks for the testlets of the fleet learns why one is not started.
+TEST_F(AgentTest, AQuarantineIsToldAtOnce) {
+  const std::string folder = TODD_BINARY_DIR "/tests/testlets";
+  const Clock clock;
+  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {folder}}, enrol("lab-1"), [](Status) {});
+  ASSERT_TRUE(agent.start());
+  until([&] { return server->connected("lab-1"); }, "the agent to connect");
+  v1::Task task;
+  task.set_testlet("crasher");
+  task.set_role(v1::RESPONDER);
+  task.add_params()->set_i(1);  // when: create
+  for (const std::string id : {"t1", "t2", "t3"}) {
+    task.set_id(id);
+    server->prepare("lab-1", task);
+    until([&] { return heard.count("failed lab-1 " + id + " testlet_crashed") == 1; }, "the crash");
+  }
+  until([&] { return server->details("lab-1")->refused.size() == 1; }, "the quarantine");
+  EXPECT_NE(server->details("lab-1")->refused[0].error.find("crasher crashed 3 times"), std::string::npos);
+  EXPECT_EQ(server->details("lab-1")->refused[0].path, folder + "/crasher.so");
+  task.set_id("t4");
+  server->prepare("lab-1", task);
+  until([&] { return heard.count("failed lab-1 t4 quarantined") == 1; }, "the refusal");
+}
+
 // A coordinator that lost its link asks again for what it cannot know was answered; the answer must not be lost with the link.
 TEST_F(AgentTest, ARepeatedPrepareGetsTheFirstAnswer) {
   const Clock clock;

@@ -66,6 +66,7 @@ struct LinkServer::Impl final : Session::Owner {
   void replace_older(Session& session, const std::string& name);
   void announce_if_ready(Session& session);
   Session* live(const std::string& name) const;
+  run::ClockQuality clock(const std::string& name) const;
   void send(const std::string& agent, const v1::ToAgent& message) const;
   void refuse(const std::string& agent, const std::string& task, const std::string& why);
   void on_ready(Session& session, const v1::Ready& ready);
@@ -77,7 +78,7 @@ struct LinkServer::Impl final : Session::Owner {
   void on_manifest(Session& session, const v1::ManifestText& text) override;
   void on_facts(Session& session, const v1::Facts& facts) override;
   void on_message(Session& session, const v1::FromAgent& message) override;
-  void on_exchange(Session& session) override { announce_if_ready(session); }
+  void on_exchange(Session& session) override;
   void on_end(Session& session, const std::string& reason) override;
 
   io::Loop& loop;
@@ -92,6 +93,7 @@ struct LinkServer::Impl final : Session::Owner {
   run::TransportEvents* events = nullptr;
   std::function<bool(const std::string&, const std::string&)> wanted;
   std::shared_ptr<io::TlsContext> tls;
+  std::map<std::string, run::ClockQuality> clocks;  // by agent, as last known
   std::map<std::string, Session*> by_name;  // accepted hellos; the newest of each agent
   // Ended sessions are moved to `ended` and destroyed in a turn of their own: their callbacks may still be on the stack.
   std::map<Session*, std::unique_ptr<Session>> sessions;
@@ -286,6 +288,12 @@ void LinkServer::Impl::refuse(const std::string& agent, const std::string& task,
   });
 }
 
+void LinkServer::Impl::on_exchange(Session& session) {
+  if (session.clock().known() && live(session.agent.name) == &session)
+    clocks[session.agent.name] = session.clock().quality();
+  announce_if_ready(session);
+}
+
 // A run may plan with this agent once its testlets and its clock are known.
 void LinkServer::Impl::announce_if_ready(Session& session) {
   Session::Agent& agent = session.agent;
@@ -328,6 +336,13 @@ Session* LinkServer::Impl::live(const std::string& name) const {
   return it == by_name.end() ? nullptr : it->second;
 }
 
+run::ClockQuality LinkServer::Impl::clock(const std::string& name) const {
+  const Session* session = live(name);
+  if (session && session->clock().known()) return session->clock().quality();
+  const auto it = clocks.find(name);
+  return it == clocks.end() ? run::ClockQuality{} : it->second;
+}
+
 void LinkServer::Impl::send(const std::string& agent, const v1::ToAgent& message) const {
   if (Session* session = live(agent)) session->send(message);
 }
@@ -341,7 +356,7 @@ AgentDetails LinkServer::Impl::details(const EnrolledAgent& enrolled) const {
   result.facts.connected = true;
   result.connected_wall_ns = session->agent.since_wall_ns;
   result.peer_address = session->peer_address();
-  result.clock = session->clock().quality();
+  result.clock = clock(enrolled.name);
   result.engine = session->agent.engine;
   result.engine_why = session->agent.engine_why;
   result.refused = session->agent.refused;
@@ -410,6 +425,7 @@ Status LinkServer::remove(const std::string& agent) {
     if (std::exchange(session->agent.announced, false) && impl_->events) impl_->events->on_lost(agent);
     session->finish("taken out of the fleet");
   }
+  impl_->clocks.erase(agent);
   impl_->refresh_testlets();
   return {};
 }
@@ -419,10 +435,7 @@ bool LinkServer::connected(const std::string& agent) const {
   return session && session->agent.announced;
 }
 
-run::ClockQuality LinkServer::clock(const std::string& agent) const {
-  const Session* session = impl_->live(agent);
-  return session ? session->clock().quality() : run::ClockQuality{};
-}
+run::ClockQuality LinkServer::clock(const std::string& agent) const { return impl_->clock(agent); }
 
 void LinkServer::prepare(const std::string& agent, const v1::Task& task) {
   Session* session = impl_->live(agent);

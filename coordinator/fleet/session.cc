@@ -1,5 +1,7 @@
 #include "coordinator/fleet/session.h"
 
+#include <utility>
+
 #include "coordinator/fleet/parts.h"
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
@@ -10,6 +12,8 @@ namespace todd::fleet {
 namespace {
 constexpr int kFirstExchanges = 8;
 constexpr int kMostMissed = 3;
+// An agent keeps 1 MiB in its channel, and what answers the first ping is right behind.
+constexpr size_t kMostHeldBytes = 8u << 20;
 constexpr size_t kMaxStrangerFrame = 16 * 1024;  // an Enroll with its CSR takes about 1 KiB
 }  // namespace
 
@@ -91,9 +95,12 @@ void Session::dispatch(const v1::FromAgent& message) {
     case Kind::kPong: return answer(message.pong());
     case Kind::kManifest: return owner_.on_manifest(*this, message.manifest());
     case Kind::kFacts: return owner_.on_facts(*this, message.facts());
-    case Kind::kReady:
+    case Kind::kReady: return owner_.on_message(*this, message);
     case Kind::kFailed:
-    case Kind::kRecord: return owner_.on_message(*this, message);
+    case Kind::kRecord:
+      // A failure too, as it comes behind the records of its task.
+      if (!clock_.known()) return hold(message);
+      return owner_.on_message(*this, message);
     case Kind::M_NOT_SET: return;  // of a newer protocol: skipped
     case Kind::kHello:
     case Kind::kEnroll: return end("a second greeting");
@@ -115,10 +122,28 @@ void Session::ping() {
 
 void Session::answer(const v1::Pong& pong) {
   if (pong.id() != ping_id_ || ping_sent_ns_ == 0) return;  // late, after a newer ping, or repeated
+  const bool was_known = clock_.known();
   clock_.add({ping_sent_ns_, pong.t2(), pong.t3(), wall_ns()});
   ping_sent_ns_ = 0;
-  if (++first_exchanges_ < kFirstExchanges) ping();
-  owner_.on_exchange(*this);
+  const bool lost = was_known && !clock_.known();
+  if (++first_exchanges_ < kFirstExchanges || lost) ping();
+  if (clock_.known()) release();
+  if (!ended_) owner_.on_exchange(*this);
+}
+
+void Session::hold(const v1::FromAgent& message) {
+  held_bytes_ += message.ByteSizeLong();
+  if (held_bytes_ > kMostHeldBytes)
+    return end("its clock is not known, and its records do not wait for that");
+  held_.push_back(message);
+}
+
+void Session::release() {
+  held_bytes_ = 0;
+  for (const v1::FromAgent& message : std::exchange(held_, {})) {
+    if (ended_ || finishing_) return;
+    owner_.on_message(*this, message);
+  }
 }
 
 void Session::keep_alive() {

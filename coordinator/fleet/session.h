@@ -26,8 +26,10 @@ class ToAgent;
 
 namespace todd::fleet {
 
-// One accepted connection, from TLS to its end: splits frames, sees that messages come in a sensible order, keeps the link
-// alive and measures the clock. What messages mean is the owner's affair. Resource.
+// One accepted connection, from TLS to its end: splits frames, sees that messages come in a sensible order,
+// keeps the link alive and measures the clock. Records are the owner's only while the clock is known, as
+// their times mean nothing without: an agent that comes back sends what it has before it answers the first
+// ping. What messages mean is the owner's affair. Resource.
 class Session {
  public:
   // The owner. Every call may end the session with end() or finish(); the object itself must live on until the call returns.
@@ -80,6 +82,8 @@ class Session {
   size_t take(std::string_view bytes);
   void dispatch(const v1::FromAgent& message);
   void answer(const v1::Pong& pong);
+  void hold(const v1::FromAgent& message);
+  void release();
   void ping();
   void keep_alive();
   void closed(const std::string& reason);
@@ -98,6 +102,8 @@ class Session {
   int64_t ping_sent_ns_ = 0;
   int first_exchanges_ = 0;
   ClockEstimate clock_;
+  std::vector<v1::FromAgent> held_;  // until the clock is known
+  size_t held_bytes_ = 0;
   io::HandlePtr timer_;
   io::ChannelPtr channel_;
 };

@@ -31,6 +31,7 @@ struct HeardEvents final : run::TransportEvents {
   }
   void on_record(const std::string& agent, const v1::Record& record) override {
     records.push_back(agent + " " + record.task() + " " + std::to_string(record.seq()));
+    if (transport != nullptr) offsets.push_back(transport->clock(agent).offset_ns);
     if (record.last()) ends[record.task()] = record.state() + ": " + record.detail();
   }
   void on_connected(const std::string& agent) override { log.push_back("connected " + agent); }
@@ -40,13 +41,20 @@ struct HeardEvents final : run::TransportEvents {
   std::vector<std::string> log;
   std::vector<std::string> records;
   std::map<std::string, std::string> ends;  // by task: state and detail of its last record
+  const run::Transport* transport = nullptr;  // what it says of the agent's clock as each record comes
+  std::vector<int64_t> offsets;
   int endpoints = 0;
 };
 
 // The host's clock, wrong by a fixed amount.
 struct SkewedClock final : Clock {
-  int64_t wall_now_ns() const override { return wall_ns() + skew_ns; }
-  int64_t skew_ns = 0;
+  int64_t wall_now_ns() const override {
+    ++readings;
+    return wall_ns() + (skew_ns -= setback_ns);
+  }
+  mutable int64_t skew_ns = 0;
+  int64_t setback_ns = 0;  // at each reading it is set back by this
+  mutable int readings = 0;
 };
 
 // An agent without a supervisor: it notes what it is asked.
@@ -128,6 +136,7 @@ class FleetTest : public ::testing::Test {
     ASSERT_TRUE(roster->load());
     server = std::make_unique<LinkServer>(loop, options(), *roster);
     server->set_events(heard);
+    heard.transport = server.get();
     const Status started = server->start();
     ASSERT_TRUE(started) << started.error().detail;
     port_ = server->port();

@@ -184,6 +184,26 @@ TEST_F(LinkTest, UnacknowledgedRecordsAreSentAgainAfterACut) {
   until([&] { return agent.link->flushed(); }, "the last acknowledgement");
 }
 
+// The agent sends its spool as soon as it is greeted, before it has answered a ping. Taken with an offset of
+// 0, the records of an agent whose clock is ahead would be stamped ahead, and everything after them pinned
+// there.
+TEST_F(LinkTest, RecordsWaitUntilTheClockIsKnown) {
+  constexpr int64_t kSkew = 3'600'000'000'000;
+  TestAgent agent(loop, enrol("lab-1"), {.first_delay_ns = 1'000'000, .longest_delay_ns = 10'000'000});
+  agent.clock.skew_ns = kSkew;
+  for (uint64_t seq = 1; seq <= 3; ++seq) agent.add_record("t", seq);
+  v1::Failed failed;
+  failed.set_task("t");
+  failed.set_reason("local_resource");
+  agent.link->send(failed);
+  connect(agent, "lab-1");
+  until([&] { return heard.records.size() == 3; }, "three records");
+  start_server();  // knows nothing of the clock any more
+  until([&] { return heard.records.size() == 6; }, "the three again");
+  for (const int64_t offset : heard.offsets) EXPECT_NEAR(static_cast<double>(offset - kSkew), 0, 1e9);
+  EXPECT_EQ(heard.count("failed lab-1 t local_resource"), 1u);
+}
+
 TEST_F(LinkTest, WhatIsMadeWhileTheLinkIsAwayComesLater) {
   TestAgent agent(loop, enrol("lab-1"), {.first_delay_ns = 1'000'000, .longest_delay_ns = 10'000'000});
   agent.add_record("t", 1);
@@ -305,6 +325,25 @@ TEST_F(ImpatientTest, APeerThatAnswersStays) {
   const int64_t end = monotonic_ns() + 200'000'000;  // ten keep-alives
   until([&] { return monotonic_ns() > end; }, "ten keep-alives");
   EXPECT_EQ(heard.count("lost lab-1"), 0u);
+}
+
+// Its clock is set back within each exchange: the estimate starts over, and is none.
+TEST_F(ImpatientTest, RecordsWaitWhileTheClockEstimateStartsOver) {
+  constexpr int64_t kSkew = 3'600'000'000'000;
+  TestAgent agent(loop, enrol("lab-1"));
+  agent.clock.skew_ns = kSkew;
+  connect(agent, "lab-1");
+  agent.clock.setback_ns = 1'000'000;
+  int seen = agent.clock.readings;
+  until([&] { return agent.clock.readings >= seen + 6; }, "an impossible exchange");
+  agent.add_record("t", 1);
+  seen = agent.clock.readings;
+  until([&] { return agent.clock.readings >= seen + 6; }, "two more, behind the record");
+  EXPECT_TRUE(heard.records.empty());
+  EXPECT_NEAR(static_cast<double>(server->clock("lab-1").offset_ns - kSkew), 0, 1e9) << "the last known";
+  agent.clock.setback_ns = 0;
+  until([&] { return heard.records.size() == 1; }, "the record");
+  EXPECT_NEAR(static_cast<double>(heard.offsets.at(0) - kSkew), 0, 1e9);
 }
 
 TEST_F(ImpatientTest, APeerThatSaysNothingIsCut) {

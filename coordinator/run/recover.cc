@@ -185,7 +185,8 @@ void Runs::Impl::replay_slots(Run& run, const v1::JournalSlots& slots) {
   TestRun& test = run.tests[slots.test()];
   for (const v1::JournalFailure& failure : slots.failures()) {
     if (failure.state() > static_cast<uint32_t>(model::EdgeState::cancelled)) continue;
-    const uint64_t end = std::min<uint64_t>(test.slots.size(), uint64_t{failure.slot()} + failure.count());
+    const uint64_t count = std::max(failure.count(), 1u);
+    const uint64_t end = std::min<uint64_t>(test.slots.size(), failure.slot() + count);
     for (uint64_t s = failure.slot(); s < end; ++s) {
       decide(test, test.slots[s], static_cast<model::EdgeState>(failure.state()), failure.reason().c_str(),
              failure.detail());

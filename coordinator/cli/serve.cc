@@ -10,6 +10,7 @@
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/host_testlets.h"
 #include "coordinator/cli/param_flags.h"
+#include "coordinator/run/params.h"
 #include "engine/base/clock.h"
 #include "engine/manifest/params.h"
 #include "engine/supervise/supervisor.h"
@@ -42,13 +43,7 @@ Result<v1::Task> task_of(const ServeCommand& command) {
   task.set_role(v1::RESPONDER);
   task.set_listen_port(command.port != 0 ? command.port : command.testlet.default_port);
   task.mutable_schedule()->set_period_ns(1'000'000'000);
-  for (const auto& value : *values) {
-    auto& out = *task.add_params();
-    out.set_given(value.given);
-    if (value.type == manifest::ParamType::text) out.set_s(value.s);
-    else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::rate || value.type == manifest::ParamType::ratio) out.set_r(value.r);
-    else out.set_i(value.i);
-  }
+  run::encode_params(*values, task);
   return task;
 }
 

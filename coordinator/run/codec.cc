@@ -2,23 +2,12 @@
 
 #include <utility>
 
+#include "coordinator/run/params.h"
 #include "todd/v1/journal.pb.h"
 #include "todd/v1/task.pb.h"
 
 namespace todd::run {
 namespace {
-
-void encode_value(const manifest::TypedValue& in, v1::Value* out) {
-  using manifest::ParamType;
-  out->set_given(in.given);
-  switch (in.type) {
-    case ParamType::real:
-    case ParamType::rate:
-    case ParamType::ratio: out->set_r(in.r); break;
-    case ParamType::text: out->set_s(in.s); break;
-    default: out->set_i(in.i);
-  }
-}
 
 v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadline_ns) {
   const model::TestPlan& plan = *run.tests[task.test].plan;
@@ -30,7 +19,7 @@ v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadlin
   const auto hash = run.request.manifest_hashes.find(plan.testlet.id);
   if (hash != run.request.manifest_hashes.end()) out.set_manifest_hash(hash->second);
   out.set_role(role);
-  for (const manifest::TypedValue& value : plan.params) encode_value(value, out.add_params());
+  encode_params(plan.params, out);
   v1::Schedule* schedule = out.mutable_schedule();
   schedule->set_count(plan.host.count);
   schedule->set_interval_ns(plan.host.interval_ns);

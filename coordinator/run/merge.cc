@@ -8,35 +8,12 @@
 #include <utility>
 
 #include "coordinator/model/expect.h"
-#include "engine/stats/buckets.h"
+#include "coordinator/proto/histogram.h"
 #include "todd/v1/task.pb.h"
 
 namespace todd::run {
 namespace {
-
-// Whatever an agent sends, the buckets come out sorted and in range.
-stats::Histogram histogram_of(const v1::Histogram& in) {
-  stats::Histogram out;
-  out.count = in.count();
-  if (out.count == 0) return out;
-  out.sum = in.sum();
-  out.min = in.min();
-  out.max = in.max();
-  out.sum_squares = static_cast<unsigned __int128>(in.squares_high()) << 64 | in.squares_low();
-  uint64_t bucket = 0;
-  const int n = std::min(in.bucket_size(), in.n_size());
-  for (int i = 0; i < n; ++i) {
-    bucket += in.bucket(i);
-    if (bucket >= stats::kBuckets) break;
-    if (in.n(i) == 0) continue;
-    if (!out.buckets.empty() && out.buckets.back().first == bucket) {
-      out.buckets.back().second += in.n(i);
-    } else {
-      out.buckets.emplace_back(static_cast<uint32_t>(bucket), in.n(i));
-    }
-  }
-  return out;
-}
+using wire::histogram_of;
 
 stats::Value value_of(const v1::Cell& cell, stats::Kind kind) {
   stats::Value out;

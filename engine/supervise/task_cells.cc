@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "coordinator/proto/histogram.h"
 #include "engine/schedule/targets.h"
 #include "todd/v1/worker.pb.h"
 
@@ -31,21 +32,7 @@ void put_cell(v1::Cell& out, uint32_t metric, const stats::Value& value) {
     tally.set_key(key);
     tally.set_n(n);
   }
-  const auto& h = value.histogram;
-  if (h.count == 0) return;
-  auto& histogram = *out.mutable_histogram();
-  histogram.set_count(h.count);
-  histogram.set_sum(h.sum);
-  histogram.set_min(h.min);
-  histogram.set_max(h.max);
-  histogram.set_squares_low(static_cast<uint64_t>(h.sum_squares));
-  histogram.set_squares_high(static_cast<uint64_t>(h.sum_squares >> 64));
-  uint32_t before = 0;
-  for (const auto& [bucket, n] : h.buckets) {
-    histogram.add_bucket(bucket - before);
-    histogram.add_n(n);
-    before = bucket;
-  }
+  if (value.histogram.count != 0) wire::put_histogram(value.histogram, *out.mutable_histogram());
 }
 
 std::string text_of(const char* text, size_t cap) { return {text, strnlen(text, cap)}; }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "coordinator/proto/histogram.h"
 #include "engine/io/frame.h"
 #include "engine/io/sockets.h"
 #include "engine/manifest/elf.h"
@@ -103,21 +104,8 @@ lane::Lane::Events Control::lane_events() {
     quality.set_tx_stamp(closed.tx_stamp);
     quality.set_rx_stamp(closed.rx_stamp);
     quality.set_local_drops(closed.local_drops);
-    quality.set_skipped_tickets(closed.skipped_tickets);
     quality.set_unmatched(closed.unmatched);
-    if (closed.lateness.count != 0) {
-      auto& lateness = *quality.mutable_lateness();
-      lateness.set_count(closed.lateness.count);
-      lateness.set_sum(closed.lateness.sum);
-      lateness.set_min(closed.lateness.min);
-      lateness.set_max(closed.lateness.max);
-      uint32_t before = 0;
-      for (const auto& [bucket, n] : closed.lateness.buckets) {
-        lateness.add_bucket(bucket - before);
-        lateness.add_n(n);
-        before = bucket;
-      }
-    }
+    if (closed.lateness.count != 0) wire::put_histogram(closed.lateness, *quality.mutable_lateness());
     loop_.post([this, message = std::move(message)] { send(message); });
   };
   events.instance.resolve = [this](const std::string& id, uint64_t token, const std::string& name) {

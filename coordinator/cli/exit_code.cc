@@ -25,9 +25,24 @@ bool unjudged(const model::TestReport& test) {
                      [](const auto& edge) { return edge.state != model::EdgeState::complete; });
 }
 
+// A check measures nothing and has no verdict: what it says is which edges could not be prepared.
+int exit_for_check(const model::Report& report, bool allow_incomplete) {
+  bool broken = false, denied = true;
+  for (const auto& test : report.tests) {
+    for (const auto& edge : test.edges) {
+      if (edge.state == model::EdgeState::complete) continue;
+      broken = true;
+      denied &= edge.reason == model::reason::kPermission;
+    }
+  }
+  if (broken && denied) return kDenied;
+  return broken && !allow_incomplete ? kIncomplete : kOk;
+}
+
 }  // namespace
 
 int exit_for(const model::Report& report, bool allow_incomplete) {
+  if (report.check) return exit_for_check(report, allow_incomplete);
   if (lacks_privilege(report)) return kDenied;
   if (report.verdict == model::Verdict::fail) return kFailed;
   const bool unknown = report.verdict == model::Verdict::unknown || report.state == model::RunState::failed ||

@@ -270,6 +270,7 @@ Result<Report> read_report(std::string_view json) {
   report.labels = reader.map(root, "labels");
   report.state = reader.word(root, "state", RunState::running);
   report.verdict = reader.verdict(root);
+  report.check = reader.boolean(root, "check");
   report.reason = reader.text(root, "reason");
   report.started_at_ns = reader.time(root, "started_at");
   report.finished_at_ns = reader.time(root, "finished_at");

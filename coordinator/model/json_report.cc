@@ -184,6 +184,7 @@ void write_run_fields(JsonWriter& json, const Report& report, const ReportOption
   json.field("spec_digest", report.spec_digest).field("trigger", name_of(report.trigger));
   write_map(json, "labels", report.labels);
   json.field("state", name_of(report.state)).field("verdict", verdict_name(report.verdict));
+  json.field("check", report.check);
   text_or_null(json, "reason", report.reason);
   json.key("started_at").time(report.started_at_ns).key("finished_at").time(report.finished_at_ns);
   json.field("warnings", report.warnings);

@@ -179,6 +179,7 @@ struct Report {
   std::map<std::string, std::string> labels;
   RunState state = RunState::completed;
   Verdict verdict = Verdict::none;
+  bool check = false;  // both ends of every edge were prepared, and nothing was started
   int64_t started_at_ns = 0;   // wall clock, 0: not yet
   int64_t finished_at_ns = 0;  // 0: not yet
   std::string reason;          // why failed, cancelled or partial; empty when completed

@@ -230,7 +230,8 @@ class Table {
     std::string text = fmt::format("{} {}: {}", mark_of(report.verdict), printable(report.suite),
                                    verdict_name(report.verdict));
     if (report.verdict == Verdict::none)
-      text = fmt::format("{}: nothing was expected", printable(report.suite));
+      text = fmt::format("{}: {}", printable(report.suite),
+                         report.check ? "checked, nothing was sent" : "nothing was expected");
     if (report.state != RunState::completed) text += fmt::format("  ({})", name_of(report.state));
     if (!report.reason.empty()) text += fmt::format("  {}", printable(report.reason));
     if (report.started_at_ns > 0 && report.finished_at_ns >= report.started_at_ns) {

@@ -171,6 +171,7 @@ model::Report assemble_run(const Run& run) {
   out.spec_digest = run.request.spec_digest;
   out.trigger = run.request.trigger;
   out.labels = run.request.labels;
+  out.check = run.request.check_only;
   out.state = model::RunState::running;
   out.started_at_ns = run.started_wall_ns;
   out.warnings = run.warnings;

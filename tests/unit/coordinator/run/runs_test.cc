@@ -311,6 +311,7 @@ TEST_F(RunsTest, ANetworkBecomesOneEdgePerAddress) {
   EXPECT_EQ(done.tests[0].edges[0].verdict, Verdict::pass);
   EXPECT_EQ(done.tests[0].edges[1].verdict, Verdict::fail);
   EXPECT_EQ(done.verdict, Verdict::fail);
+  EXPECT_TRUE(done.check);
   EXPECT_EQ(done.tests[0].total.at("sent").value, 8);
 }
 

@@ -184,6 +184,8 @@ Quality read_quality(Reader& reader, element at) {
   quality.lateness_p99_s = reader.number(value, "lateness_p99_s");
   quality.local_drops = reader.count(value, "local_drops");
   quality.clock_error_s = reader.number(value, "clock_error_s");
+  quality.unmatched = reader.count(value, "unmatched");
+  quality.samples_dropped = reader.count(value, "samples_dropped");
   return quality;
 }
 
@@ -268,9 +270,9 @@ Result<Report> read_report(std::string_view json) {
   report.spec_digest = reader.text(root, "spec_digest");
   report.trigger = reader.word(root, "trigger", Trigger::manual);
   report.labels = reader.map(root, "labels");
+  report.check = reader.boolean(root, "check");
   report.state = reader.word(root, "state", RunState::running);
   report.verdict = reader.verdict(root);
-  report.check = reader.boolean(root, "check");
   report.reason = reader.text(root, "reason");
   report.started_at_ns = reader.time(root, "started_at");
   report.finished_at_ns = reader.time(root, "finished_at");

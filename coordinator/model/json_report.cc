@@ -61,7 +61,8 @@ void write_quality(JsonWriter& json, const Quality& quality) {
   text_or_null(json, "rx_stamp", quality.rx_stamp);
   text_or_null(json, "engine", quality.engine);
   json.field("lateness_p99_s", quality.lateness_p99_s).field("local_drops", quality.local_drops);
-  json.field("clock_error_s", quality.clock_error_s).end_object();
+  json.field("clock_error_s", quality.clock_error_s).field("unmatched", quality.unmatched);
+  json.field("samples_dropped", quality.samples_dropped).end_object();
 }
 
 void write_periods(JsonWriter& json, const std::vector<PeriodReport>& periods) {
@@ -183,8 +184,8 @@ void write_run_fields(JsonWriter& json, const Report& report, const ReportOption
   json.field("schema_version", report.schema_version).field("id", report.id).field("suite", report.suite);
   json.field("spec_digest", report.spec_digest).field("trigger", name_of(report.trigger));
   write_map(json, "labels", report.labels);
-  json.field("state", name_of(report.state)).field("verdict", verdict_name(report.verdict));
   json.field("check", report.check);
+  json.field("state", name_of(report.state)).field("verdict", verdict_name(report.verdict));
   text_or_null(json, "reason", report.reason);
   json.key("started_at").time(report.started_at_ns).key("finished_at").time(report.finished_at_ns);
   json.field("warnings", report.warnings);

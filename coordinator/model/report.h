@@ -74,6 +74,8 @@ struct Quality {
   double lateness_p99_s = 0;
   uint64_t local_drops = 0;
   double clock_error_s = 0;
+  uint64_t unmatched = 0;        // packets that came and answer no probe
+  uint64_t samples_dropped = 0;  // single samples without room; the metrics count them all the same
 };
 
 struct Example {
@@ -177,9 +179,9 @@ struct Report {
   std::string spec_digest;
   Trigger trigger = Trigger::manual;
   std::map<std::string, std::string> labels;
+  bool check = false;  // both ends of every edge were prepared, and nothing was started
   RunState state = RunState::completed;
   Verdict verdict = Verdict::none;
-  bool check = false;  // both ends of every edge were prepared, and nothing was started
   int64_t started_at_ns = 0;   // wall clock, 0: not yet
   int64_t finished_at_ns = 0;  // 0: not yet
   std::string reason;          // why failed, cancelled or partial; empty when completed

@@ -132,7 +132,14 @@ class Merger {
 
   void add_sample(const v1::Sample& in) {
     Slot* slot = slot_of(in.edge());
-    if (slot == nullptr || run_.samples >= options_.max_samples) return;
+    if (slot == nullptr) return;
+    if (run_.samples >= options_.max_samples) {
+      if (run_.samples++ == options_.max_samples) {
+        run_.warnings.push_back("only the first " + std::to_string(options_.max_samples) +
+                                " samples are kept");
+      }
+      return;
+    }
     ++run_.samples;
     static constexpr const char* kStamps[] = {"", "user", "kernel", "nic"};  // TODD_TS_NONE and up
     const auto stamp = [](uint32_t source) { return source < std::size(kStamps) ? kStamps[source] : ""; };
@@ -170,6 +177,8 @@ class Merger {
       run_.agent_engines[task_.agent] = in.engine();
     }
     quality.local_drops += in.local_drops();
+    quality.unmatched += in.unmatched();
+    quality.samples_dropped = std::max(quality.samples_dropped, in.samples_dropped());
     task_.lateness.merge(histogram_of(in.lateness()));
   }
 

@@ -515,7 +515,6 @@ void Instance::close_period(bool last) {
   }
   worst_tx_src_ = worst_rx_src_ = TODD_TS_NIC;
   closed.local_drops = local_drops_;
-  closed.skipped_tickets = skipped_seen_;
   closed.unmatched = unmatched_;
   closed.lateness.count = lateness_count_;
   closed.lateness.sum = lateness_sum_;

@@ -63,7 +63,7 @@ struct Closed {
   bool last = false;
   std::string state, reason, detail;  // with last
   std::string tx_stamp, rx_stamp;
-  uint64_t local_drops = 0, skipped_tickets = 0, unmatched = 0;
+  uint64_t local_drops = 0, unmatched = 0;
   stats::Histogram lateness;
 };
 

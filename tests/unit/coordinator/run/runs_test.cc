@@ -53,6 +53,27 @@ TEST_F(RunsTest, PreparesStartsMergesAndJudges) {
   EXPECT_FALSE(runs->knows_task(source.id()));
 }
 
+TEST_F(RunsTest, WhatIsDroppedIsSaid) {
+  RunsOptions few;
+  few.max_samples = 3;
+  runs = std::make_unique<Runs>(loop, script, clock, few);
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const v1::Task source = bring_up("a", "");
+  for (const uint64_t seq : {1u, 2u}) {
+    v1::Record record = record_of(echo, source, seq, seq == 2, 5, 5);
+    record.mutable_quality()->set_samples_dropped(seq * 10);  // so far
+    record.mutable_quality()->set_unmatched(seq);
+    record.add_samples();
+    record.add_samples();
+    runs->on_record("a", record);
+  }
+  const model::Report done = report(id);
+  EXPECT_EQ(done.tests[0].edges[0].quality.samples_dropped, 20u);
+  EXPECT_EQ(done.tests[0].edges[0].quality.unmatched, 3u);
+  EXPECT_EQ(done.tests[0].edges[0].samples.size(), 3u);
+  EXPECT_EQ(done.warnings, std::vector<std::string>{"only the first 3 samples are kept"});
+}
+
 TEST_F(RunsTest, RepeatedRecordsCountOnce) {
   const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
   const v1::Task source = bring_up("a", "");
@@ -290,6 +311,7 @@ TEST_F(RunsTest, CheckPreparesBothEndsAndStartsNothing) {
   EXPECT_TRUE(script.started.empty());
   EXPECT_EQ(script.stopped.size(), 2u);
   const model::Report done = report(id);
+  EXPECT_TRUE(done.check);
   EXPECT_EQ(done.state, RunState::completed);
   EXPECT_EQ(done.verdict, Verdict::none);
 }
@@ -311,7 +333,6 @@ TEST_F(RunsTest, ANetworkBecomesOneEdgePerAddress) {
   EXPECT_EQ(done.tests[0].edges[0].verdict, Verdict::pass);
   EXPECT_EQ(done.tests[0].edges[1].verdict, Verdict::fail);
   EXPECT_EQ(done.verdict, Verdict::fail);
-  EXPECT_TRUE(done.check);
   EXPECT_EQ(done.tests[0].total.at("sent").value, 8);
 }
 

@@ -17,7 +17,6 @@ void View::advance(Sink& sink, int64_t to_ns) {
 
 void View::bytes(Sink& sink, uint64_t n, int64_t at_ns) {
   if (first_ns_ == 0) first_ns_ = until_ns_ = at_ns;
-  total_ += n;
   sink.add(sending_ ? Count::kSentBytes : Count::kBytes, edge_, n);
   advance(sink, at_ns);
 }
@@ -27,12 +26,12 @@ void View::tick(Sink& sink, int64_t now_ns, int64_t duration_ns) {
 }
 
 bool Sequence::arrived(uint64_t number, int64_t sent_ns, int64_t arrived_ns) {
-  if (number >= packets_) {
-    const uint64_t ahead = number + 1 - packets_;
+  if (number >= numbered_) {
+    const uint64_t ahead = number + 1 - numbered_;
     recent_ = ahead < 64 ? recent_ << ahead | 1 : 1;
-    packets_ = number + 1;
+    numbered_ = number + 1;
   } else {
-    const uint64_t behind = packets_ - 1 - number;
+    const uint64_t behind = numbered_ - 1 - number;
     if (behind < 64) {
       if ((recent_ >> behind & 1) != 0) return false;
       recent_ |= uint64_t{1} << behind;
@@ -52,7 +51,10 @@ bool Sequence::arrived(uint64_t number, int64_t sent_ns, int64_t arrived_ns) {
   return true;
 }
 
-void Sequence::ended(uint64_t sent) { packets_ = std::max(packets_, sent); }
+void Sequence::ended(uint64_t numbered, uint64_t unsent) {
+  numbered_ = std::max(numbered_, numbered);
+  unsent_ = unsent;
+}
 
 Pacer::Pacer(uint64_t bits_per_s, uint32_t length, int64_t start_ns)
     : gap_ns_(bits_per_s != 0 ? static_cast<double>(length) * 8e9 / static_cast<double>(bits_per_s) : 0),

@@ -7,8 +7,23 @@
 
 namespace todd::iperf {
 
-enum class Count { kBytes, kTime, kSentBytes, kSentTime, kPackets, kLost, kOutOfOrder, kRetransmits };
+enum class Count {
+  kBytes,
+  kTime,
+  kSentBytes,
+  kSentTime,
+  kPackets,
+  kUnsent,
+  kLost,
+  kOutOfOrder,
+  kRetransmits
+};
 enum class Gauge { kJitter, kTcpRtt };
+
+struct TcpInfo {
+  uint32_t retransmits = 0, rtt_us = 0;
+  uint64_t bytes_acked = 0;
+};
 
 // Where measurements go. `edge`: index of the target or peer; TODD_NONE = nobody to record for.
 class Sink {
@@ -19,7 +34,7 @@ class Sink {
   // Responder: the edge of a token, TODD_NONE if unknown; false if that stranger is not to be served.
   virtual bool admit(uint64_t token, uint32_t& edge) = 0;
   // Reads TCP_INFO of a stream; false if there is none.
-  virtual bool tcp_info(uint64_t stream, uint32_t& retransmits, uint32_t& rtt_us) = 0;
+  virtual bool tcp_info(uint64_t stream, TcpInfo& out) = 0;
 
  protected:
   ~Sink() = default;
@@ -38,17 +53,13 @@ class View {
   // must not dilute the result.
   void tick(Sink& sink, int64_t now_ns, int64_t duration_ns);
 
-  uint32_t edge() const { return edge_; }
-  uint64_t total() const { return total_; }
   int64_t time_ns() const { return first_ns_ == 0 ? 0 : until_ns_ - first_ns_; }
-  bool started() const { return first_ns_ != 0; }
 
  private:
   void advance(Sink& sink, int64_t to_ns);
 
   uint32_t edge_;
   bool sending_;
-  uint64_t total_ = 0;
   int64_t first_ns_ = 0, until_ns_ = 0;
 };
 
@@ -58,19 +69,22 @@ class Sequence {
   // Datagram `number`, stamped by the sender's clock, arrived. False: seen before. A duplicate older than 64
   // datagrams cannot be told from one out of order.
   bool arrived(uint64_t number, int64_t sent_ns, int64_t arrived_ns);
-  // The sender says how many it sent.
-  void ended(uint64_t sent);
+  // The sender says how many it numbered, and how many of those its own system refused.
+  void ended(uint64_t numbered, uint64_t unsent);
 
-  uint64_t packets() const { return packets_; }  // sent, as far as is known
+  uint64_t packets() const { return received_ + lost(); }  // that left, as far as is known
   uint64_t received() const { return received_; }
-  uint64_t lost() const { return packets_ > received_ ? packets_ - received_ : 0; }
+  uint64_t lost() const {
+    const uint64_t left = unsent_ < numbered_ ? numbered_ - unsent_ : 0;
+    return left > received_ ? left - received_ : 0;
+  }
   uint32_t out_of_order() const { return out_of_order_; }
   double jitter_ns() const { return jitter_; }  // RFC 3550 section 6.4.1
 
  private:
-  uint64_t packets_ = 0;  // the highest number + 1
-  uint64_t received_ = 0;
-  uint64_t recent_ = 0;  // bit i: packets_ - 1 - i has arrived
+  uint64_t numbered_ = 0;  // the highest number + 1
+  uint64_t received_ = 0, unsent_ = 0;
+  uint64_t recent_ = 0;  // bit i: numbered_ - 1 - i has arrived
   uint32_t out_of_order_ = 0;
   int64_t transit_ = 0;
   double jitter_ = 0;

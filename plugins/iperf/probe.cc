@@ -14,7 +14,8 @@ constexpr uint32_t kMaxDatagram = 65507;
 constexpr uint32_t kLargestUsual = 9000;  // a responder that is not told takes datagrams up to a jumbo frame
 constexpr uint64_t kUdpBitrate = 1'000'000;
 constexpr int64_t kDurationNs = 10'000'000'000;
-constexpr int64_t kTimeoutNs = 5'000'000'000;
+constexpr int64_t kTimeoutNs = 10'000'000'000;  // of a responder that is given none
+constexpr int64_t kMaxUdpStreams = 64;          // each has a flow of its own, and a host opens 64
 constexpr uint32_t kSlotsPerStream = 4, kMaxSlots = 256;
 
 // A number that differs between instances and hosts. Addresses in memory are random, and so is the time in
@@ -33,6 +34,8 @@ void Iperf::check(const todd_run& run) {
     throw error(TODD_E_PARAM, "length: at least 64 bytes, the size of the header; or 0");
   if (get(run, protocol) == kUdp && bytes > kMaxDatagram)
     throw error(TODD_E_PARAM, "length: a UDP datagram has at most 65507 bytes");
+  if (run.role == TODD_SOURCE && get(run, protocol) == kUdp && get(run, streams) > kMaxUdpStreams)
+    throw error(TODD_E_PARAM, "streams: at most 64 with udp");
 }
 
 void Iperf::start() {
@@ -166,6 +169,7 @@ void Iperf::add(Count what, uint32_t edge, uint64_t n) {
     case Count::kSentBytes: return count(sent_bytes, edge, n);
     case Count::kSentTime: return count(sent_time, edge, n);
     case Count::kPackets: return count(packets, edge, n);
+    case Count::kUnsent: return count(unsent, edge, n);
     case Count::kLost: return count(lost, edge, n);
     case Count::kOutOfOrder: return count(out_of_order, edge, n);
     case Count::kRetransmits: return count(retransmits, edge, n);
@@ -192,12 +196,11 @@ bool Iperf::admit(uint64_t token, uint32_t& edge) {
   return edge != TODD_NONE || run().n_peer == 0;  // in a run of agents, strangers are not served
 }
 
-bool Iperf::tcp_info(uint64_t stream, uint32_t& resent, uint32_t& rtt_us) {
+bool Iperf::tcp_info(uint64_t stream, TcpInfo& out) {
   todd_stream_info facts{};
   facts.size = sizeof facts;
   if (net().stream_info(&lane(), stream, &facts) < 0) return false;
-  resent = facts.retransmits;
-  rtt_us = facts.rtt_us;
+  out = {facts.retransmits, facts.rtt_us, facts.bytes_acked};
   return true;
 }
 

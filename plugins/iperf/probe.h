@@ -29,14 +29,15 @@ class Iperf final : public testlet<Iperf>, private Sink {
       "Fills the path between a source and a responder for the duration. Both ends record what they see: the "
       "receiver "
       "bytes and time, the sender what it handed over, retransmits and its RTT."};
-  static constexpr todd::schedule schedule{nullptr, nullptr, nullptr, "10s", nullptr};
+  static constexpr todd::schedule schedule{nullptr, nullptr, nullptr, "10s", "10s"};
   static constexpr auto expect = todd::expect("throughput > 0");
 
   static constexpr auto protocol = todd::choice("protocol", "tcp", "tcp|udp", "what carries the bytes");
   static constexpr auto reverse =
       todd::boolean("reverse", "false", "the responder sends and the source receives");
   static constexpr auto streams =
-      todd::integer("streams", "1", "streams side by side on each edge").range("1", "128");
+      todd::integer("streams", "1", "streams side by side on each edge; at most 64 with udp")
+          .range("1", "128");
   static constexpr auto length =
       todd::size("length", "0",
                  "bytes of a send or datagram, at least 64; 0: 128 KiB with tcp, 1400 with udp")
@@ -56,12 +57,14 @@ class Iperf final : public testlet<Iperf>, private Sink {
       todd::counter("sent_time", "ns", "time of sending, from the first byte on");
   static constexpr auto sent_throughput =
       todd::ratio("sent_throughput", "bit/s", "sent_bytes", "sent_time", "what the sender handed over");
-  static constexpr auto packets =
-      todd::counter("packets", "{packet}", "UDP datagrams sent, as the receiver knows from their numbers");
+  static constexpr auto packets = todd::counter(
+      "packets", "{packet}", "UDP datagrams that left: those received, and at the end those lost");
+  static constexpr auto unsent = todd::counter(
+      "unsent", "{packet}", "UDP datagrams that the sender's own system refused; never lost ones");
   static constexpr auto lost =
       todd::counter("lost", "{packet}", "UDP datagrams that never arrived, counted at the end");
   static constexpr auto packet_loss =
-      todd::ratio("packet_loss", "1", "lost", "packets", "UDP datagrams lost of those sent");
+      todd::ratio("packet_loss", "1", "lost", "packets", "UDP datagrams lost of those that left");
   static constexpr auto out_of_order =
       todd::counter("out_of_order", "{packet}", "UDP datagrams that arrived after a later one");
   static constexpr auto jitter =
@@ -72,8 +75,8 @@ class Iperf final : public testlet<Iperf>, private Sink {
       todd::gauge("tcp_rtt", "ns", TODD_MERGE_MAX, "smoothed round-trip time of TCP, at the sender");
   static constexpr auto errors = todd::breakdown("errors", "{stream}", "streams that failed, by reason");
   static constexpr auto metrics =
-      todd::metrics(&bytes, &time, &throughput, &sent_bytes, &sent_time, &sent_throughput, &packets, &lost,
-                    &packet_loss, &out_of_order, &jitter, &retransmits, &tcp_rtt, &errors);
+      todd::metrics(&bytes, &time, &throughput, &sent_bytes, &sent_time, &sent_throughput, &packets, &unsent,
+                    &lost, &packet_loss, &out_of_order, &jitter, &retransmits, &tcp_rtt, &errors);
 
   static void check(const todd_run& run);
   void start();
@@ -92,7 +95,7 @@ class Iperf final : public testlet<Iperf>, private Sink {
   void set(Gauge what, uint32_t edge, double value) override;
   void failure(uint32_t edge, const char* reason, std::string_view text) override;
   bool admit(uint64_t token, uint32_t& edge) override;
-  bool tcp_info(uint64_t stream, uint32_t& retransmits, uint32_t& rtt_us) override;
+  bool tcp_info(uint64_t stream, TcpInfo& out) override;
 
   bool udp_wanted_ = false, begun_ = false, announced_ = false;
   uint32_t length_ = 0, tcp_flow_ = TODD_NONE;

@@ -48,7 +48,9 @@ class Tcp {
     std::string head;            // partial message from the peer
     std::shared_ptr<View> view;  // shared by the streams of one session
     Pacer pacer{0, 0, 0};
-    int64_t end_ns = 0;  // sending: when to stop; kShut: when to give up waiting
+    int64_t end_ns = 0;     // sending, receiving: when the test is over
+    int64_t active_ns = 0;  // when something last went on, from where the timeout counts
+    uint64_t acked = 0;
     int64_t next_info_ns = 0;
   };
   struct Collected {  // summaries of one target, until all its streams have ended
@@ -71,7 +73,7 @@ class Tcp {
   bool overdue(const Stream& s, int64_t now_ns) const;
   void run_sender(Stream& s, uint32_t index, todd_batch& b, bool stop);
   void run_reporter(Stream& s, uint32_t index, todd_batch& b);
-  void read_info(Stream& s);
+  void read_info(Stream& s, int64_t now_ns);
   void collect(const Stream& s, const Summary* summary);
   void fail(Stream& s, uint32_t index, const char* reason, std::string_view text);
   void close(Stream& s, uint32_t index);

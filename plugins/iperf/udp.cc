@@ -11,7 +11,6 @@ namespace {
 constexpr int64_t kRepeatNs = 100'000'000;
 constexpr uint32_t kTries = 10;
 constexpr uint32_t kInFlight = 16;  // datagrams handed over and not yet gone, per stream
-constexpr uint32_t kBurst = 64;     // datagrams of a stream per step
 constexpr std::size_t kMaxStreams = 1024;
 constexpr std::size_t kMaxAnswers = 256;
 constexpr int64_t kForgetNs = 5'000'000'000;  // a receiver that hears nothing more; covers repeated kEnd
@@ -69,7 +68,15 @@ void Udp::take(const todd_batch& b, const todd_done& d) {
   if (it == by_number_.end()) return;
   Stream& s = *it->second;
   --s.in_flight;
-  if (d.result > 0 && (d.user & 1) != 0) s.view->bytes(sink_, static_cast<uint64_t>(d.result), d.rx_ns);
+  if ((d.user & 1) == 0) return;
+  if (d.result < 0) return refused(s, -d.result);
+  s.view->bytes(sink_, static_cast<uint64_t>(d.result), d.rx_ns);
+}
+
+// A datagram that never left is no loss of the network's.
+void Udp::refused(Stream& s, int positive_errno) {
+  if (s.unsent++ == 0) sink_.failure(s.edge, "local", std::strerror(positive_errno));
+  sink_.add(Count::kUnsent, s.edge, 1);
 }
 
 void Udp::arrived(const todd_batch& b, const todd_done& d, std::string_view bytes) {
@@ -141,17 +148,18 @@ void Udp::data(const todd_done& d, const Header& h, int64_t now_ns) {
   tell(*s);
 }
 
-// Counts what has become known of the datagrams since the last time.
+// Counts what has arrived since the last time.
 void Udp::tell(Stream& s) {
-  sink_.add(Count::kPackets, s.edge, s.sequence.packets() - s.told_packets);
-  s.told_packets = s.sequence.packets();
+  sink_.add(Count::kPackets, s.edge, s.sequence.received() - s.told_packets);
+  s.told_packets = s.sequence.received();
   sink_.set(Gauge::kJitter, s.edge, s.sequence.jitter_ns());
 }
 
-void Udp::finish_receiving(Stream& s, uint64_t sent, int64_t now_ns) {
-  s.sequence.ended(sent);
+void Udp::finish_receiving(Stream& s, uint64_t numbered, uint64_t unsent, int64_t now_ns) {
+  s.sequence.ended(numbered, unsent);
   s.view->tick(sink_, now_ns, s.header.duration_ns);
   tell(s);
+  sink_.add(Count::kPackets, s.edge, s.sequence.lost());
   sink_.add(Count::kLost, s.edge, s.sequence.lost());
   sink_.add(Count::kOutOfOrder, s.edge, s.sequence.out_of_order());
   over(s, now_ns + (responder_ ? kForgetNs : 2 * kRepeatNs));  // the end may be repeated
@@ -160,7 +168,7 @@ void Udp::finish_receiving(Stream& s, uint64_t sent, int64_t now_ns) {
 void Udp::ended(const todd_done& d, const Header& h, int64_t now_ns) {
   Stream* s = receiver(d, h, now_ns);
   if (s == nullptr) return;
-  if (s->state == State::kReceiving) finish_receiving(*s, h.sequence, now_ns);
+  if (s->state == State::kReceiving) finish_receiving(*s, h.sequence, h.unsent, now_ns);
   if (answers_.size() >= kMaxAnswers) return;
   Summary summary;
   summary.recorded = s->edge != TODD_NONE;
@@ -228,6 +236,7 @@ void Udp::run(Stream& s, todd_batch& b, bool stop) {
     case State::kSending:
       if (!stop && b.now_ns < s.end_ns) return send_data(s, b);
       s.view->tick(sink_, b.now_ns, s.header.duration_ns);
+      if (s.in_flight != 0) return;  // what becomes of them belongs into the end's message
       s.state = State::kEnding;
       s.next_ns = b.now_ns;
       [[fallthrough]];
@@ -238,9 +247,10 @@ void Udp::run(Stream& s, todd_batch& b, bool stop) {
       return;
     case State::kReceiving:
       s.view->tick(sink_, b.now_ns, s.header.duration_ns);
+      if (stop) return finish_receiving(s, 0, 0, b.now_ns);
       // The sender is gone: nothing came for longer than it would repeat its end.
       if (b.now_ns > std::max(s.end_ns, s.active_ns) + (kTries + 1) * kRepeatNs) {
-        finish_receiving(s, 0, b.now_ns);
+        finish_receiving(s, 0, 0, b.now_ns);
         sink_.failure(s.edge, "no_end", "the sender did not announce the end");
       }
       return;
@@ -249,8 +259,7 @@ void Udp::run(Stream& s, todd_batch& b, bool stop) {
 }
 
 void Udp::send_data(Stream& s, todd_batch& b) {
-  uint32_t burst = 0;
-  while (s.pacer.next_ns() <= b.now_ns && s.in_flight < kInFlight && burst++ < kBurst) {
+  while (s.pacer.next_ns() <= b.now_ns && s.in_flight < kInFlight) {
     Header h = s.header;
     h.kind = Kind::kData;
     h.sequence = s.sent;
@@ -259,9 +268,9 @@ void Udp::send_data(Stream& s, todd_batch& b) {
     ++s.sent;
     s.pacer.sent(b.now_ns);
   }
-  // Blocked by a full batch or the burst limit: at once. By slots or sends in flight: their completions call.
+  // Blocked by a full batch: at once. By slots or sends in flight: their completions call.
   const bool due = s.pacer.next_ns() <= b.now_ns;
-  if (due && (b.n_op == b.cap_op || burst > kBurst)) wake_by(b, b.now_ns);
+  if (due && b.n_op == b.cap_op) wake_by(b, b.now_ns);
   wake_by(b, due ? s.end_ns : std::min(s.pacer.next_ns(), s.end_ns));
 }
 
@@ -269,7 +278,7 @@ bool Udp::send_message(Stream& s, Kind kind, todd_batch& b) {
   Header h = s.header;
   h.kind = kind;
   h.sequence = s.sent;
-  h.cookie = s.cookie;
+  h.cookie = kind == Kind::kEnd ? s.unsent : s.cookie;
   if (!send(s, h, kMessage, b)) return false;
   s.next_ns = b.now_ns + kRepeatNs;
   return true;

@@ -43,13 +43,13 @@ class Udp {
     uint32_t flow = TODD_NONE, target = TODD_NONE, edge = TODD_NONE;
     uint64_t reply = 0;  // token of the peer's address; 0: it is a target
     uint64_t cookie = 0;
-    uint64_t sent = 0, bytes = 0;
+    uint64_t sent = 0, unsent = 0, bytes = 0;  // sent: numbered
     uint32_t in_flight = 0, tries = 0;
     int64_t next_ns = 0, end_ns = 0, active_ns = 0, forget_ns = 0;
     uint64_t number = 0;  // names the stream in `user`
     Pacer pacer{0, 0, 0};
     Sequence sequence;
-    uint64_t told_packets = 0;
+    uint64_t told_packets = 0;  // received ones that were counted as packets
     std::shared_ptr<View> view;
   };
   struct Answer {  // a small message to a sender, made while its token is fresh
@@ -66,7 +66,8 @@ class Udp {
   void summarised(const Summary& summary);
   Stream* receiver(const todd_done& d, const Header& h, int64_t now_ns);
   void answer_header(const todd_done& d, const Header& h);
-  void finish_receiving(Stream& s, uint64_t sent, int64_t now_ns);
+  void finish_receiving(Stream& s, uint64_t numbered, uint64_t unsent, int64_t now_ns);
+  void refused(Stream& s, int positive_errno);
   void tell(Stream& s);
   void run(Stream& s, todd_batch& b, bool stop);
   void send_data(Stream& s, todd_batch& b);

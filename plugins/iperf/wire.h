@@ -13,7 +13,7 @@ inline constexpr int64_t kMaxDurationNs = 24 * 3'600'000'000'000;  // nobody may
 enum class Kind : uint8_t {
   kStart = 1,  // TCP: first bytes of a stream. UDP, reverse: a source asks for data
   kData,       // UDP: a datagram of the test
-  kEnd,        // UDP: `sequence` datagrams were sent, no more come
+  kEnd,        // UDP: `sequence` datagrams were numbered, of which `unsent` never left; no more come
   kChallenge,  // UDP: prove that the address is yours: send kStart again with this `cookie`
   kSummary     // what the receiver got; also acknowledges kEnd
 };
@@ -27,10 +27,11 @@ struct Header {
   uint64_t session = 0;  // one per source and target, chosen by the source
   uint64_t bitrate = 0;  // of this stream; 0 = as fast as it goes
   int64_t duration_ns = 0;
-  uint64_t sequence = 0;  // kData: counted from 0. kEnd: how many were sent
+  uint64_t sequence = 0;  // kData: counted from 0. kEnd: how many were numbered
   union {
     int64_t sent_ns = 0;  // kData: the sender's clock
     uint64_t cookie;      // kStart, kChallenge
+    uint64_t unsent;      // kEnd
   };
 };
 

@@ -94,9 +94,12 @@ struct TestletHost::Api {
   }
   static void publish(const todd_lane* l, uint16_t port) { of(l).published_ = port; }
   static void ready(const todd_lane* l) { of(l).ready_ = true; }
-  static todd_status stream_info(const todd_lane*, uint64_t, todd_stream_info* out) {
-    out->retransmits = 3;
+  static todd_status stream_info(const todd_lane* l, uint64_t stream, todd_stream_info* out) {
+    const auto it = of(l).streams_.find(stream);
+    if (it == of(l).streams_.end() || !it->second.open) return -ENOENT;
+    out->retransmits = of(l).options_.retransmits();
     out->rtt_us = 250;
+    out->bytes_acked = it->second.acked;
     return 0;
   }
   static todd_status open(const todd_lane* l, todd_flow* flow, uint32_t* id, todd_error*) {

@@ -78,6 +78,8 @@ struct Options {
   uint32_t max_piece = 7;          // streams are delivered in pieces of 1..max_piece bytes
   double bits_per_s = 1e9;         // of what this host sends
   int64_t latency_ns = 1'000'000;  // one way, of what this host sends
+  uint64_t socket_buffer = 0;      // bytes of streams that the system takes before they have left
+  std::function<uint32_t()> retransmits = [] { return 3u; };  // of every stream, so far
   int resolve_result = 0;
   int64_t resolve_ns = 2'000'000;
   std::function<Answer(uint32_t target, uint32_t round, std::string_view request)> answer =
@@ -87,6 +89,8 @@ struct Options {
   std::function<int64_t(uint64_t n, std::string_view bytes)> datagram = [](uint64_t, std::string_view) {
     return 0;
   };
+  // Per datagram sent by this host: an errno if its own system refuses it.
+  std::function<int(std::string_view bytes)> refuse = [](std::string_view) { return 0; };
 };
 
 class TestletHost {
@@ -108,6 +112,11 @@ class TestletHost {
     wake_ns_ = world_.now_ns;
   }
   void cancel();  // state CANCELLED; everything pending completes -ECANCELED
+
+  // Of a responder: a client that is no testlet connects, or a datagram comes from a host that takes no
+  // answers.
+  Wire dial(Script& client);
+  void datagram(std::string bytes);
 
   bool finished() const { return status_ == 1; }
   todd_status status() const { return status_; }
@@ -153,6 +162,7 @@ class TestletHost {
   void close(const todd_op& op);
   void shutdown(const todd_op& op);
   Wire wire_of(uint64_t stream);
+  uint64_t accept_stream(uint32_t flow);
   void pump(uint64_t stream);
   void stream_in(uint64_t stream, std::string bytes);
   void stream_end(uint64_t stream, int result);

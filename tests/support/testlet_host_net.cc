@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <stdexcept>
 
 #include "tests/support/testlet_host_parts.h"
 
@@ -67,6 +68,8 @@ uint64_t TestletHost::depart(const todd_op& op, TestletHost* to, uint32_t to_flo
 
 void TestletHost::send_datagram(const todd_op& op, std::string payload) {
   const uint64_t id = add_pending(op);
+  if (const int error = options_.refuse(payload); error != 0)
+    return complete_at(std::max(free_at_ns_, world_.now_ns), id, -error);
   TestletHost* to = nullptr;
   uint32_t flow = 0;
   if ((op.flags & TODD_OF_REPLY) != 0) {
@@ -79,6 +82,11 @@ void TestletHost::send_datagram(const todd_op& op, std::string payload) {
   }
   if (to != nullptr) depart(op, to, flow, payload);
   complete_at(std::max(free_at_ns_, world_.now_ns), id, static_cast<int32_t>(payload.size()));
+}
+
+void TestletHost::datagram(std::string bytes) {
+  uint32_t flow = 0;
+  if (listener(TODD_UDP, flow) != nullptr) deliver_datagram(flow, nullptr, 0, std::move(bytes));
 }
 
 bool TestletHost::answers_exchange(uint32_t flow, const std::string& bytes) {
@@ -144,30 +152,42 @@ void TestletHost::connected(uint64_t pending, uint32_t peer_flow, TestletHost* p
     Wire wire = wire_of(mine);
     return script->accepted(wire);
   }
+  const uint64_t theirs = peer->accept_stream(peer_flow);
+  s.peer_stream = theirs;
+  peer->streams_[theirs].peer = this;
+  peer->streams_[theirs].peer_stream = mine;
+}
+
+uint64_t TestletHost::accept_stream(uint32_t flow) {
   todd_op recv{};
   recv.code = TODD_OP_RECV;
-  recv.flow = peer_flow;
+  recv.flow = flow;
   recv.slot = TODD_NONE;
-  recv.user = peer->flows_[peer_flow]->listen_user;
-  const uint64_t theirs = peer->next_id_++;
-  recv.key = theirs;
-  s.peer_stream = theirs;
-  Stream& p = peer->streams_[theirs];
-  p.flow = peer_flow;
-  p.peer = this;
-  p.peer_stream = mine;
-  p.receiving = true;
-  p.recv_user = recv.user;
-  p.recv_pending = peer->add_pending(recv);
+  recv.user = flows_[flow]->listen_user;
+  recv.key = next_id_++;
+  Stream& s = streams_[recv.key];
+  s.flow = flow;
+  s.receiving = true;
+  s.recv_user = recv.user;
+  s.recv_pending = add_pending(recv);
   todd_done d{};
   d.user = recv.user;
   d.code = TODD_OP_ACCEPT;
-  d.flow = peer_flow;
+  d.flow = flow;
   d.target = TODD_NONE;
   d.slot = TODD_NONE;
   d.rx_ns = world_.now_ns;
-  d.arg = theirs;
-  peer->ready_done_.emplace_back(d, std::string());
+  d.arg = recv.key;
+  ready_done_.emplace_back(d, std::string());
+  return recv.key;
+}
+
+Wire TestletHost::dial(Script& client) {
+  uint32_t flow = 0;
+  if (listener(TODD_TCP, flow) == nullptr) throw std::logic_error("nobody listens");
+  const uint64_t stream = accept_stream(flow);
+  streams_[stream].script = &client;
+  return wire_of(stream);
 }
 
 Wire TestletHost::wire_of(uint64_t stream) {
@@ -190,12 +210,16 @@ void TestletHost::send_stream(const todd_op& op, std::string payload) {
   if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -ENOTCONN);
   if (it->second.shut || it->second.end.value_or(0) < 0) return complete_at(world_.now_ns, id, -EPIPE);
   const int64_t left = departure(payload.size());
-  complete_at(left, id, static_cast<int32_t>(payload.size()));
+  const auto buffer_ns =
+      static_cast<int64_t>(static_cast<double>(options_.socket_buffer) * 8e9 / options_.bits_per_s);
+  complete_at(std::max(left - buffer_ns, world_.now_ns), id, static_cast<int32_t>(payload.size()));
+  world_.at(left + 2 * options_.latency_ns,
+            [this, key = op.key, n = payload.size()] { streams_.at(key).acked += n; });
   const Stream& s = it->second;
   if (s.script != nullptr) {
     world_.at(left + options_.latency_ns, [this, key = op.key, script = s.script, payload] {
       Wire wire = wire_of(key);
-      if (streams_.at(key).open) script->data(wire, payload);
+      script->data(wire, payload);
     });
   } else {
     world_.at(left + options_.latency_ns,
@@ -228,11 +252,13 @@ void TestletHost::close(const todd_op& op) {
     if (p.op.key == op.key && (p.op.code == TODD_OP_SEND || p.op.code == TODD_OP_RECV)) mine.push_back(pending);
   }
   for (const uint64_t pending : mine) complete(pending, -ECANCELED);
-  if (s.peer != nullptr) {
-    const int64_t left = std::max(free_at_ns_, world_.now_ns);
-    world_.at(left + options_.latency_ns,
-              [peer = s.peer, theirs = s.peer_stream] { peer->stream_end(theirs, 0); });
-  }
+  const int64_t left = std::max(free_at_ns_, world_.now_ns);
+  world_.at(left + options_.latency_ns,
+            [this, key = op.key, script = s.script, peer = s.peer, theirs = s.peer_stream] {
+              Wire wire = wire_of(key);
+              if (script != nullptr) return script->ended(wire);
+              peer->stream_end(theirs, 0);
+            });
 }
 
 void TestletHost::stream_in(uint64_t stream, std::string bytes) {

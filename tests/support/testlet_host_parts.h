@@ -27,6 +27,7 @@ struct TestletHost::Stream {
   uint64_t recv_user = 0, recv_pending = 0;
   bool receiving = false, shut = false, open = true;
   std::string backlog;
+  uint64_t acked = 0;
   std::optional<int> end;
 };
 

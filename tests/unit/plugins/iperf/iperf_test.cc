@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "plugins/iperf/meter.h"
@@ -198,6 +199,186 @@ TEST_F(IperfTest, UdpIntoTheVoidSaysSo) {
   EXPECT_EQ(source->tally("errors", "timeout"), 1u);
 }
 
+// 4 MB that the sender's system has taken need 3.4 s more on this path.
+TEST_F(IperfTest, TcpWaitsWhileTheNetworkStillTakesBytes) {
+  o.bits_per_s = 10e6;
+  o.socket_buffer = 4'000'000;
+  o.timeout_ns = r.timeout_ns = kS;
+  go();
+  EXPECT_GT(source->counter("sent_bytes"), 5'000'000u);
+  EXPECT_EQ(source->counter("sent_bytes"), responder->counter("bytes", 1));
+  EXPECT_NEAR(static_cast<double>(responder->counter("bytes", 1)) * 8e3 /
+                  static_cast<double>(responder->counter("received_time", 1)),
+              10, 0.5);
+  expect_clean_end();
+}
+
+TEST_F(IperfTest, SegmentsSentAgainAtTheVeryEndCount) {
+  o.retransmits = [this] {
+    const auto& ops = source->operations;
+    return std::any_of(ops.begin(), ops.end(), [](const todd_op& op) { return op.code == TODD_OP_SHUTDOWN; })
+               ? 9u
+               : 3u;
+  };
+  go();
+  EXPECT_EQ(source->counter("retransmits"), 9u);
+  expect_clean_end();
+}
+
+TEST_F(IperfTest, AReverseTestThatIsCutShortSaysSo) {
+  set("reverse", "true");
+  Script server;
+  for (const int64_t end : {500 * kMs, 2100 * kMs}) {
+    server.accepted = [end](Wire& w) {
+      w.send(std::string(100'000, 'x'), 10 * kMs);
+      w.end(end);
+    };
+    o.connect = [&](uint32_t) { return &server; };
+    o.duration_ns = 2 * kS;
+    TestletHost host(world, kIperf, o);
+    ASSERT_EQ(host.start(), 0);
+    host.begin(2 * kS);
+    world.run_for(4 * kS);
+    EXPECT_TRUE(host.finished());
+    EXPECT_EQ(host.counter("bytes"), 100'000u);
+    EXPECT_EQ(host.tally("errors", "closed"), end < 2 * kS ? 1u : 0u);
+  }
+}
+
+TEST_F(IperfTest, StoppingAReceiverIsNoFailure) {
+  for (const char* protocol : {"tcp", "udp"}) {
+    set("reverse", "true");
+    set("protocol", protocol);
+    go(50 * kMs);
+    o.duration_ns = 100 * kS;
+    o.targets[0].peer = responder.get();
+    TestletHost host(world, kIperf, o);
+    ASSERT_EQ(host.start(), 0);
+    host.begin(100 * kS);
+    world.run_for(500 * kMs);
+    EXPECT_GT(host.counter("bytes"), 10'000u) << protocol;
+    host.drain();
+    world.run_for(500 * kMs);
+    EXPECT_TRUE(host.finished()) << protocol;
+    EXPECT_TRUE(host.notes.empty()) << host.notes[0];
+  }
+}
+
+// What the sender's own system refuses is no loss of the network's.
+TEST_F(IperfTest, UdpRefusedByTheOwnSystemIsNotLost) {
+  uint64_t n = 0, refused = 0;
+  const auto refuse = [&](std::string_view bytes) {
+    const bool yes = bytes.size() != kMessage && n++ % 10 == 3;
+    refused += yes;
+    return yes ? EPERM : 0;
+  };
+  for (const char* reverse : {"false", "true"}) {
+    const bool back = *reverse == 't';
+    set("protocol", "udp");
+    set("reverse", reverse);
+    (back ? r : o).refuse = refuse;
+    (back ? o : r).refuse = [](std::string_view) { return 0; };
+    set("bitrate", "2M");  // twice what the path takes: some wait in the system when the test ends
+    (back ? r : o).bits_per_s = 1e6;
+    n = refused = 0;
+    go();
+    const TestletHost& sender = *(back ? responder : source);
+    const TestletHost& receiver = *(back ? source : responder);
+    const uint32_t from = back ? 1 : 0, to = back ? 0 : 1;
+    EXPECT_GT(refused, 10u);
+    EXPECT_EQ(sender.counter("unsent", from), refused);
+    EXPECT_EQ(sender.tally("errors", "local", from), 1u);
+    EXPECT_EQ(receiver.counter("lost", to), 0u);
+    EXPECT_EQ(receiver.counter("packets", to) * 1400, receiver.counter("bytes", to));
+    EXPECT_EQ(sender.counter("sent_bytes", from), receiver.counter("bytes", to));
+    source->notes.clear();
+    expect_clean_end();
+  }
+}
+
+TEST_F(IperfTest, ResponderShutsOutNonsense) {
+  r.tokens.clear();
+  r.timeout_ns = kS;
+  go(50 * kMs);
+  Script client;
+  int closed = 0;
+  client.ended = [&](Wire&) { ++closed; };
+  Header h;
+  h.length = 1000;
+  h.duration_ns = kMaxDurationNs + 1;  // longer than anybody may ask for
+  uint8_t bytes[kMessage];
+  encode(h, bytes);
+  const std::string too_long(reinterpret_cast<char*>(bytes), kMessage);
+  int dialled = 0;
+  for (const std::string& text : {std::string(kMessage, 'x'), too_long, std::string("GET / HTTP/1.1\r\n\r\n"),
+                                  too_long.substr(0, 63), std::string()}) {
+    responder->dial(client).send(text, 0);
+    world.run_for(100 * kMs);
+    world.run_for(text.size() < kMessage ? 2 * kS : 0);  // an unfinished header may take the timeout
+    EXPECT_EQ(closed, ++dialled) << text;
+  }
+  for (int i = 0; i < 1100; ++i) responder->dial(client);
+  world.run_for(10 * kMs);
+  EXPECT_EQ(closed, dialled + 1100 - 1024);
+  world.run_for(2 * kS);
+  EXPECT_EQ(closed, dialled + 1100);
+  EXPECT_EQ(responder->open_streams(), 0u);
+}
+
+// Never more bytes back than came, and no state for those who have not proved their address.
+TEST_F(IperfTest, ResponderIsNoAmplifier) {
+  r.tokens.clear();
+  set("protocol", "udp");
+  go(50 * kMs);
+  size_t out = 0, in = 0;
+  const size_t before = responder->operations.size();
+  uint64_t random = 7;
+  for (int i = 0; i < 20'000; ++i) {
+    random = random * 6364136223846793005u + 1442695040888963407u;
+    Header h;
+    h.kind = static_cast<Kind>(1 + random % 5);
+    h.reverse = (random >> 8 & 1) != 0;
+    h.stream = random >> 9 & 127;
+    h.length = 1400;
+    h.session = random;
+    h.cookie = random >> 3;
+    h.duration_ns = kS;
+    std::string bytes(64 + (random >> 20) % 64, '\0');
+    encode(h, reinterpret_cast<uint8_t*>(bytes.data()));
+    if (i % 3 == 0) bytes[(random >> 30) % bytes.size()] ^= static_cast<char>(random >> 40);
+    if (i % 5 == 0) bytes.resize((random >> 50) % 64);
+    in += bytes.size();
+    responder->datagram(bytes);
+    if (i % 100 == 0) world.run_for(kMs);
+  }
+  world.run_for(10 * kS);
+  for (size_t i = before; i < responder->operations.size(); ++i) out += responder->operations[i].len;
+  EXPECT_GT(out, 0u);
+  EXPECT_LE(out, in);
+}
+
+TEST_F(IperfTest, ResponderKeepsSoManyUdpStreamsAndNoMore) {
+  r.tokens.clear();
+  set("protocol", "udp");
+  go(50 * kMs);
+  const size_t before = responder->operations.size();
+  Header h;
+  h.kind = Kind::kEnd;
+  h.length = 1400;
+  h.duration_ns = kS;
+  for (int i = 0; i < 1100; ++i) {
+    ++h.session;
+    std::string bytes(kMessage, '\0');
+    encode(h, reinterpret_cast<uint8_t*>(bytes.data()));
+    responder->datagram(bytes);
+    world.run_for(kMs);
+  }
+  EXPECT_EQ(responder->operations.size() - before, 1024u);  // a summary each
+  responder->drain();
+  world.run_for(kMs);
+  EXPECT_TRUE(responder->finished());
+}
+
 TEST_F(IperfTest, StrangersAreNotServedInARunOfAgents) {
   o.targets[0].peer_token = 999;
   go();
@@ -251,11 +432,13 @@ TEST_F(IperfTest, CancelAndDrainWhileSending) {
   }
 }
 
-TEST_F(IperfTest, RefusesLengthsThatCannotBe) {
-  for (const auto& [protocol, length] : {std::pair{"tcp", "63"}, {"udp", "65508"}}) {
-    o.params = {{"protocol", protocol}, {"length", length}};
+TEST_F(IperfTest, RefusesWhatCannotBe) {
+  for (const auto& [protocol, param, value] :
+       {std::tuple{"tcp", "length", "63"}, {"udp", "length", "65508"}, {"udp", "streams", "65"}}) {
+    o.params = {{"protocol", protocol}, {param, value}};
     TestletHost host(world, kIperf, o);
     EXPECT_EQ(host.check(), TODD_E_PARAM) << protocol;
+    EXPECT_EQ(host.error_text.find(param), 0u) << host.error_text;
   }
 }
 
@@ -304,8 +487,11 @@ TEST(SequenceTest, CountsEachDatagramOnce) {
   EXPECT_EQ(s.packets(), 7u);
   EXPECT_EQ(s.out_of_order(), 1u);
   EXPECT_EQ(s.lost(), 2u);
-  s.ended(10);
-  EXPECT_EQ(s.lost(), 5u);
+  s.ended(10, 2);
+  EXPECT_EQ(s.lost(), 3u);
+  EXPECT_EQ(s.packets(), 8u);
+  s.ended(10, 11);  // nonsense
+  EXPECT_EQ(s.lost(), 0u);
 }
 
 // RFC 3550 section 6.4.1 by hand: transits 10, 26, 10 give |D| 16, 16 and J = 1, then 1 + 15/16.

@@ -352,6 +352,82 @@ TEST_F(HttpPairTest, WithoutKeepAliveAndEmptyBodies) {
   pair(r, o, 5, 0);
 }
 
+struct HttpResponderTest : HttpTest {
+  std::unique_ptr<TestletHost> responder;
+  Script client;
+  std::string answer;
+  int closed = 0;
+
+  HttpResponderTest() {
+    Options r;
+    r.role = TODD_RESPONDER;
+    r.max_piece = 5000;
+    responder = std::make_unique<TestletHost>(world, kHttp, r);
+    responder->start();
+    world.run_for(kMs);
+    client.data = [this](Wire&, std::string_view bytes) { answer += bytes; };
+    client.ended = [this](Wire&) { ++closed; };
+  }
+  Wire say(const std::string& text) {
+    answer.clear();
+    closed = 0;
+    Wire wire = responder->dial(client);
+    wire.send(text, 0);
+    world.run_for(100 * kMs);
+    return wire;
+  }
+};
+
+TEST_F(HttpResponderTest, RefusesWhatIsTooLargeOrMalformed) {
+  const std::string host = "Host: a\r\n";
+  for (const auto& [text, status] :
+       {std::pair{"GET / HTTP/1.1\r\n" + host + "X: " + std::string(20'000, 'y') + "\r\n\r\n", "431"},
+        {"GET /" + std::string(40'000, 'y'), "431"},
+        {"nonsense\r\n\r\n", "400"},
+        {"GET / HTTP/1.1\r\n\r\n", "400"},
+        {"GET / HTTP/1.1\r\n" + host + host + "\r\n", "400"},
+        {"POST / HTTP/1.1\r\n" + host + "Content-Length: 3\r\n\r\nabc", "405"},
+        {"GET / HTTP/1.1\r\n" + host + "Content-Length: 99999999\r\n\r\n", "413"},
+        {"GET / HTTP/1.1\r\n" + host + "Transfer-Encoding: gzip\r\n\r\n", "501"}}) {
+    say(text);
+    EXPECT_EQ(answer.substr(0, 12), std::string("HTTP/1.1 ") + status) << text.substr(0, 60);
+    EXPECT_EQ(closed, 1) << text.substr(0, 60);
+  }
+  EXPECT_EQ(responder->open_streams(), 0u);
+}
+
+TEST_F(HttpResponderTest, ASlowRequestIsGivenUp) {
+  Wire wire = say("GET / HTTP/1.1\r\n");
+  for (int i = 0; i < 100; ++i) wire.send("a", i * 1000 * kMs);  // a byte per second
+  world.run_for(29'000 * kMs);
+  EXPECT_EQ(closed, 0);
+  world.run_for(3'000 * kMs);
+  EXPECT_EQ(closed, 1);
+  EXPECT_EQ(responder->open_streams(), 0u);
+  world.run_for(100'000 * kMs);
+}
+
+TEST_F(HttpResponderTest, SoManyConnectionsAndNoMore) {
+  for (int i = 0; i < 4096; ++i) responder->dial(client);
+  world.run_for(kMs);
+  EXPECT_EQ(closed, 0);
+  say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(closed, 1);
+  EXPECT_EQ(answer, "");
+  world.run_for(32'000 * kMs);  // those that say nothing make room
+  say("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+  EXPECT_EQ(answer.substr(0, 12), "HTTP/1.1 200");
+  EXPECT_EQ(responder->open_streams(), 1u);
+}
+
+TEST_F(HttpResponderTest, RequestsThatWaitAreBounded) {
+  std::string many;
+  while (many.size() < 200'000) many += "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  say(many);
+  EXPECT_EQ(closed, 1);
+  EXPECT_EQ(responder->open_streams(), 0u);
+}
+
 TEST_F(HttpTest, ResponderThatCannotListenSaysSo) {
   Options r;
   r.role = TODD_RESPONDER;

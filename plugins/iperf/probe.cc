@@ -8,7 +8,8 @@ namespace todd::iperf {
 
 namespace {
 
-constexpr uint32_t kTcpLength = 128 * 1024;
+constexpr int64_t kTcpLength = 128 * 1024, kSmallTcpLength = 1024;
+constexpr int64_t kSendsPerSecond = 100;  // so that a bit rate is kept over short times too
 constexpr uint32_t kUdpLength = 1400;
 constexpr uint32_t kMaxDatagram = 65507;
 constexpr uint32_t kLargestUsual = 9000;  // a responder that is not told takes datagrams up to a jumbo frame
@@ -26,6 +27,11 @@ uint64_t fresh_number(const void* self, const char* run_id, uint64_t salt) {
   return std::hash<std::string_view>{}(std::string_view(reinterpret_cast<const char*>(parts), sizeof parts));
 }
 
+uint32_t usual_tcp_length(int64_t bits_per_s) {  // of one stream
+  if (bits_per_s == 0) return kTcpLength;
+  return static_cast<uint32_t>(std::clamp(bits_per_s / 8 / kSendsPerSecond, kSmallTcpLength, kTcpLength));
+}
+
 }  // namespace
 
 void Iperf::check(const todd_run& run) {
@@ -41,7 +47,7 @@ void Iperf::check(const todd_run& run) {
 void Iperf::start() {
   udp_wanted_ = (*this)[protocol] == kUdp;
   length_ = static_cast<uint32_t>((*this)[length]);
-  if (length_ == 0) length_ = udp_wanted_ ? kUdpLength : kTcpLength;
+  if (length_ == 0) length_ = udp_wanted_ ? kUdpLength : usual_tcp_length((*this)[bitrate] / (*this)[streams]);
   const int64_t timeout = run().timeout_ns > 0 ? run().timeout_ns : kTimeoutNs;
   Sink& sink = *this;
   tcp_.emplace(sink, timeout);

@@ -40,7 +40,8 @@ class Iperf final : public testlet<Iperf>, private Sink {
           .range("1", "128");
   static constexpr auto length =
       todd::size("length", "0",
-                 "bytes of a send or datagram, at least 64; 0: 128 KiB with tcp, 1400 with udp")
+                 "bytes of a send or datagram, at least 64; 0: 128 KiB with tcp, less with a low bitrate, 1400 with "
+                 "udp")
           .range("0", "1Mi");
   static constexpr auto bitrate =
       todd::bitrate("bitrate", "0",

@@ -106,6 +106,13 @@ TEST_F(IperfTest, TcpBitrateIsOfTheEdge) {
   expect_clean_end();
 }
 
+TEST_F(IperfTest, TcpKeepsALowBitrateToo) {
+  set("bitrate", "100k");
+  go();
+  EXPECT_NEAR(megabits(*source, "sent_bytes", "sent_time"), 0.1, 0.005);
+  expect_clean_end();
+}
+
 TEST_F(IperfTest, TcpWithTheSmallestBatchAndPieces) {
   o.cap_op = r.cap_op = 1;
   o.max_done = r.max_done = 1;

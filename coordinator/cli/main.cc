@@ -47,7 +47,7 @@ std::string suggestion(const CLI::App& app, const std::vector<std::string>& word
     if (next == nullptr) {
       if (names.empty() && at->get_require_subcommand_min() == 0) continue;
       auto hint = todd::manifest::did_you_mean(word, names);
-      if (hint.empty()) hint = names.empty() ? ": there is none" : fmt::format(": there are {}", fmt::join(names, ", "));
+      if (hint.empty() && !names.empty()) hint = fmt::format(": there are {}", fmt::join(names, ", "));
       return fmt::format("unknown word \"{}\"{}", word, hint);
     }
     at = next;

@@ -20,6 +20,7 @@ namespace todd::cli {
 namespace {
 
 constexpr const char* kTask = "serve";
+constexpr int kQuietPeriods = 3;  // of 1 s: the client has gone
 constexpr int64_t kStopWaitNs = 2'000'000'000;
 
 struct ServeCommand {
@@ -64,7 +65,7 @@ int serve(const ServeCommand& command) {
   options.backend = *backend;
   io::Loop loop;
   int code = kOk;
-  bool served = false;
+  int quiet = -1;  // periods since something came; -1: nothing has yet
   supervise::Supervisor* self = nullptr;
   io::HandlePtr give_up;
   auto stop = [&] {
@@ -83,8 +84,6 @@ int serve(const ServeCommand& command) {
     loop.stop();
   };
   events.record = [&](v1::Record&& record) {
-    // --once: the first period without traffic after some traffic ends it.
-    const bool traffic = record.rows_size() != 0;
     if (record.last()) {
       if (record.state() == "error") {
         fmt::print(stderr, "todd: {}\n", record.detail());
@@ -92,8 +91,8 @@ int serve(const ServeCommand& command) {
       }
       return loop.stop();
     }
-    if (command.once && served && !traffic) stop();
-    served |= traffic;
+    if (record.quality().received() != 0) quiet = 0;
+    else if (quiet >= 0 && !record.more() && ++quiet == kQuietPeriods && command.once) stop();
   };
   supervise::Supervisor supervisor(loop, std::move(options), std::move(events));
   self = &supervisor;
@@ -116,7 +115,7 @@ void add_serve(CLI::App& app, const Globals&, Chosen& chosen) {
     command->testlet = testlet;
     auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
     sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)");
-    sub->add_flag("--once", command->once, "end when the first client has gone");
+    sub->add_flag("--once", command->once, "end 3 s after the last that the first client sent");
     sub->add_option("--engine", command->engine, "auto, uring or event");
     command->params = std::make_unique<ParamFlags>(*sub, testlet, false);
     sub->callback([command, &chosen] { chosen.action = [command] { return serve(*command); }; });

@@ -395,6 +395,7 @@ void Instance::resolved(uint64_t token, const std::vector<std::string>& addresse
 void Instance::complete(const todd_done& done) {
   if (phase_ >= Phase::ending) return;
   if (done_.size() >= kDone && !busy_) step();
+  received_ += done.code == TODD_OP_RECV || done.code == TODD_OP_ACCEPT ? 1 : 0;
   done_.push_back(done);
 }
 
@@ -516,6 +517,7 @@ void Instance::close_period(bool last) {
   worst_tx_src_ = worst_rx_src_ = TODD_TS_NIC;
   closed.local_drops = local_drops_;
   closed.unmatched = unmatched_;
+  closed.received = received_;
   closed.lateness.count = lateness_count_;
   closed.lateness.sum = lateness_sum_;
   closed.lateness.max = lateness_max_;
@@ -527,7 +529,7 @@ void Instance::close_period(bool last) {
   }
   lateness_count_ = lateness_sum_ = lateness_max_ = 0;
   lateness_min_ = UINT64_MAX;
-  local_drops_ = unmatched_ = 0;
+  local_drops_ = unmatched_ = received_ = 0;
   if (last) {
     closed.state = state_;
     closed.reason = reason_;

@@ -64,6 +64,7 @@ struct Closed {
   std::string state, reason, detail;  // with last
   std::string tx_stamp, rx_stamp;
   uint64_t local_drops = 0, unmatched = 0;
+  uint64_t received = 0;  // ACCEPT and RECV completions
   stats::Histogram lateness;
 };
 

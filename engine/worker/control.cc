@@ -105,6 +105,7 @@ lane::Lane::Events Control::lane_events() {
     quality.set_rx_stamp(closed.rx_stamp);
     quality.set_local_drops(closed.local_drops);
     quality.set_unmatched(closed.unmatched);
+    quality.set_received(closed.received);
     if (closed.lateness.count != 0) wire::put_histogram(closed.lateness, *quality.mutable_lateness());
     loop_.post([this, message = std::move(message)] { send(message); });
   };

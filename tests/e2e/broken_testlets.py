@@ -32,6 +32,14 @@ for name, reason in {"truncated.so": "truncat", "foreign.so": "machine|aarch64|a
     check(re.search(reason, line, re.I), f"{name} is refused: {line.strip()[:160]}")
 check("ping" in text and "iperf" in text and "http" in text, "the good ones are listed")
 
+# One testlet in two files is taken from the first; a param may have the name of one of the command's own flags.
+(testlets / "twin.so").write_bytes(ping)
+(testlets / "pang.so").write_bytes(ping.replace(b'"id":"ping"', b'"id":"pang"').replace(b'"name":"mode"', b'"name":"from"'))
+odd = subprocess.run([str(tree / "bin/todd"), "try", "pang", "--help"], capture_output=True, text=True, env={**__import__("os").environ, **env})
+check(odd.returncode == 0 and "--param-from" in odd.stdout, f"--param-NAME where --NAME is the command's ({odd.returncode})")
+check("twin.so: ping is in " in odd.stderr, f"the second of two is refused: {[l for l in odd.stderr.split(chr(10)) if 'twin' in l]}")
+(testlets / "twin.so").unlink()
+
 # A library without the symbol but with a manifest gets past the scan and is refused at load; the process lives on.
 manifest = work / "manifest.json"
 subprocess.run(["objcopy", "-O", "binary", "--only-section=.todd.manifest", "--set-section-flags", ".todd.manifest=alloc", str(good / "ping.so"), str(manifest)], check=True)

@@ -158,6 +158,14 @@ check("samples" not in local and "periods" not in local, "the local report has t
 many = todd("try", "ping", "127.3.0.0/20", "--from", "sites", "--count", "1", "--rate", "max", "-o", "jsonl").count("\n")
 check(many == 1 + 2 * 4094, f"a run of thousands of edges is followed to its end, a line for each ({many})")
 
+# serve --once ends with its first client.
+log = work / "serve.log"
+serve = lab.Process([lab.BIN / "todd", "serve", "ping", "--once"], log)
+lab.wait_for("the responder answers", lambda: "answers on port" in log.read_text())
+responder = re.search(r"port (\d+)", log.read_text())[1]
+todd("try", "ping", f"127.0.0.1:{responder}", "--mode", "udp", "--count", "5", "--interval", "10ms")
+lab.wait_for("serve --once ends", lambda: serve.process.poll() is not None)
+check(serve.process.returncode == 0, "serve --once ends with 0")
 
 
 # Long runs: followed, cancelled, interrupted.

@@ -18,7 +18,11 @@ Interrupts::Interrupts() {
   TODD_CHECK(fd_);
 }
 
-Interrupts::~Interrupts() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+Interrupts::~Interrupts() {
+  // One that was acted on without being taken would end the process now, and its exit code be lost.
+  while (take()) continue;
+  pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+}
 
 bool Interrupts::take() {
   signalfd_siginfo info{};

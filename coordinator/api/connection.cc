@@ -138,7 +138,8 @@ void Connection::on_deadline() {
 
 size_t Connection::on_data(std::string_view bytes) {
   const auto self = shared_from_this();
-  if (phase_ == Phase::closed || phase_ == Phase::pieces || phase_ == Phase::streaming || phase_ == Phase::flushing) {
+  if (phase_ == Phase::closed || phase_ == Phase::pieces || phase_ == Phase::streaming ||
+      phase_ == Phase::flushing) {
     return bytes.size();
   }
   if (phase_ == Phase::lingering) {

@@ -39,8 +39,8 @@ class Reply {
  public:
   virtual ~Reply() = default;
   virtual void send(Response response) = 0;
-  // The body is `next`'s: each piece is made when the one before has left, so that memory holds one. The connection
-  // ends with it.
+  // The body is `next`'s: each piece is made when the one before has left, so that memory holds one. The
+  // connection ends with it.
   virtual void send_pieces(Response head, Pieces next) = 0;
   virtual std::shared_ptr<EventStream> stream(Response head) = 0;
   virtual bool open() const = 0;  // whether somebody still waits

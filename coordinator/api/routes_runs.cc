@@ -105,10 +105,11 @@ void send_lines(const Call& call, model::Report report, const model::ReportOptio
   const auto kept = std::make_shared<const model::Report>(std::move(report));
   Response head;
   head.content_type = kLines;
-  call.reply->send_pieces(std::move(head), [kept, lines = model::ReportLines(*kept, options)](std::string& out) mutable {
-    while (out.size() < kPieceBytes && lines.next(out)) continue;
-    return !out.empty();
-  });
+  call.reply->send_pieces(std::move(head),
+                          [kept, lines = model::ReportLines(*kept, options)](std::string& out) mutable {
+                            while (out.size() < kPieceBytes && lines.next(out)) continue;
+                            return !out.empty();
+                          });
 }
 
 void show_run(const Services& services, const Call& call) {

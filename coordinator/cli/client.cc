@@ -154,8 +154,8 @@ Error Client::Impl::unreachable(const char* why) const {
                       why)};
 }
 
-Result<std::string> Client::Impl::request(const std::string& method, const std::string& path, const std::string* body,
-                                          const std::string& content_type) {
+Result<std::string> Client::Impl::request(const std::string& method, const std::string& path,
+                                          const std::string* body, const std::string& content_type) {
   prepare(method, path);
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, kAnswerMs);
   curl_slist* headers = curl_slist_append(nullptr, "Expect:");
@@ -192,9 +192,10 @@ Result<std::string> Client::Impl::perform(const std::string& path, curl_slist* h
     long os_errno = 0;  // says more than libcurl, which speaks of a host and a port even for a unix socket
     curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &os_errno);
     if (os_errno == EACCES || os_errno == EPERM) {
-      return fail(Errc::denied, fmt::format("cannot reach the coordinator at {}: {}; root, its own user and the members "
-                                            "of its --socket-group may",
-                                            address, std::strerror(static_cast<int>(os_errno))));
+      return fail(Errc::denied,
+                  fmt::format("cannot reach the coordinator at {}: {}; root, its own user and the members "
+                              "of its --socket-group may",
+                              address, std::strerror(static_cast<int>(os_errno))));
     }
     if (os_errno != 0) return tl::unexpected(unreachable(std::strerror(static_cast<int>(os_errno))));
     return tl::unexpected(unreachable(message[0] != 0 ? message : curl_easy_strerror(*code)));
@@ -247,7 +248,8 @@ Status Client::read(const std::string& path, const std::string& accept, const On
 
 Status Client::events(const std::string& path, const SseParser::OnEvent& on_event) {
   SseParser parser(on_event);
-  const auto status = impl_->stream(path, "text/event-stream", [&](std::string_view bytes) { return parser.feed(bytes); });
+  const auto status =
+      impl_->stream(path, "text/event-stream", [&](std::string_view bytes) { return parser.feed(bytes); });
   if (parser.too_long()) return fail(Errc::exhausted, fmt::format("an event of {} is too long", path));
   return status;
 }

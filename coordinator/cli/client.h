@@ -29,14 +29,14 @@ class Client {
   // By the monotonic clock; requests end then with Errc::timed_out. 0: none.
   void set_deadline(int64_t at_ns);
 
-  // Paths are below /api/v1 ("runs/last?samples=1"); the answer's body. Errors: unavailable where nobody answers,
-  // denied where its socket is not for us, else what the answer's status says (error_of_answer).
+  // Paths are below /api/v1 ("runs/last?samples=1"); the answer's body. Errors: unavailable where nobody
+  // answers, denied where its socket is not for us, else what the answer's status says (error_of_answer).
   Result<std::string> get(const std::string& path);
   Result<std::string> post(const std::string& path, const std::string& body = "",
                            const std::string& content_type = "application/json");
   Result<std::string> remove(const std::string& path);
-  // The body as it comes, of any length, in the form that `accept` names; false from the callback ends it. Errors as
-  // above; unavailable where it breaks off.
+  // The body as it comes, of any length, in the form that `accept` names; false from the callback ends it.
+  // Errors as above; unavailable where it breaks off.
   using OnBytes = std::function<bool(std::string_view bytes)>;
   Status read(const std::string& path, const std::string& accept, const OnBytes& on_bytes);
   // Reads a stream of events until the callback returns false or the server ends it. Errors as above; unavailable

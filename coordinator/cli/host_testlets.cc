@@ -22,8 +22,11 @@ void for_each_host_testlet(CLI::App& verb, const std::function<void(const manife
     }
     for (const auto& testlet : file.manifest.testlets) {
       const auto [first, is_new] = path_of.emplace(testlet.id, file.path);
-      if (is_new) add(testlet);
-      else refused += fmt::format("todd: testlet refused: {}: {} is in {} already\n", file.path, testlet.id, first->second);
+      if (is_new)
+        add(testlet);
+      else
+        refused += fmt::format("todd: testlet refused: {}: {} is in {} already\n", file.path, testlet.id,
+                               first->second);
     }
   }
   verb.preparse_callback([refused](size_t) { fmt::print(stderr, "{}", refused); });

@@ -40,7 +40,8 @@ void print_report(const model::Report& report, const ShowRun& show) {
     text.clear();
   };
   if (show.output == Output::table) {
-    text = model::report_table(report, {.width = terminal_width(), .colour = show.color && stdout_is_terminal()});
+    text = model::report_table(report,
+                               {.width = terminal_width(), .colour = show.color && stdout_is_terminal()});
   } else if (show.output == Output::jsonl) {
     for (model::ReportLines lines(report, options); lines.next(text);) print();
   } else {

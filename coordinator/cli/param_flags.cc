@@ -59,8 +59,10 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
     for (auto& c : dashed)
       if (c == '_') c = '-';
     std::string names = "--" + dashed;
-    if (taken(&app, names)) names = "--param-" + dashed;
-    else if (dashed != param.name) names += ",--" + param.name;
+    if (taken(&app, names))
+      names = "--param-" + dashed;
+    else if (dashed != param.name)
+      names += ",--" + param.name;
     flag->option = app.add_option(names, flag->text, help_of(param))->type_name(manifest::param_type_name(param.type));
     if (param.type == manifest::ParamType::boolean) flag->option->expected(0, 1)->default_str("true");
     flags_.push_back(std::move(flag));

@@ -17,8 +17,8 @@ namespace todd::cli {
 // Values of the flags that were given, by param name; filled when the command line is parsed.
 class ParamFlags {
  public:
-  // Adds a flag for each param of the testlet and for the host's params it uses; --param-NAME where the command itself
-  // has a flag --NAME.
+  // Adds a flag for each param of the testlet and for the host's params it uses; --param-NAME where the
+  // command itself has a flag --NAME.
   ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool with_host_params);
   ~ParamFlags();
   std::map<std::string, std::string> given() const;

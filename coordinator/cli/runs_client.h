@@ -7,7 +7,8 @@
 
 namespace todd::cli {
 
-// Gets and prints the report; JSON and JSON lines as the coordinator wrote them. Errors: those of the client, corrupt.
+// Gets and prints the report; JSON and JSON lines as the coordinator wrote them. Errors: those of the client,
+// corrupt.
 Result<model::Report> show_run(Client& client, const std::string& id, const ShowRun& show);
 Status cancel_run(Client& client, const std::string& id);
 

@@ -91,8 +91,10 @@ int serve(const ServeCommand& command) {
       }
       return loop.stop();
     }
-    if (record.quality().received() != 0) quiet = 0;
-    else if (quiet >= 0 && !record.more() && ++quiet == kQuietPeriods && command.once) stop();
+    if (record.quality().received() != 0)
+      quiet = 0;
+    else if (quiet >= 0 && !record.more() && ++quiet == kQuietPeriods && command.once)
+      stop();
   };
   supervise::Supervisor supervisor(loop, std::move(options), std::move(events));
   self = &supervisor;

@@ -89,8 +89,8 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
 
 // Runs it on the local worker until it has ended; Ctrl-C cancels and keeps what was measured.
 // signal: the one that came, else 0.
-Result<model::Report> run_here(const TryCommand& command, const ShowRun& show, run::Request request, supervise::SupervisorOptions options,
-                               int& signal) {
+Result<model::Report> run_here(const TryCommand& command, const ShowRun& show, run::Request request,
+                               supervise::SupervisorOptions options, int& signal) {
   io::Loop loop;
   const Clock clock;
   LocalTransport transport(loop, std::move(options));

@@ -112,7 +112,8 @@ class Expander {
         endpoint.spec.host = host.address.empty() ? host.name : host.address;
         all.push_back(std::move(endpoint));
       }
-      if ((*group)->hosts.empty()) return fail(Errc::not_found, fmt::format("group \"{}\" has no hosts", name));
+      if ((*group)->hosts.empty())
+        return fail(Errc::not_found, fmt::format("group \"{}\" has no hosts", name));
       return {};
     }
     bool some = false;

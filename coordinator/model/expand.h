@@ -35,8 +35,8 @@ struct Edge {
 inline constexpr size_t kMaxEdges = 1'000'000;
 
 // The edges of one test, sorted by source and target name. `agents` are all enrolled ones, connected or not.
-// Errors name no place in the file: not_found (no such group or agent, with the nearest known name; a group without
-// members), invalid, exhausted.
+// Errors name no place in the file: not_found (no such group or agent, with the nearest known name; a group
+// without members), invalid, exhausted.
 Result<std::vector<Edge>> expand_test(const Test& test, const std::vector<Group>& groups,
                                       const std::vector<Facts>& agents);
 

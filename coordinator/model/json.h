@@ -71,8 +71,8 @@ struct ReportOptions {
 // The whole report as one object.
 void write_report(JsonWriter& json, const Report& report, const ReportOptions& options = {});
 
-// JSON lines, one at a time because the edges may be many: the run without its edges, then a line for every edge
-// with run, test and the edge's own fields. max_edges does not count here. Borrows the report.
+// JSON lines, one at a time because the edges may be many: the run without its edges, then a line for every
+// edge with run, test and the edge's own fields. max_edges does not count here. Borrows the report.
 class ReportLines {
  public:
   explicit ReportLines(const Report& report, const ReportOptions& options = {})

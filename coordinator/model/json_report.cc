@@ -146,7 +146,8 @@ void write_test(JsonWriter& json, const TestReport& test, const ReportOptions& o
   write_metrics(json, "total", test.total);
   if (with_edges) {
     const auto edges = chosen_edges(test, options);
-    if (test.summary || edges.size() < test.edges.size()) write_summary(json, test.count_edges(), edges.size());
+    if (test.summary || edges.size() < test.edges.size())
+      write_summary(json, test.count_edges(), edges.size());
     json.key("edges").begin_array();
     for (const EdgeReport* edge : edges) {
       json.begin_object();

@@ -149,7 +149,8 @@ struct TestReport {
   Verdict verdict = Verdict::none;
   MetricReports total;
   std::vector<EdgeReport> edges;
-  std::optional<EdgeSummary> summary;  // where edges holds only those that are not ok, because there are too many
+  std::optional<EdgeSummary>
+      summary;  // where edges holds only those that are not ok, because there are too many
   std::vector<ExpectationReport> expectations;
 
   EdgeSummary count_edges() const;  // summary, or counted now

@@ -147,7 +147,8 @@ class Table {
     std::vector<const EdgeReport*> edges;
     for (const EdgeReport& edge : test.edges) edges.push_back(&edge);
     if (edges.size() > options_.max_edges) {
-      std::stable_partition(edges.begin(), edges.end(), [](const EdgeReport* edge) { return !edge->is_ok(); });
+      std::stable_partition(edges.begin(), edges.end(),
+                            [](const EdgeReport* edge) { return !edge->is_ok(); });
       edges.resize(options_.max_edges);
     }
     return edges;

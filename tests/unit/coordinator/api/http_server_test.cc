@@ -411,7 +411,8 @@ TEST_F(HttpServerTest, ABodyInPieces) {
   start();
   const auto answer = ask("GET /pieces HTTP/1.1\r\nHost: x\r\n\r\n");
   EXPECT_NE(answer.find("Transfer-Encoding: chunked\r\n"), std::string::npos);
-  EXPECT_NE(answer.find("\r\n\r\n5\r\nxxxxx\r\n5\r\nxxxxx\r\n5\r\nxxxxx\r\n0\r\n\r\n"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("\r\n\r\n5\r\nxxxxx\r\n5\r\nxxxxx\r\n5\r\nxxxxx\r\n0\r\n\r\n"), std::string::npos)
+      << answer;
   const auto old = ask("GET /pieces HTTP/1.0\r\nHost: x\r\n\r\n");
   EXPECT_EQ(old.find("chunked"), std::string::npos);
   EXPECT_NE(old.find("\r\n\r\nxxxxxxxxxxxxxxx"), std::string::npos) << old;

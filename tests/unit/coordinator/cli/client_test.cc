@@ -136,9 +136,9 @@ TEST(Client, SaysAPlaceOnce) {
 }
 
 TEST(Client, StatusDecidesTheCode) {
-  const std::map<long, Errc> expected{{400, Errc::invalid},   {401, Errc::denied},      {403, Errc::denied},
-                                      {404, Errc::not_found}, {409, Errc::invalid},     {413, Errc::invalid},
-                                      {422, Errc::invalid},   {500, Errc::system},      {503, Errc::unavailable},
+  const std::map<long, Errc> expected{{400, Errc::invalid},   {401, Errc::denied},  {403, Errc::denied},
+                                      {404, Errc::not_found}, {409, Errc::invalid}, {413, Errc::invalid},
+                                      {422, Errc::invalid},   {500, Errc::system},  {503, Errc::unavailable},
                                       {504, Errc::timed_out}, {302, Errc::system}};
   for (const auto& [status, code] : expected) {
     EXPECT_EQ(error_of_answer(status, "").code, code) << status;
@@ -225,12 +225,14 @@ TEST(Client, AnEventStreamThatIsRefused) {
 }
 
 TEST(Client, ReadsABodyAsItComes) {
-  Server server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n3\r\n[]\n\r\n0\r\n\r\n", false);
+  Server server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n3\r\n[]\n\r\n0\r\n\r\n",
+                false);
   std::string lines;
-  const auto status = client_of(server.socket()).read("runs/7", "application/x-ndjson", [&](std::string_view bytes) {
-    lines += bytes;
-    return true;
-  });
+  const auto status =
+      client_of(server.socket()).read("runs/7", "application/x-ndjson", [&](std::string_view bytes) {
+        lines += bytes;
+        return true;
+      });
   ASSERT_TRUE(status) << status.error().detail;
   EXPECT_EQ(lines, "{}\n[]\n");
   EXPECT_THAT(server.request(), HasSubstr("Accept: application/x-ndjson\r\n"));
@@ -238,7 +240,8 @@ TEST(Client, ReadsABodyAsItComes) {
 
 TEST(Client, ABodyThatBreaksOffIsAnError) {
   Server server("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n{}\n\r\n", true);
-  const auto status = client_of(server.socket()).read("runs/7", "application/x-ndjson", [](auto) { return true; });
+  const auto status =
+      client_of(server.socket()).read("runs/7", "application/x-ndjson", [](auto) { return true; });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Errc::unavailable);
 }

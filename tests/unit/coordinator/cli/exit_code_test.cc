@@ -30,7 +30,8 @@ TEST(ExitCodeTest, FollowsTheVerdict) {
   EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::unknown, EdgeState::partial), true), kOk);
 }
 
-// `expect: []` judges nothing: agents that are missing are not to be overlooked. "90% of edges: ..." has judged them.
+// `expect: []` judges nothing: agents that are missing are not to be overlooked. "90% of edges: ..." has
+// judged them.
 TEST(ExitCodeTest, MissingEdgesCountWhereNothingWasExpected) {
   EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::none, EdgeState::no_data), false), kIncomplete);
   EXPECT_EQ(exit_for(report_of(RunState::partial, Verdict::none, EdgeState::no_data), true), kOk);
@@ -38,7 +39,8 @@ TEST(ExitCodeTest, MissingEdgesCountWhereNothingWasExpected) {
 }
 
 TEST(ExitCodeTest, CancelledAndFailedRunsAreIncomplete) {
-  EXPECT_EQ(exit_for(report_of(RunState::cancelled, Verdict::unknown, EdgeState::cancelled), false), kIncomplete);
+  EXPECT_EQ(exit_for(report_of(RunState::cancelled, Verdict::unknown, EdgeState::cancelled), false),
+            kIncomplete);
   EXPECT_EQ(exit_for(report_of(RunState::failed, Verdict::none, EdgeState::error), false), kIncomplete);
 }
 

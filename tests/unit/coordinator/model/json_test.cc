@@ -91,8 +91,9 @@ TEST(JsonTest, AboveTheLimitOnlyEdgesThatAreNotOkAndASummary) {
   ok.verdict = Verdict::pass;
   for (int i = 0; i < 5; ++i) report.tests[0].edges.insert(report.tests[0].edges.begin(), ok);
   const std::string json = json_of(report, {.max_edges = 4});
-  EXPECT_THAT(json,
-              HasSubstr(R"("summary":{"edges":7,"shown":2,"ok":5,"verdicts":{"fail":1,"pass":5,"unknown":1},)"));
+  EXPECT_THAT(
+      json,
+      HasSubstr(R"("summary":{"edges":7,"shown":2,"ok":5,"verdicts":{"fail":1,"pass":5,"unknown":1},)"));
   const auto again = read_report(json);
   EXPECT_EQ(again->tests[0].edges.size(), 2u);
   EXPECT_EQ(json_of(*again, {.max_edges = 4}), json);

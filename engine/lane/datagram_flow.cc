@@ -184,8 +184,10 @@ void DatagramFlow::retry_blocked() {
 void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
   Out& out = out_[index];
   const bool exchange = out.op.code == TODD_OP_EXCHANGE;
-  // A full socket is this host's business: the probe waits its turn, and its lateness says so.
-  if (result == -EAGAIN || result == -ENOBUFS) {
+  // A full socket is this host's business: the probe waits its turn, and its lateness says so. What a full
+  // device queue refused is not offered again unless it is a probe: others have passed it, and that would
+  // look like the network's doing.
+  if (result == -EAGAIN || (result == -ENOBUFS && exchange)) {
     blocked_.push_back(index);
     return;
   }

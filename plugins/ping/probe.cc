@@ -1,6 +1,7 @@
 #include "plugins/ping/probe.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -127,15 +128,19 @@ void Ping::take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t tar
   note(target, name, describe(what));
 }
 
+// The first one is told, because the source will call it loss.
+void Ping::not_echoed(const char* why) {
+  if (not_echoed_++ == 0)
+    log(2, std::string("udp echo: ") + why + " for a reply; the sources will see loss that is this host's");
+}
+
 void Ping::echo(todd_batch& b) {
   for (uint32_t i = 0; i < b.n_done; ++i) {
     const todd_done& d = b.done[i];
+    if (d.code == TODD_OP_SEND && d.result == -ENOBUFS) not_echoed("no room in the device's queue");
     if (d.code != TODD_OP_RECV || d.result < 0 || (d.flags & TODD_DF_TRUNCATED) != 0) continue;
     if (!can_send(b, flow_) || d.len > b.slots[flow_]->cap) {
-      // Waiting would only make the replies late; the first one is told, because the source will call it
-      // loss.
-      if (not_echoed_++ == 0)
-        log(2, "udp echo: no free buffer for a reply; the sources will see loss that is this host's");
+      not_echoed("no free buffer");  // waiting would only make the replies late
       continue;
     }
     const uint32_t slot = take_slot(b, flow_);

@@ -69,12 +69,13 @@ class Ping : public testlet<Ping> {
   void take_reply(const todd_done& d, uint32_t target, uint32_t round);
   void take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target);
   void echo(todd_batch& b);
+  void not_echoed(const char* why);
 
   uint32_t flow_ = TODD_NONE;  // TODD_NONE: nothing to do (responder in mode icmp)
   bool udp_ = false;
   uint8_t ttl_ = 0, tos_ = 0;
   uint32_t in_flight_ = 0;
-  uint64_t not_echoed_ = 0;                   // responder: datagrams that found no free slot
+  uint64_t not_echoed_ = 0;                   // responder: datagrams that got no reply
   std::vector<uint8_t> message4_, message6_;  // ready-made probes; in mode udp both are the same
   std::vector<Target> targets_;
 };

@@ -21,6 +21,7 @@ struct Prober {
   const todd_lane* lane = nullptr;
   uint32_t flow = 0;
   bool again = false;  // begin another probe for each that ends
+  bool plain = false;  // datagrams without replies instead
   std::vector<todd_done> done;
 
   static Prober& of(void* self) { return *static_cast<Prober*>(self); }
@@ -41,7 +42,7 @@ struct Prober {
     todd_slots& slots = *b.slots[p.flow];
     if (b.n_op == b.cap_op || slots.taken == slots.n_free) return;
     todd_op op{};
-    op.code = TODD_OP_EXCHANGE;
+    op.code = p.plain ? TODD_OP_SEND : TODD_OP_EXCHANGE;
     op.flow = p.flow;
     op.target = target;
     op.slot = slots.free[slots.taken++];
@@ -216,6 +217,20 @@ TEST_F(DatagramFlowTest, AFullSocketDelaysAProbeButLosesNone) {
   sent();
   reply(0);
   EXPECT_EQ(count(kReceived), 1u);
+}
+
+TEST_F(DatagramFlowTest, AFullDeviceQueueDelaysAProbeButNeverReordersDatagrams) {
+  for (const bool plain : {false, true}) {
+    prober_.plain = plain;
+    begin({"192.0.2.1"}, 1);
+    socket().sink->on_sent(std::exchange(socket().sent, {})[0].cookie, -ENOBUFS, monotonic_ns());
+    work();
+    EXPECT_EQ(socket().sent.size(), plain ? 0u : 1u);
+    setup_.targets.clear();
+  }
+  ASSERT_EQ(prober_.done.size(), 1u);
+  EXPECT_EQ(prober_.done[0].result, -ENOBUFS);
+  EXPECT_EQ(prober_.done[0].flags, TODD_DF_LOCAL);
 }
 
 TEST_F(DatagramFlowTest, CancelledProbesAreUndeterminedOrUnsent) {

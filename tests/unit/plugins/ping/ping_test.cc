@@ -123,6 +123,19 @@ TEST_F(PingTest, UdpEchoComesBackByteForByteFromTheResponder) {
   EXPECT_TRUE(source.finished());
 }
 
+TEST_F(PingTest, RepliesThatCannotLeaveAreToldOnce) {
+  Options r;
+  r.role = TODD_RESPONDER;
+  r.params = {{"mode", "udp"}};
+  r.refuse = [](std::string_view) { return ENOBUFS; };
+  TestletHost responder(world, kPing, r);
+  ASSERT_EQ(responder.start(), 0);
+  for (int i = 0; i < 3; ++i) responder.datagram("12345678");
+  world.run_for(kMs);
+  ASSERT_EQ(responder.logs.size(), 1u);
+  EXPECT_NE(responder.logs[0].find("no room in the device's queue"), std::string::npos);
+}
+
 TEST_F(PingTest, UdpWithoutAPortGoesToTheEchoService) {
   Options o;
   o.params = {{"mode", "udp"}};

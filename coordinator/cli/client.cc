@@ -105,6 +105,7 @@ struct Client::Impl {
   std::string base;     // "http://localhost/api/v1/"
   std::string address;  // for messages
   int interrupt = -1;
+  int64_t grace_ns = 0;
   int64_t deadline_ns = 0;
   char message[CURL_ERROR_SIZE] = {};
 };
@@ -126,6 +127,7 @@ void Client::Impl::prepare(const std::string& method, const std::string& path) {
 // Until the transfer ends, somebody interrupts, or the deadline passes.
 Result<CURLcode> Client::Impl::drive(const Answer& answer) {
   int running = 1;
+  int64_t give_up_ns = 0;  // once interrupted
   while (true) {
     curl_multi_perform(multi, &running);
     if (running == 0) break;
@@ -138,9 +140,15 @@ Result<CURLcode> Client::Impl::drive(const Answer& answer) {
       if (left <= 0) return fail(Errc::timed_out, "the deadline passed");
       wait_ms = static_cast<int>(std::min<int64_t>(wait_ms, left / 1'000'000 + 1));
     }
+    if (give_up_ns != 0) {
+      const int64_t left = give_up_ns - monotonic_ns();
+      if (left <= 0) return fail(Errc::cancelled, "interrupted");
+      wait_ms = static_cast<int>(std::min<int64_t>(wait_ms, left / 1'000'000 + 1));
+    }
     curl_waitfd extra{interrupt, CURL_WAIT_POLLIN, 0};
-    curl_multi_poll(multi, &extra, interrupt >= 0 ? 1 : 0, wait_ms, nullptr);
-    if (interrupt >= 0 && (extra.revents & CURL_WAIT_POLLIN) != 0) return fail(Errc::cancelled, "interrupted");
+    const bool watch = interrupt >= 0 && give_up_ns == 0;
+    curl_multi_poll(multi, &extra, watch ? 1 : 0, wait_ms, nullptr);
+    if (watch && (extra.revents & CURL_WAIT_POLLIN) != 0) give_up_ns = monotonic_ns() + grace_ns;
   }
   int left = 0;
   const CURLMsg* const done = curl_multi_info_read(multi, &left);
@@ -228,7 +236,10 @@ Result<Client> Client::make(const std::string& coordinator) {
   return Client(std::move(impl));
 }
 
-void Client::set_interrupt(int fd) { impl_->interrupt = fd; }
+void Client::set_interrupt(int fd, int64_t grace_ns) {
+  impl_->interrupt = fd;
+  impl_->grace_ns = grace_ns;
+}
 void Client::set_deadline(int64_t at_ns) { impl_->deadline_ns = at_ns; }
 const std::string& Client::address() const { return impl_->address; }
 

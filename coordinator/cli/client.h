@@ -24,8 +24,9 @@ class Client {
   Client& operator=(Client&&) noexcept;
   ~Client();
 
-  // While fd (-1: none) is readable, requests end at once with Errc::cancelled. Nothing is read from it.
-  void set_interrupt(int fd);
+  // While fd (-1: none) is readable, requests end with Errc::cancelled: at once, or where they have not ended
+  // by themselves in grace_ns. Nothing is read from it.
+  void set_interrupt(int fd, int64_t grace_ns = 0);
   // By the monotonic clock; requests end then with Errc::timed_out. 0: none.
   void set_deadline(int64_t at_ns);
 

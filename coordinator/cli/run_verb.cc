@@ -17,6 +17,7 @@
 namespace todd::cli {
 namespace {
 
+constexpr int64_t kAnswerNs = 2'000'000'000;  // for the run's id, after Ctrl-C
 constexpr int64_t kCancelNs = 15'000'000'000;  // for a cancelled run to end
 
 struct RunWords {
@@ -118,8 +119,10 @@ Result<int> start(Client& client, const Globals& globals, const RunWords& words)
   if (!order) return tl::unexpected(order.error());
 
   Interrupts interrupts;
-  client.set_interrupt(interrupts.fd());
+  // Without the answer nobody knows which run is to be cancelled.
+  client.set_interrupt(interrupts.fd(), kAnswerNs);
   const auto answer = client.post("runs", *order);
+  client.set_interrupt(interrupts.fd());
   if (!answer && interrupts.take()) {
     std::fputs("todd: interrupted before the coordinator answered; `todd runs` shows whether the run began\n", stderr);
     return interrupts.exit_code();

@@ -207,6 +207,18 @@ TEST(Client, AnInterruptEndsAStream) {
   EXPECT_EQ(status.error().code, Errc::cancelled);
 }
 
+TEST(Client, AnInterruptLeavesARequestItsGrace) {
+  const UniqueFd interrupt(::eventfd(1, EFD_CLOEXEC));
+  Server server(response(201, "{}"), false);
+  auto client = client_of(server.socket());
+  client.set_interrupt(interrupt.get(), 10'000'000'000);
+  EXPECT_TRUE(client.post("runs", "{}"));
+  Server silent("", false);
+  client = client_of(silent.socket());
+  client.set_interrupt(interrupt.get(), 20'000'000);
+  EXPECT_EQ(client.post("runs", "{}").error().code, Errc::cancelled);
+}
+
 TEST(Client, ADeadlineEndsAStream) {
   Server server("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", false);
   auto client = client_of(server.socket());

@@ -51,6 +51,7 @@ bool is_file_argument(const std::string& argument) {
 Result<Document> read_document(const std::string& path) {
   auto text = path == "-" ? read_stdin() : read_text(path);
   if (!text) return tl::unexpected(text.error());
+  if (text->empty()) return fail(Errc::invalid, (path == "-" ? std::string("standard input") : path) + ": empty: a document begins with apiVersion: todd/v1");
   return Document{std::move(*text), path == "-" ? "stdin" : path, {}};
 }
 

@@ -11,10 +11,8 @@
 #include "coordinator/cli/exit_code.h"
 
 namespace todd::cli {
-namespace {
 
-// Deleting cannot be undone: asked at a terminal, to be said beforehand elsewhere.
-Status confirm(const std::string& what, bool yes) {
+Status confirm_delete(const std::string& what, bool yes) {
   if (yes) return {};
   if (::isatty(STDIN_FILENO) == 0) {
     return fail(Errc::invalid, fmt::format("delete {}: give --yes to do so unasked", what));
@@ -25,6 +23,8 @@ Status confirm(const std::string& what, bool yes) {
   if (answer == "y" || answer == "Y" || answer == "yes") return {};
   return fail(Errc::cancelled, "nothing was deleted");
 }
+
+namespace {
 
 Result<int> print_list(Client& client, const NounTraits& traits, const std::string& output) {
   const auto answer = client.get(traits.name);
@@ -82,7 +82,7 @@ void add_delete(const Noun& noun, const Globals& globals, Chosen& chosen, const 
   verb->callback([&globals, &chosen, words, traits] {
     chosen.action = [&globals, words, traits] {
       return with_client(globals, [&](Client& client) -> Result<int> {
-        if (auto sure = confirm(traits.one + " " + words->name, words->yes); !sure) return tl::unexpected(sure.error());
+        if (auto sure = confirm_delete(traits.one + " " + words->name, words->yes); !sure) return tl::unexpected(sure.error());
         const auto answer = client.remove(traits.name + "/" + path_part(words->name));
         if (!answer) return tl::unexpected(answer.error());
         std::fprintf(stderr, "%s %s deleted\n", traits.one.c_str(), words->name.c_str());

@@ -35,6 +35,8 @@ struct NounTraits {
   Render list, show;
 };
 Noun add_noun(CLI::App& app, const Globals& globals, Chosen& chosen, const NounTraits& traits);
+// Deleting cannot be undone: asked at a terminal, to be said beforehand (yes) elsewhere. Errors: invalid, cancelled.
+Status confirm_delete(const std::string& what, bool yes);
 // `delete NAME [--yes]`
 void add_delete(const Noun& noun, const Globals& globals, Chosen& chosen, const NounTraits& traits);
 // -o table|json on a verb or noun.

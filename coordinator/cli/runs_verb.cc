@@ -16,7 +16,7 @@ constexpr char kWhich[] = "Its id, the beginning of one, `last`, or SUITE~1 (the
 struct RunsWords {
   std::string output = "table", id, suite;
   int limit = 100;
-  bool periods = false, samples = false;
+  bool periods = false, samples = false, yes = false;
 };
 using RunsWordsPtr = std::shared_ptr<RunsWords>;
 
@@ -72,6 +72,7 @@ Result<int> cancel(Client& client, const RunsWords& words) {
 }
 
 Result<int> remove(Client& client, const RunsWords& words) {
+  if (auto sure = confirm_delete("run " + words.id, words.yes); !sure) return tl::unexpected(sure.error());
   const auto answer = client.remove("runs/" + path_part(words.id));
   if (!answer) return tl::unexpected(answer.error());
   JsonText json;
@@ -135,6 +136,7 @@ void add_runs(CLI::App& app, const Globals& globals, Chosen& chosen) {
 
   CLI::App* const delete_verb = noun->add_subcommand("delete", "Forget a run that has ended");
   delete_verb->add_option("id", words->id, kWhich)->required();
+  delete_verb->add_flag("-y,--yes", words->yes, "Do not ask");
   on_call(*delete_verb, globals, chosen, words,
           [](Client& client, const Globals&, const RunsWords& w) { return remove(client, w); });
 }

@@ -133,7 +133,7 @@ def one_back_end(engine, names):
     check(fleet.todd("runs", "cancel", "last").returncode == 0, f"{engine}: a run can be cancelled")
     report, code = run.report()
     check(report["state"] == "cancelled" and code == 5, f"{engine}: and says so (exit {code}, {report['state']})")
-    check(fleet.todd("runs", "delete", report["id"]).returncode == 0 and fleet.todd("runs", "show", report["id"]).returncode != 0, f"{engine}: a run can be deleted")
+    check(fleet.todd("runs", "delete", report["id"]).returncode == 2 and fleet.todd("runs", "delete", report["id"], "--yes").returncode == 0 and fleet.todd("runs", "show", report["id"]).returncode != 0, f"{engine}: a run can be deleted")
 
     for process in agents.values():
         process.stop()

@@ -142,7 +142,7 @@ def one_back_end(engine, names):
 
 names = {name: lab.Namespace(name, n) for n, name in enumerate(("c", "web", "a1", "a2", "a3"), 1)}
 work = lab.scratch()
-(work / "nginx.conf").write_text(f"daemon off; pid {work}/nginx.pid; error_log {work}/error.log; worker_processes 1; events {{}}\n"
+(work / "nginx.conf").write_text(f"daemon off; master_process off; pid {work}/nginx.pid; error_log {work}/error.log; worker_processes 1; events {{}}\n"
                                  f"http {{ access_log off; client_body_temp_path {work}; proxy_temp_path {work}; fastcgi_temp_path {work}; uwsgi_temp_path {work}; scgi_temp_path {work};\n"
                                  f"server {{ listen 8080; listen [::]:8080; location / {{ return 200 'hello'; }} }} }}\n")
 nginx = lab.Process([NGINX, "-p", work, "-c", work / "nginx.conf"], work / "nginx.log", names["web"])

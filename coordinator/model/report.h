@@ -15,8 +15,9 @@ namespace todd::model {
 enum class Trigger { manual, schedule, api };
 // running: of a run that has not ended; every other state is final.
 enum class RunState { running, completed, partial, failed, cancelled };
-// Whether we measured: what the network did is in the metrics.
-enum class EdgeState { complete, partial, error, no_data, skipped, cancelled };
+// Whether we measured: what the network did is in the metrics. Up to cancelled they are final, and a journal
+// holds their numbers; waiting (not started) and running are of a run that has not ended.
+enum class EdgeState { complete, partial, error, no_data, skipped, cancelled, waiting, running };
 enum class Grade { good, suspect };
 enum class MetricKind { counter, gauge, histogram, breakdown, ratio };
 enum class Severity { fail, warn };

@@ -47,6 +47,15 @@ uint64_t total_of(const TestRun& test, std::string_view name) {
   return 0;
 }
 
+// What an edge is called: what was decided, or before that how far it is.
+EdgeState state_of(const Run& run, const Slot& slot) {
+  if (slot.state) return *slot.state;
+  if (slot.has_record) return EdgeState::running;
+  if (slot.source_task == Slot::kNoTask) return EdgeState::waiting;
+  const Task::Phase phase = run.tasks[slot.source_task]->phase;
+  return phase == Task::Phase::running || phase == Task::Phase::ended ? EdgeState::running : EdgeState::waiting;
+}
+
 model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& slot, model::EdgeData& data) {
   const model::Edge& edge = test.plan->edges[slot.edge];
   model::EdgeReport out;
@@ -56,7 +65,7 @@ model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& s
   out.target_groups = edge.target_agent.groups;
   out.target_agent = edge.target_agent.agent;
   out.address = slot.address;
-  out.state = slot.state.value_or(EdgeState::no_data);
+  out.state = state_of(run, slot);
   data.name = out.label();
   data.has_data = slot.has_record && !slot.cells.empty();
   data.cut_short = out.state != EdgeState::complete;

@@ -74,6 +74,22 @@ TEST_F(RunsTest, WhatIsDroppedIsSaid) {
   EXPECT_EQ(done.warnings, std::vector<std::string>{"only the first 3 samples are kept"});
 }
 
+// Its metrics are shown while it runs, so no word may say that nothing came.
+TEST_F(RunsTest, EdgesUnderWayAreWaitingThenRunning) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}),
+                                                  plan_of(echo, "later", 1, {{"a", "b"}})}))
+                             .value();
+  EXPECT_EQ(report(id).tests[0].edges[0].state, EdgeState::waiting);
+  const v1::Task source = bring_up("a", "b");
+  EXPECT_EQ(report(id).tests[0].edges[0].state, EdgeState::running);
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  const model::Report now = report(id);
+  EXPECT_EQ(now.tests[0].edges[0].state, EdgeState::running);
+  EXPECT_EQ(now.tests[0].edges[0].reason, "");
+  EXPECT_EQ(now.tests[0].edges[0].metrics.at("sent").value, 5);
+  EXPECT_EQ(now.tests[1].edges[0].state, EdgeState::waiting);
+}
+
 TEST_F(RunsTest, RepeatedRecordsCountOnce) {
   const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
   const v1::Task source = bring_up("a", "");

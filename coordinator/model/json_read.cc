@@ -176,7 +176,8 @@ Quality read_quality(Reader& reader, element at) {
   Quality quality;
   const element value = reader.object(at, "quality");
   if (!reader.ok()) return quality;
-  quality.grade = reader.word(value, "grade", Grade::good);
+  if (const std::string grade = reader.text(value, "grade"); !grade.empty())
+    quality.grade = reader.word(value, "grade", Grade::good);
   quality.causes = reader.texts(value, "causes");
   quality.tx_stamp = reader.text(value, "tx_stamp");
   quality.rx_stamp = reader.text(value, "rx_stamp");

@@ -56,7 +56,8 @@ void write_metrics(JsonWriter& json, std::string_view name, const MetricReports&
 
 void write_quality(JsonWriter& json, const Quality& quality) {
   json.key("quality").begin_object();
-  json.field("grade", name_of(quality.grade)).field("causes", quality.causes);
+  text_or_null(json, "grade", quality.grade ? name_of(*quality.grade) : "");
+  json.field("causes", quality.causes);
   text_or_null(json, "tx_stamp", quality.tx_stamp);
   text_or_null(json, "rx_stamp", quality.rx_stamp);
   text_or_null(json, "engine", quality.engine);

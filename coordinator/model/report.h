@@ -68,7 +68,7 @@ struct MetricReport {
 using MetricReports = std::map<std::string, MetricReport>;
 
 struct Quality {
-  Grade grade = Grade::good;
+  std::optional<Grade> grade;  // none: nothing was measured that could be good
   std::vector<std::string> causes;
   std::string tx_stamp, rx_stamp;  // "kernel", "nic", "user"
   std::string engine;              // "uring" or "event"

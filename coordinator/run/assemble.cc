@@ -35,7 +35,7 @@ model::Quality judged(const Task& task) {
   if (quality.lateness_p99_s > kLateMostS) quality.causes.push_back("late_departures");
   if (quality.local_drops > 0 && quality.local_drops * 100 > task.sent)
     quality.causes.push_back("local_drops");
-  if (!quality.causes.empty()) quality.grade = model::Grade::suspect;
+  quality.grade = quality.causes.empty() ? model::Grade::good : model::Grade::suspect;
   return quality;
 }
 
@@ -75,7 +75,8 @@ model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& s
   for (const auto& [name, value] : data.metrics) {
     if (value.kind == stats::Kind::info && !value.info.empty()) out.info[name] = value.info;
   }
-  if (slot.source_task != Slot::kNoTask) {
+  // A task's stamps and engine are those of the edges it measured, not of one that it could not.
+  if (slot.has_record && slot.source_task != Slot::kNoTask) {
     const Task& task = *run.tasks[slot.source_task];
     out.quality = judged(task);
     data.suspect = out.quality.grade == model::Grade::suspect;

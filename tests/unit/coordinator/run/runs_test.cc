@@ -361,7 +361,30 @@ TEST_F(RunsTest, UnresolvedNamesAreErrorsOfTheirEdge) {
   runs->on_ready("a", ready);
   v1::Record record = record_of(echo, source, 1, true, 0, 0, 0);
   runs->on_record("a", record);
-  EXPECT_EQ(report(id).tests[0].edges[0].reason, "name_resolution");
+  const model::EdgeReport edge = report(id).tests[0].edges[0];
+  EXPECT_EQ(edge.reason, "name_resolution");
+  EXPECT_FALSE(edge.quality.grade);
+  EXPECT_EQ(edge.quality.tx_stamp, "");
+}
+
+// The quality of a task is that of what it sent; an edge it never probed has none.
+TEST_F(RunsTest, AnEdgeThatWasNotMeasuredClaimsNoQuality) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "gone.example", false}, {"a", "r1", false}})}))
+          .value();
+  const v1::Task source = script.last("a", v1::SOURCE);
+  v1::Ready ready = ready_of(source);
+  ready.add_endpoints()->set_error("gone.example: no such name");
+  runs->on_ready("a", ready);
+  v1::Record record = record_of(echo, source, 1, true, 5, 5);
+  record.mutable_rows(0)->set_edge(1);
+  record.mutable_quality()->set_tx_stamp("kernel");
+  runs->on_record("a", record);
+  const model::TestReport test = report(id).tests[0];
+  EXPECT_FALSE(test.edges[0].quality.grade);
+  EXPECT_EQ(test.edges[0].quality.tx_stamp, "");
+  EXPECT_EQ(test.edges[1].quality.grade, model::Grade::good);
+  EXPECT_EQ(test.edges[1].quality.tx_stamp, "kernel");
 }
 
 TEST_F(RunsTest, EventsTellTheStory) {

@@ -179,7 +179,7 @@ class Table {
                                      padded(cut_to(printable(edge->label()), name_width), name_width, false));
       for (size_t i = 0; i < columns.size(); ++i)
         text += "  " + padded(cell(*edge, columns[i]), widths[i], true);
-      text += state_text(*edge);
+      text += state_text(*edge) + example_text(*edge);
       line(text, edge->verdict == Verdict::pass ? Verdict::none : edge->verdict);
     }
     print_rest(test, edges.size());
@@ -211,6 +211,15 @@ class Table {
       text +=
           fmt::format("  suspect: {}", printable(fmt::format("{}", fmt::join(edge.quality.causes, ", "))));
     }
+    return text;
+  }
+
+  // What the network did to an edge that is not ok, by the first that was kept of it.
+  static std::string example_text(const EdgeReport& edge) {
+    if (edge.is_ok() || edge.examples.empty()) return "";
+    const Example& first = edge.examples.front();
+    std::string text = fmt::format("  {}", printable(first.outcome));
+    if (!first.detail.empty()) text += fmt::format(" ({})", printable(first.detail));
     return text;
   }
 

@@ -59,7 +59,7 @@ TEST(TableTest, ShowsEdgesExpectationsAndVerdict) {
   EXPECT_EQ(text,
             "latency  (ping)  branches → datacenters\n"
             "    edge             rtt p50  rtt p99  loss\n"
-            "  ✗ branch-1 → dc-1    11 ms  23.4 ms   1 %  suspect: local_drops\n"
+            "  ✗ branch-1 → dc-1    11 ms  23.4 ms   1 %  suspect: local_drops  timeout (no answer in 1 s)\n"
             "  ? branch-2 → dc-1        -        -     -  no_data: agent_lost\n"
             "  ✗ p99(rtt) < 20ms  fail  23.4 ms  worst: branch-1 → dc-1  (branch-2 → dc-1: no data)\n"
             "  ! loss < 0.5%  warning  1 %  worst: branch-1 → dc-1\n"

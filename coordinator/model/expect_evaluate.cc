@@ -229,9 +229,12 @@ Outcome evaluate_percent(const Expectation& e, const Tally& t) {
   Outcome outcome;
   outcome.observed =
       format_amount(static_cast<double>(t.pass) / static_cast<double>(t.edges), "%") + " of edges";
-  outcome.worst_edge = t.worst_edge.empty() ? t.unknown_edge : t.worst_edge;
   outcome.reason = fmt::format("{} of {} edges hold", t.pass, t.edges);
-  if (!std::isnan(t.worst)) outcome.reason += fmt::format(", the worst has {}", observed_text(e, t.worst));
+  // Where no value fails, an edge that does not hold for want of one is worse than any that does.
+  const bool without_value = t.fail == 0 && t.unknown > 0;
+  outcome.worst_edge = without_value ? t.unknown_edge : t.worst_edge;
+  if (without_value) outcome.reason += ", " + unknown_text(t);
+  else if (!std::isnan(t.worst)) outcome.reason += fmt::format(", the worst has {}", observed_text(e, t.worst));
   const auto enough = [&](size_t holding) {
     return 100.0 * static_cast<double>(holding) >= e.percent * static_cast<double>(t.edges);
   };
@@ -239,7 +242,7 @@ Outcome evaluate_percent(const Expectation& e, const Tally& t) {
     outcome.verdict = Verdict::pass;
   } else if (enough(t.pass + t.unknown - t.no_data)) {
     outcome.verdict = Verdict::unknown;
-    outcome.reason += "; " + unknown_text(t);
+    if (!without_value) outcome.reason += "; " + unknown_text(t);
   } else {
     outcome.verdict = Verdict::fail;
   }

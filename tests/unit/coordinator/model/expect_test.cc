@@ -214,6 +214,12 @@ TEST(ExpectTest, PercentOfEdgesCountsAnEdgeWithoutDataAsNotHolding) {
   const Outcome outcome = outcome_of(text, {good, bad});
   EXPECT_EQ(outcome.observed, "50 % of edges");
   EXPECT_EQ(outcome.worst_edge, "bad");
+  // Not the good one, which holds and has the only value.
+  const Outcome absent = outcome_of(text, {good, away, away});
+  EXPECT_EQ(absent.worst_edge, "away");
+  EXPECT_EQ(absent.reason, "1 of 3 edges hold, away: no data (and 1 more)");
+  EXPECT_EQ(outcome_of(text, {good, bad, away}).worst_edge, "bad");
+  EXPECT_EQ(outcome_of(text, {good, good}).worst_edge, "good");
 }
 
 TEST(ExpectTest, CountersBreakdownsGaugesAndRates) {

@@ -1,5 +1,6 @@
 // Reports to JSON.
 #include <algorithm>
+#include <cmath>
 
 #include "coordinator/model/json.h"
 
@@ -19,12 +20,22 @@ void write_map(JsonWriter& json, std::string_view name, const std::map<std::stri
   json.end_object();
 }
 
+// Whole numbers of less than 2^53, which a double holds exactly, without exponent: 1000000, not 1e+06.
+void write_value(JsonWriter& json, double value) {
+  json.key("value");
+  if (std::abs(value) < 9007199254740992.0 && value == std::trunc(value)) {
+    json.integer(static_cast<int64_t>(value));
+  } else {
+    json.number(value);
+  }
+}
+
 void write_metric(JsonWriter& json, const MetricReport& metric) {
   json.begin_object().field("kind", name_of(metric.kind)).field("unit", metric.unit);
   switch (metric.kind) {
     case MetricKind::counter:
     case MetricKind::gauge:
-    case MetricKind::ratio: json.field("value", metric.value); break;
+    case MetricKind::ratio: write_value(json, metric.value); break;
     case MetricKind::histogram:
       json.field("count", metric.count)
           .field("sum", metric.sum)

@@ -65,6 +65,20 @@ TEST(JsonTest, ReportHasTheOneShape) {
   EXPECT_THAT(json, Not(HasSubstr("summary")));
 }
 
+// Programs that count read integers; the shortest form of 1000000.0 is 1e+06.
+TEST(JsonTest, WholeNumbersOfMetricsAreIntegers) {
+  Report report = small_report();
+  report.tests[0].total = {{"a", {MetricKind::counter, "{probe}", 1e6}},
+                           {"b", {MetricKind::counter, "s", 2.5}},
+                           {"c", {MetricKind::gauge, "bit/s", 2e9}},
+                           {"d", {MetricKind::ratio, "1", NAN}}};
+  const std::string json = json_of(report);
+  EXPECT_THAT(json, HasSubstr(R"("a":{"kind":"counter","unit":"{probe}","value":1000000})"));
+  EXPECT_THAT(json, HasSubstr(R"("b":{"kind":"counter","unit":"s","value":2.5})"));
+  EXPECT_THAT(json, HasSubstr(R"("c":{"kind":"gauge","unit":"bit/s","value":2000000000})"));
+  EXPECT_THAT(json, HasSubstr(R"("d":{"kind":"ratio","unit":"1","value":null})"));
+}
+
 TEST(JsonTest, ReadsBackWhatItWrote) {
   Report report = small_report();
   report.check = true;

@@ -46,6 +46,7 @@ std::optional<Ending> by_records(const Task& task, EdgeState some) {
 
 // What its responder's end says of an edge whose source measured to its end.
 std::optional<Ending> by_responder(const Task& responder, EdgeState some) {
+  if (responder.idle) return std::nullopt;  // nothing came from it, and it has nothing to tell
   if (!responder.failed_reason.empty()) {
     return Ending{EdgeState::error, reason::kResponderLost, why_ended(responder)};
   }

@@ -211,6 +211,7 @@ void Runs::Impl::replay_started(Run& run, const v1::JournalStarted& started) {
     tasks[task.id] = {&run, &task};
     task.phase = Task::Phase::running;
     task.clock_error_ns = written.clock_error_ns();
+    task.idle = written.idle();
   }
   unit.started_wall_ns = started.at_wall_ns();
   if (unit.started_wall_ns == 0) {

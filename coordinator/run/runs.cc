@@ -186,6 +186,7 @@ void Runs::on_ready(const std::string& agent, const v1::Ready& ready) {
   if (task->agent != agent || task->phase != Task::Phase::preparing) return;
   task->phase = Task::Phase::ready;
   task->port = static_cast<uint16_t>(ready.port());
+  task->idle = !task->source && task->port == 0;
   TestRun& test = run->tests[task->test];
   for (const v1::Endpoint& endpoint : ready.endpoints()) {
     if (!task->source || endpoint.edge() >= task->slots.size()) continue;

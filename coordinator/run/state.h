@@ -73,6 +73,7 @@ struct Task {
   std::vector<uint32_t> slots;  // a record's row r is of slot slots[r]
   Phase phase = Phase::preparing;
   uint16_t port = 0;
+  bool idle = false;  // a responder that listens nowhere: the target's system answers, as for ICMP echoes
   std::string failed_reason, failed_detail;  // could not be prepared, or broke
   std::string dropped;     // what its agent says of records it had no room for; empty: it kept them all
   bool timed_out = false;  // ended by our deadline

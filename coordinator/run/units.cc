@@ -252,6 +252,7 @@ void Runs::Impl::start(Run& run, Unit& unit) {
       written->set_role(source ? v1::SOURCE : v1::RESPONDER);
       *written->mutable_edges() = {task.edges.begin(), task.edges.end()};
       written->set_clock_error_ns(task.clock_error_ns);
+      written->set_idle(task.idle);
       task.phase = Task::Phase::running;
       task.prepare.clear();
       transport.start(task.agent, task.id, unit.started_wall_ns);

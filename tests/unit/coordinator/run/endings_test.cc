@@ -42,6 +42,24 @@ TEST_F(EndingsTest, AResponderStoppedAfterItsSourcesEndedLosesNothing) {
   EXPECT_EQ(report(id).verdict, Verdict::pass);
 }
 
+// Echoes of ICMP are answered by the target's system: a responder that listens nowhere is not missed.
+TEST_F(EndingsTest, AResponderThatListensNowhereTakesNothingAlong) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss < 100%"})})).value();
+  const v1::Task responder = script.last("b", v1::RESPONDER);
+  runs->on_ready("b", ready_of(responder));
+  const v1::Task source = script.last("a", v1::SOURCE);
+  runs->on_ready("a", ready_of(source));
+  script.away.insert("b");
+  runs->on_lost("b");
+  runs->on_record("a", record_of(echo, source, 1, true, 10, 10));
+  pass(60'000'000'000);
+  const model::Report done = report(id);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::complete);
+  EXPECT_EQ(done.state, RunState::completed);
+  EXPECT_EQ(done.verdict, Verdict::pass);
+}
+
 TEST_F(EndingsTest, ASourceThatItsAgentStoppedIsPartialNotCancelled) {
   const std::string id =
       runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}, {"loss < 100%"})})).value();
@@ -114,6 +132,23 @@ TEST_F(EndingsTest, ARecordThatDoesNotSayWhenItBeganGoesOnFromTheOneBefore) {
   EXPECT_EQ(test.edges[0].periods.at(1).seconds, 1);
   EXPECT_EQ(test.expectations[0].verdict, Verdict::fail);
   EXPECT_EQ(test.expectations[0].observed, "75/s");  // 150 in 2 s
+}
+
+using EndingsRestartTest = RestartTest;
+
+TEST_F(EndingsRestartTest, AResponderThatListensNowhereIsKnownAfterARestart) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}})})).value();
+  runs->on_ready("b", ready_of(script.last("b", v1::RESPONDER)));
+  const v1::Task source = script.last("a", v1::SOURCE);
+  runs->on_ready("a", ready_of(source));
+  journal->commit();
+  open_stores();
+  script.away = {"b"};
+  EXPECT_EQ(runs->recover(), 1u);
+  runs->on_record("a", record_of(echo, source, 1, true, 10, 10));
+  journal->commit();
+  pass(60'000'000'000);
+  EXPECT_EQ(report(id).tests[0].edges[0].state, EdgeState::complete);
 }
 
 }  // namespace

@@ -130,7 +130,11 @@ void show_run(const Services& services, const Call& call) {
 void cancel_run(const Services& services, const Call& call) {
   const auto id = services.runs.resolve(call.args[0]);
   if (!id) return call.error(id.error());
-  if (const auto status = services.runs.cancel(*id); !status) return call.error(status.error());
+  const std::string because = call.query("because");
+  if (!because.empty() && because != "deadline")
+    return call.error({Errc::invalid, 0, "because: expected deadline, or nothing"});
+  const auto why = because.empty() ? run::Runs::Because::asked : run::Runs::Because::deadline;
+  if (const auto status = services.runs.cancel(*id, why); !status) return call.error(status.error());
   std::string out;
   model::JsonWriter(out).begin_object().field("id", *id).end_object();
   call.ok(std::move(out), 202);

@@ -67,9 +67,9 @@ Result<std::string> order_of(const RunWords& words) {
 }
 
 // The run was told to end; what it measured until then is worth waiting for, but not long.
-Status end_run(Client& client, const std::string& id, Interrupts& interrupts) {
+Status end_run(Client& client, const std::string& id, run::Runs::Because because, Interrupts& interrupts) {
   client.set_deadline(monotonic_ns() + kCancelNs);
-  auto status = cancel_run(client, id);
+  auto status = cancel_run(client, id, because);
   // It may have ended by itself in this moment.
   if (!status && status.error().code != Errc::invalid) return status;
   Progress quiet(Progress::Style::none);
@@ -92,7 +92,8 @@ int finish(Client& client, const RunWords& words, const ShowRun& show, const std
   if (interrupted || late) {
     const char* const why = interrupted ? "interrupted" : "the deadline passed";
     std::fprintf(stderr, "todd: %s; cancelling run %s\n", why, id.c_str());
-    if (const auto ended = end_run(client, id, interrupts); !ended) {
+    const auto because = late ? run::Runs::Because::deadline : run::Runs::Because::asked;
+    if (const auto ended = end_run(client, id, because, interrupts); !ended) {
       const int code = complain(ended.error());
       return interrupted || ended.error().code == Errc::cancelled ? interrupts.exit_code() : code;
     }

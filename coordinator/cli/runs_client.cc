@@ -26,8 +26,9 @@ Result<model::Report> show_run(Client& client, const std::string& id, const Show
   return report;
 }
 
-Status cancel_run(Client& client, const std::string& id) {
-  const auto answer = client.post("runs/" + path_part(id) + ":cancel");
+Status cancel_run(Client& client, const std::string& id, run::Runs::Because because) {
+  const char* const why = because == run::Runs::Because::deadline ? "?because=deadline" : "";
+  const auto answer = client.post("runs/" + path_part(id) + ":cancel" + why);
   if (!answer) return tl::unexpected(answer.error());
   return {};
 }

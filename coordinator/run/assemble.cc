@@ -160,7 +160,7 @@ void conclude(const Run& run, model::Report& report) {
   }
   if (run.cancelled) {
     report.state = model::RunState::cancelled;
-    report.reason = "cancelled";
+    report.reason = run.overdue ? run.cancel_detail() : "cancelled";
     // What was not run might have failed.
     if (report.verdict == Verdict::pass) report.verdict = Verdict::unknown;
     return;

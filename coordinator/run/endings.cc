@@ -25,7 +25,7 @@ std::optional<Ending> by_source(const Run& run, const Task& source, bool away, E
                   source.failed_detail};
   }
   if (source.cancelled || (run.cancelled && source.timed_out)) {
-    return Ending{EdgeState::cancelled, reason::kCancelled, ""};
+    return Ending{EdgeState::cancelled, run.cancel_reason(), run.cancel_detail()};
   }
   if (source.timed_out) {
     return Ending{some, away ? reason::kAgentLost : reason::kDeadline,

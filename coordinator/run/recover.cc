@@ -262,6 +262,7 @@ bool Runs::Impl::replay(Run& run, const v1::JournalEntry& entry) {
       return true;
     }
     case v1::JournalEntry::kCancelled: run.cancelled = true; return true;
+    case v1::JournalEntry::kOverdue: run.cancelled = run.overdue = true; return true;
     default: return false;
   }
 }

@@ -47,7 +47,7 @@ Result<std::string> Runs::create(Request request) {
   return id;
 }
 
-Status Runs::cancel(const std::string& id) {
+Status Runs::cancel(const std::string& id, Because because) {
   const auto found = impl_->open.find(id);
   if (found == impl_->open.end()) {
     for (const RunSummary& summary : list()) {
@@ -57,8 +57,10 @@ Status Runs::cancel(const std::string& id) {
   }
   Run& run = *found->second;
   if (std::exchange(run.cancelled, true)) return {};
+  run.overdue = because == Because::deadline;
   v1::JournalEntry entry;
-  entry.set_cancelled(true);
+  if (run.overdue) entry.set_overdue(true);
+  else entry.set_cancelled(true);
   impl_->write_down(run, entry);
   for (TestRun& test : run.tests) {
     for (Unit& unit : test.units) impl_->cancel_unit(run, unit);

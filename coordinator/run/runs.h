@@ -85,7 +85,8 @@ class Runs : public TransportEvents {
 
   // Ends a run soon: what was measured is kept, the state is cancelled. Errors: not_found, exists (it has
   // ended).
-  Status cancel(const std::string& id);
+  enum class Because { asked, deadline };  // deadline: that of who ordered the run
+  Status cancel(const std::string& id, Because because = Because::asked);
 
   // Forgets a run that has ended. Points of it that no sink has taken yet are still delivered. Errors:
   // not_found, exists (it is under way), system.

@@ -130,7 +130,13 @@ struct Run {
   Request request;
   int64_t started_wall_ns = 0;
   bool cancelled = false;
+  bool overdue = false;  // cancelled, because the deadline of who ordered it passed
   size_t step = 0;
+
+  // Why its edges are cancelled.
+  const char* cancel_reason() const { return overdue ? model::reason::kDeadline : model::reason::kCancelled; }
+  const char* cancel_detail() const { return overdue ? "the deadline of the run passed" : ""; }
+
   int64_t hold_until_ns = 0;  // after a restart: agents get so long to return before anything new begins
   std::vector<TestRun> tests;
   std::vector<std::unique_ptr<Task>> tasks;

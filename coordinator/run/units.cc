@@ -354,7 +354,8 @@ void Runs::Impl::end_unit(Run& run, Unit& unit) {
   }
   for (const uint32_t e : unit.edges) {
     decide_edge(run.tests[unit.test], e, run.cancelled ? EdgeState::cancelled : EdgeState::error,
-                run.cancelled ? reason::kCancelled : reason::kInternal, "");
+                run.cancelled ? run.cancel_reason() : reason::kInternal,
+                run.cancelled ? run.cancel_detail() : "");
   }
   if (unit.started_wall_ns == 0) {  // else a restart would begin it again
     write_slots(run, unit);

@@ -319,6 +319,23 @@ TEST_F(RunsTest, CancelKeepsWhatCameAndEndsAfterTwoSeconds) {
   EXPECT_EQ(runs->cancel("nope").error().code, Errc::not_found);
 }
 
+TEST_F(RunsTest, ARunThatItsDeadlineEndsSaysSo) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}}),
+                                                  plan_of(echo, "late", 1, {{"a", "r1", false}})}))
+                             .value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
+  ASSERT_TRUE(runs->cancel(id, Runs::Because::deadline));
+  pass(2'100'000'000);
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::cancelled);
+  EXPECT_EQ(done.reason, "the deadline of the run passed");
+  for (const model::TestReport& test : done.tests) {
+    EXPECT_EQ(test.edges[0].state, EdgeState::cancelled);
+    EXPECT_EQ(test.edges[0].reason, "deadline");
+  }
+}
+
 TEST_F(RunsTest, CheckPreparesBothEndsAndStartsNothing) {
   Request request = request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss < 1%"})});
   request.check_only = true;
@@ -521,6 +538,17 @@ TEST_F(RestartTest, LongWordsOfManyEdgesAreKeptInSeveralEntries) {
   EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::complete);
   EXPECT_EQ(done.tests[0].edges[1500].reason, "bad_param");
   EXPECT_EQ(done.tests[0].edges[1500].detail.substr(0, 6), "a1499!");
+}
+
+TEST_F(RestartTest, WhyARunWasCancelledIsKept) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  bring_up("a", "");
+  ASSERT_TRUE(runs->cancel(id, Runs::Because::deadline));
+  journal->commit();
+  open_stores();
+  EXPECT_EQ(runs->recover(), 1u);
+  pass(60'000'000'000);
+  EXPECT_EQ(report(id).tests[0].edges[0].reason, "deadline");
 }
 
 TEST_F(RestartTest, TheDeadlineGoesOn) {

@@ -115,10 +115,9 @@ class Merger {
 
   void keep_period(Slot& slot, const std::map<std::string, stats::Value>& delta) {
     if (run_.periods >= options_.max_periods) {
-      if (run_.periods++ == options_.max_periods) {
-        run_.warnings.push_back("only the first " + std::to_string(options_.max_periods) +
-                                " periods are kept");
-      }
+      // An edge's only period is its metrics once more: nothing is lost.
+      if (record_.last() && record_.seq() == 1) return;
+      if (run_.periods++ == options_.max_periods) run_.warnings.push_back(periods_warning(options_));
       return;
     }
     ++run_.periods;
@@ -193,6 +192,10 @@ class Merger {
 };
 
 }  // namespace
+
+std::string periods_warning(const RunsOptions& options) {
+  return "only the first " + std::to_string(options.max_periods) + " periods are kept";
+}
 
 void merge_record(Run& run, Task& task, const v1::Record& record, int64_t offset_ns,
                   const RunsOptions& options, sink::SinkSet* sinks) {

@@ -5,6 +5,7 @@
 
 #include "coordinator/run/assemble.h"
 #include "coordinator/run/impl.h"
+#include "coordinator/run/merge.h"
 #include "todd/v1/journal.pb.h"
 #include "todd/v1/task.pb.h"
 
@@ -141,6 +142,7 @@ Result<model::Report> Runs::report(const std::string& id, ReportWanted wanted) c
   if (sinks != nullptr) {
     if (auto now = sinks->delivery(id); !now.empty()) report->delivery = std::move(now);
   }
+  if (!wanted.periods) std::erase(report->warnings, periods_warning(impl_->options));
   for (model::TestReport& test : report->tests) {
     for (model::EdgeReport& edge : test.edges) {
       if (!wanted.periods) edge.periods.clear();

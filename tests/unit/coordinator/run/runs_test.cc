@@ -74,6 +74,24 @@ TEST_F(RunsTest, WhatIsDroppedIsSaid) {
   EXPECT_EQ(done.warnings, std::vector<std::string>{"only the first 3 samples are kept"});
 }
 
+// Nobody misses the periods of a wide test whose edges have one each, or of a report without periods.
+TEST_F(RunsTest, PeriodsThatNobodyMissesAreNotMourned) {
+  RunsOptions few;
+  few.max_periods = 3;
+  runs = std::make_unique<Runs>(loop, script, clock, few);
+  const std::string wide =
+      runs->create(request_of({plan_of(echo, "wide", 0, {{"a", "192.0.2.0/29", false}})})).value();
+  const v1::Task source = bring_up("a", "");
+  runs->on_record("a", record_of(echo, source, 1, true, 1, 1, 6));
+  EXPECT_TRUE(report(wide).warnings.empty());
+  const std::string longer = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const v1::Task longer_source = bring_up("a", "");
+  for (uint64_t seq = 1; seq <= 4; ++seq)
+    runs->on_record("a", record_of(echo, longer_source, seq, seq == 4, 1, 1));
+  EXPECT_EQ(report(longer).warnings, std::vector<std::string>{"only the first 3 periods are kept"});
+  EXPECT_TRUE(runs->report(longer, {.periods = false})->warnings.empty());
+}
+
 // Its metrics are shown while it runs, so no word may say that nothing came.
 TEST_F(RunsTest, EdgesUnderWayAreWaitingThenRunning) {
   const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}),

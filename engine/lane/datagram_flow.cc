@@ -253,6 +253,7 @@ void DatagramFlow::transmitted(Side& side, std::span<const uint8_t> packet, int6
     e = exchange_of(side, *echo);
   }
   if (e == nullptr || (e->state != Exchange::sending && e->state != Exchange::flying)) return;
+  owner_.receiving();
   const int64_t tx_ns = owner_.clock().to_mono(tx_wall_ns);
   if (e->state == Exchange::flying && !owner_.clock().stepped_since(e->tx_ns)) correction_.learn(tx_ns - e->tx_ns);
   e->tx_wall_ns = tx_wall_ns;

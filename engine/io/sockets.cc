@@ -109,14 +109,13 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
     ok = ok && set_datagram_options(fd.get(), request);
   }
   if (!ok) return refuse(request, errno, ": cannot set its options");
+  Address bind_to = request.bind_to;
   if (request.kind == SocketRequest::icmp && !request.raw) {
-    // Bound now, or the kernel gives the ident only with the first send, too late to tell replies by.
-    Address any{};
-    any.sa.sa_family = static_cast<sa_family_t>(request.family);
-    if (bind(fd.get(), &any.sa, address_len(any)) != 0) return refuse(request, errno, ": cannot get an ident");
+    // Bound in any case, or the kernel gives the ident only with the first send, too late to tell replies by.
+    bind_to.sa.sa_family = static_cast<sa_family_t>(request.family);
   }
-  if (request.bind_to.sa.sa_family && bind(fd.get(), &request.bind_to.sa, address_len(request.bind_to)) != 0) {
-    return refuse(request, errno, (": cannot bind to " + format_endpoint(request.bind_to)).c_str());
+  if (bind_to.sa.sa_family && bind(fd.get(), &bind_to.sa, address_len(bind_to)) != 0) {
+    return refuse(request, errno, (": cannot bind to " + format_endpoint(bind_to)).c_str());
   }
   if (request.listen && listen(fd.get(), kListenBacklog) != 0) return refuse(request, errno, ": cannot listen");
   return fd;

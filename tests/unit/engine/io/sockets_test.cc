@@ -120,6 +120,18 @@ TEST(OpenSocket, IcmpFallsBackToRaw) {
   }
 }
 
+TEST(OpenSocket, PingSocketHasAnIdentWhateverItIsBoundTo) {
+  for (const Address& to : {Address{}, address("127.0.0.1")}) {
+    const auto fd = open_socket({.kind = SocketRequest::icmp, .family = AF_INET, .bind_to = to});
+    if (!fd && fd.error().code == Errc::denied) GTEST_SKIP() << fd.error().detail;
+    ASSERT_TRUE(fd) << fd.error().detail;
+    const auto local = local_address(fd->get());
+    ASSERT_TRUE(local);
+    EXPECT_NE(port_of(*local), 0);  // a ping socket's port is its ident
+    EXPECT_EQ(same_host(*local, address("127.0.0.1")), to.sa.sa_family != 0);
+  }
+}
+
 TEST(PassDescriptor, ArrivesUsableAndCloseOnExec) {
   int pair[2], pipes[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);

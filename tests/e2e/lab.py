@@ -112,6 +112,17 @@ def tree(path):
     return testlets
 
 
+NOBODY = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all"]
+
+
+def tree_for_nobody():
+    """An own copy with its testlets, where NOBODY may read and run it."""
+    path = scratch()
+    shutil.copytree(BIN / "../lib/todd/testlets", tree(path), dirs_exist_ok=True)
+    path.chmod(0o755)
+    return path
+
+
 def udp_echo():
     """The port on 127.0.0.1 of a UDP echo that lives as long as the test."""
     echo = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

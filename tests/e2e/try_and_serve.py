@@ -1,5 +1,5 @@
 """todd try and todd serve without a coordinator: all three testlets, exit codes, bad input."""
-import json, os, pathlib, re, shutil, signal, subprocess
+import json, os, pathlib, re, signal, subprocess
 
 import lab
 from lab import check, todd
@@ -83,14 +83,8 @@ check(done.returncode == 0 and test["total"]["received"]["value"] == 4094 and le
 if os.geteuid() != 0 or pathlib.Path("/proc/sys/net/ipv4/ping_group_range").read_text().split() != ["1", "0"]:
     print("skipped: a user without ICMP, which takes root and a ping_group_range of nobody")
 else:
-    # Copied to where that user may read.
-    tree = lab.scratch()
-    shutil.copytree(lab.BIN / "../lib", tree / "lib")
-    (tree / "bin").mkdir()
-    for name in ("todd", "todd-worker"):
-        shutil.copy(lab.BIN / name, tree / "bin" / name)
-    tree.chmod(0o755)
-    nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--bounding-set=-all", str(tree / "bin/todd")]
+    tree = lab.tree_for_nobody()
+    nobody = lab.NOBODY + [str(tree / "bin/todd")]
     done = subprocess.run(nobody + ["try", "ping", "127.0.0.1", "--count", "1"], capture_output=True, text=True)
     check(done.returncode == 4 and "ping_group_range" in done.stderr + done.stdout, f"a missing privilege exits 4 with the remedy ({done.returncode}: {done.stderr.strip()[:300]})")
     (tree / "lib/todd/testlets").chmod(0o700)

@@ -166,6 +166,7 @@ class TestletHost {
   void pump(uint64_t stream);
   void stream_in(uint64_t stream, std::string bytes);
   void stream_end(uint64_t stream, int result);
+  void send_end(uint64_t stream, const Stream& s);
   void connected(uint64_t pending, uint32_t flow, TestletHost* peer, Script* script);
   int64_t departure(size_t bytes);
   uint64_t add_pending(const todd_op& op);

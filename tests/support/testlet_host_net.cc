@@ -227,19 +227,24 @@ void TestletHost::send_stream(const todd_op& op, std::string payload) {
   }
 }
 
+// The other side reads the end behind all that was sent.
+void TestletHost::send_end(uint64_t stream, const Stream& s) {
+  const int64_t left = std::max(free_at_ns_, world_.now_ns);
+  world_.at(left + options_.latency_ns,
+            [this, stream, script = s.script, peer = s.peer, theirs = s.peer_stream] {
+              Wire wire = wire_of(stream);
+              if (script != nullptr) return script->ended(wire);
+              peer->stream_end(theirs, 0);
+            });
+}
+
 void TestletHost::shutdown(const todd_op& op) {
   const auto it = streams_.find(op.key);
   if (it == streams_.end() || !it->second.open)
     return complete_at(world_.now_ns, add_pending(op), -ENOTCONN);
   Stream& s = it->second;
   s.shut = true;
-  const int64_t left = std::max(free_at_ns_, world_.now_ns);
-  world_.at(left + options_.latency_ns,
-            [this, key = op.key, script = s.script, peer = s.peer, theirs = s.peer_stream] {
-              Wire wire = wire_of(key);
-              if (script != nullptr) return script->ended(wire);
-              peer->stream_end(theirs, 0);
-            });
+  send_end(op.key, s);
 }
 
 void TestletHost::close(const todd_op& op) {
@@ -252,13 +257,7 @@ void TestletHost::close(const todd_op& op) {
     if (p.op.key == op.key && (p.op.code == TODD_OP_SEND || p.op.code == TODD_OP_RECV)) mine.push_back(pending);
   }
   for (const uint64_t pending : mine) complete(pending, -ECANCELED);
-  const int64_t left = std::max(free_at_ns_, world_.now_ns);
-  world_.at(left + options_.latency_ns,
-            [this, key = op.key, script = s.script, peer = s.peer, theirs = s.peer_stream] {
-              Wire wire = wire_of(key);
-              if (script != nullptr) return script->ended(wire);
-              peer->stream_end(theirs, 0);
-            });
+  send_end(op.key, s);
 }
 
 void TestletHost::stream_in(uint64_t stream, std::string bytes) {

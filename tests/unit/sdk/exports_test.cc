@@ -3,21 +3,19 @@
 
 #include <gtest/gtest.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "tests/unit/sdk/command.h"
+
+namespace todd {
 namespace {
 
 std::string output_of(const std::string& command) {
-  FILE* pipe = popen(command.c_str(), "r");
-  std::string output;
-  std::array<char, 4096> buffer;
-  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) output.append(buffer.data(), n);
-  EXPECT_EQ(pclose(pipe), 0) << command;
-  return output;
+  const test::Ran ran = test::run(command);
+  EXPECT_EQ(ran.status, 0) << command;
+  return ran.output;
 }
 
 std::vector<std::string> libraries() {
@@ -49,3 +47,4 @@ TEST(ExportsTest, ManifestSectionNamesItsTestlets) {
 }
 
 }  // namespace
+}  // namespace todd

@@ -5,24 +5,15 @@
 
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <string>
 
+#include "tests/unit/sdk/command.h"
+
+namespace todd {
 namespace {
 
-struct Ran {
-  int status;
-  std::string output;
-};
-
-Ran run(const std::string& command) {
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  std::string output;
-  std::array<char, 4096> buffer;
-  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) output.append(buffer.data(), n);
-  return {pclose(pipe), output};
-}
+using test::Ran;
+using test::run;
 
 const std::string kSource = TODD_SOURCE_DIR;
 const std::string kFlags =
@@ -62,3 +53,4 @@ TEST(LayoutCheckTest, NoticesAChange) {
 }
 
 }  // namespace
+}  // namespace todd

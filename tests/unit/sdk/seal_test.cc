@@ -3,29 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <string>
 
+#include "tests/unit/sdk/command.h"
+
+namespace todd {
 namespace {
 
 using testing::HasSubstr;
 
-struct Ran {
-  int status;
-  std::string output;
-};
-
-Ran run(const std::string& command) {
-  FILE* pipe = popen((command + " 2>&1").c_str(), "r");
-  std::string output;
-  std::array<char, 4096> buffer;
-  for (size_t n; (n = fread(buffer.data(), 1, buffer.size(), pipe)) > 0;) output.append(buffer.data(), n);
-  return {pclose(pipe), output};
-}
+using test::Ran;
+using test::run;
 
 class SealTest : public testing::Test {
  protected:
@@ -85,3 +76,4 @@ TEST_F(SealTest, RefusesADefaultOfWhatTheUserMustGive) {
 }
 
 }  // namespace
+}  // namespace todd

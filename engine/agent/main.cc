@@ -10,6 +10,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/files.h"
 #include "engine/base/log.h"
+#include "engine/base/memory.h"
 
 namespace todd::agent {
 namespace {
@@ -84,6 +85,7 @@ int run(const Config& config) {
 }  // namespace todd::agent
 
 int main(int argc, char** argv) {
+  todd::return_large_blocks();
   const auto parsed = todd::agent::parse_command_line(argc, argv);
   if (!parsed) return todd::agent::leave(parsed.error());
   if (parsed->help) {

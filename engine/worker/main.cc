@@ -9,11 +9,13 @@
 #include <cstring>
 
 #include "engine/base/log.h"
+#include "engine/base/memory.h"
 #include "engine/io/loop.h"
 #include "engine/worker/control.h"
 
 int main(int argc, char** argv) {
   using namespace todd;
+  return_large_blocks();
   if (argc < 4) {
     fprintf(stderr, "todd-worker is started by todd-agent, todd try and todd serve; it has no use by itself\n");
     return 2;

@@ -4,7 +4,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <cstring>
 
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/exit_code.h"
@@ -56,6 +59,28 @@ std::string command_for_the_other_host(const ServeCommand& command, uint32_t por
   return fmt::format("todd try {} {}:{}", command.testlet.id, host, port);
 }
 
+// What to say of a responder that could not begin, and how to leave. Testlets name no port.
+int cannot_serve(const ServeCommand& command, const std::string& reason, const std::string& detail) {
+  const unsigned port = command.port != 0 ? command.port : command.testlet.default_port;
+  if (port != 0 && detail.find(std::strerror(EADDRINUSE)) != std::string::npos) {
+    fmt::print(stderr, "todd: port {} is in use: give another with --port, or stop what listens there\n", port);
+    return kUsage;
+  }
+  if (port != 0 && detail.find(std::strerror(EACCES)) != std::string::npos) {
+    fmt::print(stderr, "todd: port {} may not be used: give one from 1024 up with --port, or grant CAP_NET_BIND_SERVICE\n", port);
+    return kDenied;
+  }
+  fmt::print(stderr, "todd: {}\n", detail);
+  return reason == "permission" ? kDenied : reason == "local_resource" ? kInternal : kUsage;
+}
+
+std::string check_port(const std::string& text) {
+  unsigned port = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
+  if (error == std::errc() && end == text.data() + text.size() && port <= UINT16_MAX) return "";
+  return fmt::format("\"{}\" is no port; expected 1 to 65535", text);
+}
+
 int serve(const ServeCommand& command) {
   auto task = task_of(command);
   if (!task) return complain(task.error());
@@ -79,15 +104,13 @@ int serve(const ServeCommand& command) {
     self->start_task(kTask, wall_ns());
   };
   events.failed = [&](const v1::Failed& failed) {
-    fmt::print(stderr, "todd: {}\n", failed.detail());
-    code = failed.reason() == "permission" ? kDenied : failed.reason() == "local_resource" ? kInternal : kUsage;
+    code = cannot_serve(command, failed.reason(), failed.detail());
     loop.stop();
   };
   events.record = [&](v1::Record&& record) {
     if (record.last()) {
       if (record.state() == "error") {
-        fmt::print(stderr, "todd: {}\n", record.detail());
-        code = kInternal;
+        code = cannot_serve(command, "local_resource", record.detail());
       }
       return loop.stop();
     }
@@ -116,7 +139,7 @@ void add_serve(CLI::App& app, const Globals&, Chosen& chosen) {
     auto command = std::make_shared<ServeCommand>();
     command->testlet = testlet;
     auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
-    sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)");
+    sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)")->check(check_port);
     sub->add_flag("--once", command->once, "end 3 s after the last that the first client sent");
     sub->add_option("--engine", command->engine, "auto, uring or event");
     command->params = std::make_unique<ParamFlags>(*sub, testlet, false);

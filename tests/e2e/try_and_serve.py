@@ -1,5 +1,5 @@
 """todd try and todd serve without a coordinator: all three testlets, exit codes, bad input."""
-import json, os, pathlib, re, signal, subprocess
+import json, os, pathlib, re, signal, socket, subprocess
 
 import lab
 from lab import check, todd
@@ -69,6 +69,16 @@ refused(["try", "http", "https://127.0.0.1/"], 2, "needs TLS streams")
 refused(["try", "http", f"http://127.0.0.1:{lab.free_port()}/", "--count", "1"], 1)
 refused(["try", "ping", "10.0.0.0/8"], 2, "16777214")
 refused(["try", "ping", "127.0.0.1", "-o", "jsno"], 2, "did you mean .json")
+
+with socket.socket() as taken, socket.socket(type=socket.SOCK_DGRAM) as taken_udp:
+    taken.bind(("0.0.0.0", 0))
+    taken.listen()
+    port = taken.getsockname()[1]
+    taken_udp.bind(("0.0.0.0", port))
+    for testlet in ("ping", "http", "iperf"):
+        refused(["serve", testlet, "--port", port], 2, f"port {port} is in use.*--port")
+refused(["serve", "iperf", "--port", "99999"], 2, '--port: "99999" is no port; expected 1 to 65535')
+refused(["serve", "iperf", "--port", "x"], 2, '"x" is no port')
 
 done = todd("try", "ping", "127.0.0.1", "--count", 5, "--interval", "1ms", "--samples", "all", "-o", "json")
 samples = json.loads(done.stdout)["tests"][0]["edges"][0]["samples"]

@@ -8,6 +8,10 @@ namespace CLI {
 class App;
 }
 
+namespace todd::manifest {
+struct Testlet;
+}
+
 namespace todd::cli {
 
 // What the chosen verb will do; returns the exit code (exit_code.h).
@@ -39,6 +43,7 @@ struct RemoteRun {
   std::string document, origin;  // YAML
   std::string output = "table";  // table | json | jsonl
   bool allow_incomplete = false, periods = false, samples = false;
+  const manifest::Testlet* testlet = nullptr;  // of its one test
 };
 int run_document(const Globals& globals, const RemoteRun& run);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 
 #include "engine/manifest/params.h"
 
@@ -74,6 +75,22 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
     if (const auto dflt = default_of(testlet, param.name); !dflt.empty()) param.dflt = dflt;
     add(param);
   }
+}
+
+std::string as_flags(std::string message, const manifest::Testlet& testlet) {
+  const std::string place = fmt::format("test \"{}\": ", testlet.id);
+  if (message.rfind(place, 0) == 0) message.erase(0, place.size());
+  const auto as_flag = [&message](const std::string& name) {
+    const std::string key = name + ": ";
+    std::string flag = "--" + name;
+    std::replace(flag.begin(), flag.end(), '_', '-');
+    for (size_t at = message.find(key); at != std::string::npos; at = message.find(key, at + flag.size())) {
+      if (at == 0 || message.compare(at - 1, 1, " ") == 0) message.replace(at, name.size(), flag);
+    }
+  };
+  for (const auto& param : testlet.params) as_flag(param.name);
+  for (const auto& param : manifest::host_params()) as_flag(param.name);
+  return message;
 }
 
 ParamFlags::~ParamFlags() = default;

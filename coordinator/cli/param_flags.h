@@ -28,4 +28,8 @@ class ParamFlags {
   std::vector<std::unique_ptr<Flag>> flags_;
 };
 
+// What a plan says of the one test of a command line, with its params as the flags they were given as:
+// `test "ping": interval: 1s and rate: 5 exclude each other` becomes `--interval: 1s and --rate: 5 ...`.
+std::string as_flags(std::string message, const manifest::Testlet& testlet);
+
 }  // namespace todd::cli

@@ -9,6 +9,7 @@
 #include "coordinator/cli/document.h"
 #include "coordinator/cli/exit_code.h"
 #include "coordinator/cli/nouns.h"
+#include "coordinator/cli/param_flags.h"
 #include "coordinator/cli/runs_client.h"
 #include "coordinator/model/json.h"
 #include "engine/base/clock.h"
@@ -189,7 +190,7 @@ int run_document(const Globals& globals, const RemoteRun& remote) {
   words.allow_incomplete = remote.allow_incomplete;
   return with_client(globals, [&](Client& client) {
     auto code = start(client, globals, words);
-    if (!code) code.error().detail = without_place(code.error().detail, remote.origin);
+    if (!code) code.error().detail = as_flags(without_place(code.error().detail, remote.origin), *remote.testlet);
     return code;
   });
 }

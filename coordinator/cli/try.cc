@@ -143,6 +143,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   if (!output) return complain(output.error());
   auto targets = expand_target_args(command.options.targets);
   if (!targets) return complain(targets.error());
+  if (auto good = check_target_args(*targets, command.testlet, !command.options.from.empty()); !good) return complain(good.error());
   const ShowRun show = shown(command, *output, !globals.no_color);
   if (!command.options.from.empty()) {
     return run_document(globals, {.document = document_of(command, *targets),
@@ -150,7 +151,8 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
                                   .output = command.options.output,
                                   .allow_incomplete = command.options.allow_incomplete,
                                   .periods = show.periods,
-                                  .samples = show.samples});
+                                  .samples = show.samples,
+                                  .testlet = &command.testlet});
   }
   auto n = count_targets(*targets);
   if (!n) {
@@ -170,7 +172,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
   if (!plans) {
     auto error = plans.error();
-    error.detail = without_place(error.detail, kOrigin);
+    error.detail = as_flags(without_place(error.detail, kOrigin), command.testlet);
     return complain(error);
   }
   run::Request request;

@@ -70,6 +70,13 @@ refused(["try", "http", f"http://127.0.0.1:{lab.free_port()}/", "--count", "1"],
 refused(["try", "ping", "10.0.0.0/8"], 2, "16777214")
 refused(["try", "ping", "127.0.0.1", "-o", "jsno"], 2, "did you mean .json")
 
+refused(["try", "ping", "127.0.0.1", "--interval", "1s", "--rate", "5"], 2, "todd: --interval: 1s and --rate: 5 exclude each other")
+refused(["try", "ping", "127.0.0.1", "--mode", "tcp"], 2, "todd: --mode: .tcp. is none of icmp, udp")
+refused(["try", "ping", "http://127.0.0.1/"], 2, "ping takes no URLs: give addresses")
+refused(["try", "http", "http://127.0.0.1/", "127.0.0.1"], 2, "do not mix")
+refused(["try", "ping", "agent:a1"], 2, "agent:a1 .*add --from GROUP")
+refused(["try", "ping", "127.0.0.1", "group:g"], 2, "group:g .*add --from GROUP")
+
 with socket.socket() as taken, socket.socket(type=socket.SOCK_DGRAM) as taken_udp:
     taken.bind(("0.0.0.0", 0))
     taken.listen()

@@ -28,11 +28,17 @@ std::string load_text(const Load& load) {
   return text + "\n";
 }
 
+// Whether the duration is where the probes end at the latest: the params bound them, and the edges take no turns.
+bool is_most(const TestPlan& plan) {
+  const bool paced = plan.host.interval_ns > 0 || (plan.host.rate > 0 && std::isfinite(plan.host.rate));
+  return plan.at_once == 0 && plan.testlet.schedule.tickets && (plan.host.duration_ns > 0 || paced);
+}
+
 std::string test_text(const TestPlan& plan) {
   std::string out = fmt::format(
       "  {} ({} {}): {} edge{}, {}\n", plan.label, plan.testlet.id, plan.testlet.version, plan.edges.size(),
       plan.edges.size() == 1 ? "" : "s",
-      plan.duration_ns > 0 ? "about " + format_amount(static_cast<double>(plan.duration_ns) / 1e9, "s")
+      plan.duration_ns > 0 ? (is_most(plan) ? "at most " : "about ") + format_amount(static_cast<double>(plan.duration_ns) / 1e9, "s")
                            : std::string("as long as it takes"));
   if (plan.at_once > 0)
     out += fmt::format("    at most {} edge{} at a time per agent\n", plan.at_once,
@@ -62,7 +68,7 @@ std::string plan_text(const Suite& suite, const std::vector<TestPlan>& plans) {
   std::string out = fmt::format("suite {}\n", suite.name);
   size_t edges = 0;
   int64_t total_ns = 0, step_ns = 0;
-  bool known = true;
+  bool known = true, most = true;
   for (size_t i = 0; i < plans.size(); ++i) {
     if (i == 0 || plans[i].step != plans[i - 1].step) {
       total_ns += step_ns;
@@ -73,12 +79,13 @@ std::string plan_text(const Suite& suite, const std::vector<TestPlan>& plans) {
     out += test_text(plans[i]);
     edges += plans[i].edges.size();
     known &= plans[i].duration_ns > 0;
+    most &= is_most(plans[i]);
     step_ns = std::max(step_ns, plans[i].duration_ns);
   }
   total_ns += step_ns;
   const std::string duration = format_amount(static_cast<double>(total_ns) / 1e9, "s");
-  return out + fmt::format("{} tests, {} edges, {} {}\n", plans.size(), edges, known ? "about" : "more than",
-                           duration);
+  return out + fmt::format("{} tests, {} edges, {} {}\n", plans.size(), edges,
+                           !known ? "more than" : most ? "at most" : "about", duration);
 }
 
 }  // namespace todd::model

@@ -22,6 +22,7 @@ std::string list_agents(JsonValue answer) {
 
 std::string show_agent(JsonValue agent) {
   const std::string engine = text_at(agent, "engine"), why = text_at(agent, "engine_why");
+  const char* const unknown = flag_at(agent, "connected") ? "not known yet" : "";
   std::string out = pairs({
       {"name", text_at(agent, "name")},
       {"id", text_at(agent, "id")},
@@ -38,7 +39,7 @@ std::string show_agent(JsonValue agent) {
       {"listen ports", text_at(agent, "listen_ports")},
       {"clock offset", fmt::format("{} ± {}", model::format_amount(number_at(agent, "clock_offset_s"), "s"),
                                    model::format_amount(number_at(agent, "clock_error_s"), "s"))},
-      {"engine", engine.empty() || why.empty() ? engine : engine + " (" + why + ")"},
+      {"engine", engine.empty() ? unknown : why.empty() ? engine : engine + " (" + why + ")"},
   });
   for (const auto refused : list_at(agent, "refused_testlets")) {
     out += "refused testlet " + text_at(refused, "path") + ": " + text_at(refused, "error") + "\n";

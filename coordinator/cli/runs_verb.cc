@@ -30,6 +30,16 @@ std::string list_runs(JsonValue answer) {
   return columns({"ID", "SUITE", "STATE", "VERDICT", "STARTED", "FINISHED", "NOTE"}, rows);
 }
 
+// The list has no run of the suite: whether there is such a suite decides how that ends. One that was run from a
+// file is not stored.
+Result<int> no_runs_of(Client& client, const std::string& suite) {
+  const auto stored = client.get("suites/" + path_part(suite));
+  if (!stored && stored.error().code != Errc::not_found) return tl::unexpected(stored.error());
+  if (!stored) return fail(Errc::not_found, "no runs of " + suite + "; " + stored.error().detail);
+  std::fprintf(stderr, "no runs of %s yet\n", suite.c_str());
+  return kOk;
+}
+
 Result<int> list(Client& client, const RunsWords& words) {
   std::string path = "runs?limit=" + std::to_string(words.limit);
   if (!words.suite.empty()) path += "&suite=" + path_part(words.suite);
@@ -37,6 +47,7 @@ Result<int> list(Client& client, const RunsWords& words) {
   if (!answer) return tl::unexpected(answer.error());
   JsonText json;
   if (words.output == "table" && json.parse(*answer) && list_at(json.root(), "runs").empty()) {
+    if (!words.suite.empty()) return no_runs_of(client, words.suite);
     std::fputs("no runs yet; `todd run SUITE` makes one\n", stderr);
     return kOk;
   }

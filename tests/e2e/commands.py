@@ -129,6 +129,8 @@ check(report("run", "quick", "--dry-run")["tests"][0]["edges"] == 2, "the plan a
 count = len(runs())
 check(report("run", "quick", "--check")["state"] == "completed" and len(runs()) == count + 1, "--check is a run that sends nothing")
 todd("runs", "list", "--suite", "quick", "--limit", "1", says="quick +completed")
+todd("runs", "list", "--suite", "quikc", code=6, says="no runs of quikc; .*did you mean .quick")
+todd("runs", "list", "--suite", "long", says="no runs of long yet")
 check(len(json.loads(todd("runs", "--limit", "1", "-o", "json"))["runs"]) == 1, "--limit")
 todd("run", "quikc", code=6, says="did you mean .quick")
 todd("run", "nowhere.yaml", code=2, says="nowhere.yaml")

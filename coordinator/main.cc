@@ -35,6 +35,7 @@
 #include "engine/base/version.h"
 #include "engine/io/join_token.h"
 #include "engine/io/loop.h"
+#include "engine/manifest/nearest.h"
 #include "engine/manifest/units.h"
 
 namespace todd {
@@ -102,6 +103,19 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--log-level", raw.level, "debug, info, warn or error")
       ->capture_default_str()
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+}
+
+// A key of the --config file that is none. CLI11 names the key alone.
+std::string config_fault(const CLI::App& app, const CLI::ConfigError& error) {
+  const std::string text = error.what(), file = app.get_config_ptr()->as<std::string>();
+  const std::string key = text.substr(text.rfind(' ') + 1);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back(name);
+  }
+  if (text.rfind("INI was not able to parse ", 0) != 0) return fmt::format("{}: {}", file, text);
+  return fmt::format("{}: there is no option \"{}\"{}; `todd-coordinator --help` lists the options", file, key,
+                     manifest::did_you_mean(key, known));
 }
 
 // A port of 0 takes any free one, which the ready line names.
@@ -299,6 +313,8 @@ int main(int argc, char** argv) {
   todd::declare(app, raw);
   try {
     app.parse(argc, argv);
+  } catch (const CLI::ConfigError& error) {
+    return todd::leave({todd::Errc::invalid, 0, todd::config_fault(app, error)});
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }

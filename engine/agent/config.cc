@@ -6,6 +6,7 @@
 #include "engine/agent/facts.h"
 #include "engine/base/paths.h"
 #include "engine/base/version.h"
+#include "engine/manifest/nearest.h"
 
 namespace todd::agent {
 namespace {
@@ -38,6 +39,18 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--engine", raw.engine, "auto, uring or event")->capture_default_str();
   app.add_option("--testlets", raw.testlets, "Folder of testlets; may be repeated");
   app.add_option("--log-level", raw.level, "debug, info, warn or error")->capture_default_str();
+}
+
+// A key of the --config file that is none. CLI11 names the key alone.
+std::string config_fault(const CLI::App& app, const CLI::ConfigError& error) {
+  const std::string text = error.what(), file = app.get_config_ptr()->as<std::string>();
+  const std::string key = text.substr(text.rfind(' ') + 1);
+  std::vector<std::string> known;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const std::string& name : option->get_lnames()) known.push_back(name);
+  }
+  if (text.rfind("INI was not able to parse ", 0) != 0) return file + ": " + text;
+  return file + ": there is no option \"" + key + "\"" + manifest::did_you_mean(key, known);
 }
 
 tl::unexpected<Error> wrong(const std::string& option, const std::string& why) { return fail(Errc::invalid, option + ": " + why); }
@@ -116,6 +129,8 @@ Result<Parsed> parse_command_line(int argc, const char* const* argv) {
     return Parsed{{}, Help{app.help()}};
   } catch (const CLI::CallForVersion&) {
     return Parsed{{}, Help{std::string("todd-agent ") + kVersion + "\n"}};
+  } catch (const CLI::ConfigError& error) {
+    return fail(Errc::invalid, config_fault(app, error) + "; `todd-agent --help` lists the options");
   } catch (const CLI::Error& error) {
     return fail(Errc::invalid, std::string(error.what()) + "; `todd-agent --help` lists the options");
   }

@@ -54,6 +54,19 @@ TEST(ConfigTest, ReadsAFileAndLetsTheCommandLineWin) {
   EXPECT_EQ(parsed->config.listen_last, 9001);
 }
 
+TEST(ConfigTest, AWrongKeyOfAFileIsNamedWithTheNearest) {
+  char folder[] = "/tmp/todd-config-XXXXXX";
+  ASSERT_NE(::mkdtemp(folder), nullptr);
+  const std::string file = std::string(folder) + "/todd-agent.conf";
+  ASSERT_TRUE(write_file(file, "name = x\nlisten-port = 9000-9001\n", 0600));
+  const auto parsed = parse({"--config", file.c_str()});
+  std::filesystem::remove_all(folder);
+  ASSERT_FALSE(parsed);
+  EXPECT_EQ(parsed.error().code, Errc::invalid);
+  EXPECT_EQ(parsed.error().detail.rfind(file + ": there is no option \"listen-port\": did you mean \"listen-ports\"?", 0), 0u)
+      << parsed.error().detail;
+}
+
 TEST(ConfigTest, ErrorsNameTheOption) {
   const std::pair<std::vector<const char*>, const char*> wrong[] = {
       {{"--label", "nothing"}, "--label"},      {{"--label", "a=1", "--label", "a=2"}, "twice"},

@@ -1,9 +1,7 @@
 // todd-coordinator: reads its options, builds the parts, hands each what it needs, and runs until told to
 // stop.
 
-#include <fcntl.h>
 #include <grp.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -30,6 +28,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/fd.h"
 #include "engine/base/files.h"
+#include "engine/base/folder_lock.h"
 #include "engine/base/log.h"
 #include "engine/base/paths.h"
 #include "engine/base/version.h"
@@ -161,18 +160,6 @@ Result<Config> convert(const Raw& raw) {
   return config;
 }
 
-// Two coordinators on one folder would destroy each other's files. Held while the process lives.
-Result<UniqueFd> lock_folder(const std::string& folder) {
-  const std::string path = folder + "/lock";
-  UniqueFd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd) return fail_errno(errno, path);
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return fail(Errc::exists,
-                folder + " is in use by another todd-coordinator; stop it or name another --data-dir");
-  }
-  return fd;
-}
-
 // The parts in the order in which they need each other; taken down the other way round.
 class Coordinator {
  public:
@@ -219,7 +206,8 @@ Status Coordinator::open_stores() {
   const std::string& folder = config_.data_dir;
   // Others may pass through to the socket; everything beside it is private.
   if (auto made = make_folders(folder, 0711); !made) return made;
-  auto lock = lock_folder(folder);
+  // Two coordinators on one folder would destroy each other's files.
+  auto lock = lock_folder(folder, "todd-coordinator");
   if (!lock) return tl::unexpected(lock.error());
   lock_ = std::move(*lock);
   auto definitions = store::Definitions::open(folder + "/definitions");

@@ -9,6 +9,7 @@
 #include "engine/agent/identity.h"
 #include "engine/base/clock.h"
 #include "engine/base/files.h"
+#include "engine/base/folder_lock.h"
 #include "engine/base/log.h"
 #include "engine/base/memory.h"
 
@@ -58,6 +59,9 @@ Result<Identity> find_identity(io::Loop& loop, const Config& config) {
 int run(const Config& config) {
   set_log_level(config.log_level);
   if (auto made = make_folders(config.data_dir, 0700); !made) return leave(made.error());
+  // Two agents of one identity would take the link from each other for ever.
+  const auto lock = lock_folder(config.data_dir, "todd-agent");
+  if (!lock) return leave(lock.error());
   io::Loop loop;
   std::optional<Agent> agent;
   bool told_to_stop = false;

@@ -83,6 +83,11 @@ if os.geteuid() == 0:
 full = subprocess.run([lab.BIN / "todd", "agents"], stdout=open("/dev/full", "w"), stderr=subprocess.PIPE, text=True, env={**os.environ, **fleet.env})
 check(full.returncode == 7 and "No space left" in full.stderr, f"a full disk is no success ({full.returncode}: {full.stderr.strip()})")
 
+# One agent, and one coordinator, to a folder.
+for program, folder, first in (("todd-agent", "a1", agents["a1"]), ("todd-coordinator", "coordinator", fleet.coordinator)):
+    second = subprocess.run([lab.BIN / program, "--data-dir", work / folder], capture_output=True, text=True, timeout=30)
+    check(second.returncode == 7 and f"{work / folder} is in use by another {program}, pid {first.pid()};" in second.stderr, f"a second {program} on a folder is refused ({second.returncode}: {second.stderr.strip()})")
+
 # apply: all or none.
 todd("groups", says="no groups yet")
 bad = written("bad.yaml", SITES + "---\n" + QUICK + "---\n" + document("Group", "third", "{mach: {}}"))

@@ -2,6 +2,7 @@
 
 #include <map>
 #include <set>
+#include <utility>
 
 #include "engine/agent/facts.h"
 #include "engine/agent/link.h"
@@ -45,6 +46,7 @@ struct Agent::Impl {
   Link::Events link_events();
   void hello(v1::AgentHello& hello);
   void facts(v1::Facts& facts);
+  void tell_facts();
   std::string manifest(const std::string& hash) const;
   void prepare(const v1::Task& task);
   void refuse(const v1::Task& task, const char* reason, const std::string& detail);
@@ -68,6 +70,7 @@ struct Agent::Impl {
   io::HandlePtr lease;
   io::HandlePtr farewell;
   io::HandlePtr ending;
+  bool untold = false;  // facts changed since the last hello, while the link was not up yet
   bool leaving = false;
 };
 
@@ -86,9 +89,8 @@ supervise::Supervisor::Events Agent::Impl::supervisor_events() {
   };
   events.record = [this](v1::Record&& made) { record(std::move(made)); };
   events.changed = [this] {
-    v1::Facts now;
-    facts(now);
-    link.send(now);
+    untold = true;
+    if (link.up()) tell_facts();
   };
   return events;
 }
@@ -126,8 +128,16 @@ void Agent::Impl::facts(v1::Facts& facts) {
   }
 }
 
+void Agent::Impl::tell_facts() {
+  if (!std::exchange(untold, false)) return;
+  v1::Facts now;
+  facts(now);
+  link.send(now);
+}
+
 void Agent::Impl::hello(v1::AgentHello& hello) {
   facts(*hello.mutable_facts());
+  untold = false;
   for (const manifest::Found& found : supervisor.testlets()) {
     v1::TestletOffer& offer = *hello.add_testlets();
     offer.set_hash(found.manifest.hash);
@@ -193,7 +203,10 @@ void Agent::Impl::record(v1::Record&& record) {
 }
 
 void Agent::Impl::link_changed(bool up) {
-  if (up) return lease.reset();
+  if (up) {
+    lease.reset();
+    return tell_facts();
+  }
   lease = loop.after(lease_ns, [this] {
     const std::string why = "no coordinator for " + manifest::format_duration(lease_ns);
     if (!open.empty()) log(LogLevel::warn, "agent", why + ": stopping " + std::to_string(open.size()) + " tasks");

@@ -58,6 +58,15 @@ TEST_F(AgentTest, AQuarantineIsToldAtOnce) {
   until([&] { return heard.count("failed lab-1 t4 quarantined") == 1; }, "the refusal");
 }
 
+// The worker may say hello between the agent's own hello and the coordinator's answer to it.
+TEST_F(AgentTest, TheEngineIsToldBeforeAnyTask) {
+  const Clock clock;
+  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}}, enrol("lab-1"), [](Status) {});
+  ASSERT_TRUE(agent.start());
+  until([&] { return server->connected("lab-1"); }, "the agent to connect");
+  until([&] { return !server->details("lab-1")->engine.empty(); }, "the engine");
+}
+
 // A coordinator that lost its link asks again for what it cannot know was answered; the answer must not be lost with the link.
 TEST_F(AgentTest, ARepeatedPrepareGetsTheFirstAnswer) {
   const Clock clock;

@@ -38,10 +38,21 @@ void Ping::start_source() {
   message4_ = udp_ ? udp_echo(payload) : icmp_echo(4, payload);
   message6_ = udp_ ? message4_ : icmp_echo(6, payload);
   targets_.resize(run().n_target);
+  if (!udp_) refuse_ports();
   todd_flow flow{};
   flow.proto = udp_ ? TODD_UDP : TODD_ICMP;
   flow.slot_cap = static_cast<uint32_t>(message4_.size());
   flow_ = open(flow);
+}
+
+// Nothing of ICMP goes to a port: whoever gives one means another test.
+void Ping::refuse_ports() {
+  for (uint32_t i = 0; i < run().n_target; ++i) {
+    const todd_target facts = target(i);
+    if (facts.port == 0) continue;
+    throw error(TODD_E_PARAM, std::string("target ") + facts.name + ": mode icmp takes no port; leave " +
+                                  std::to_string(facts.port) + " out, or use mode udp");
+  }
 }
 
 void Ping::start_responder() {

@@ -62,6 +62,7 @@ class Ping : public testlet<Ping> {
   };
 
   void start_source();
+  void refuse_ports();
   void start_responder();
   void probe_tickets(todd_batch& b);
   void learn(Target& t, uint32_t index);

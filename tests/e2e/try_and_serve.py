@@ -74,6 +74,7 @@ refused(["try", "ping", "127.0.0.1", "--interval", "1s", "--rate", "5"], 2, "tod
 refused(["try", "ping", "127.0.0.1", "--mode", "tcp"], 2, "todd: --mode: .tcp. is none of icmp, udp")
 refused(["try", "ping", "http://127.0.0.1/"], 2, "ping takes no URLs: give addresses")
 refused(["try", "http", "http://127.0.0.1/", "127.0.0.1"], 2, "do not mix")
+refused(["try", "ping", "127.0.0.1:80", "--count", "1"], 2, "target 127.0.0.1:80: mode icmp takes no port.*mode udp")
 refused(["try", "ping", "agent:a1"], 2, "agent:a1 .*add --from GROUP")
 refused(["try", "ping", "127.0.0.1", "group:g"], 2, "group:g .*add --from GROUP")
 

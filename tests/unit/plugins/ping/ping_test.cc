@@ -10,12 +10,16 @@ namespace todd::ping {
 namespace {
 
 using test::Answer;
-using test::Options;
 using test::TestletHost;
 using test::World;
 
 constexpr int64_t kMs = 1'000'000;
 const todd_testlet& kPing = **todd_entry_v0.testlets;
+
+// Mode icmp takes no port.
+struct Options : test::Options {
+  Options() { targets[0].port = 0; }
+};
 
 struct PingTest : testing::Test {
   World world;
@@ -30,7 +34,7 @@ struct PingTest : testing::Test {
 TEST_F(PingTest, SendsTheEchoOfTheTargetsFamily) {
   std::vector<std::string> requests(2);
   Options o;
-  o.targets = {{.family = 4}, {.host = "2001:db8::1", .family = 6}};
+  o.targets = {{.port = 0, .family = 4}, {.host = "2001:db8::1", .port = 0, .family = 6}};
   o.params = {{"size", "10"}, {"dscp", "46"}, {"ttl", "3"}};
   o.answer = [&](uint32_t target, uint32_t, std::string_view request) {
     requests[target] = request;
@@ -110,6 +114,7 @@ TEST_F(PingTest, UdpEchoComesBackByteForByteFromTheResponder) {
   EXPECT_EQ(responder.published(), 7500);
   Options o;
   o.params = {{"mode", "udp"}, {"size", "8"}};
+  o.targets[0].port = responder.published();
   o.targets[0].peer = &responder;
   TestletHost source(world, kPing, o);
   ASSERT_EQ(source.start(), 0);
@@ -156,6 +161,17 @@ TEST_F(PingTest, RefusesUdpProbesWithoutRoomForTheKey) {
   EXPECT_NE(host.error_text.find("at least 8"), std::string::npos);
 }
 
+TEST_F(PingTest, APortIsRefusedInModeIcmp) {
+  Options o;
+  o.targets = {{.name = "192.0.2.1", .port = 0}, {.name = "192.0.2.2:80", .port = 80}};
+  TestletHost host(world, kPing, o);
+  EXPECT_EQ(host.start(), TODD_E_PARAM);
+  EXPECT_EQ(host.error_text, "target 192.0.2.2:80: mode icmp takes no port; leave 80 out, or use mode udp");
+  o.params = {{"mode", "udp"}};
+  TestletHost udp(world, kPing, o);
+  EXPECT_EQ(udp.start(), 0) << udp.error_text;
+}
+
 TEST_F(PingTest, IcmpResponderIsReadyAndPublishesNothing) {
   Options o;
   o.role = TODD_RESPONDER;
@@ -195,7 +211,7 @@ TEST_F(PingTest, EndsOnceEveryProbeIsAccountedFor) {
 }
 
 TEST_F(PingTest, CancelWithProbesInFlightEnds) {
-  TestletHost host(world, kPing, {});
+  TestletHost host(world, kPing, Options{});
   host.start();
   host.begin();
   tickets(host, 1);

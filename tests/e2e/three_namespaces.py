@@ -52,14 +52,21 @@ class Background(threading.Thread):
         return json.loads(self.done.stdout), self.done.returncode
 
 
-def measuring(fleet):
-    """Whether every edge of the run under way has answers to show, so more than its first period."""
-    done = fleet.todd("runs", "show", "last", "-o", "json")
-    report = json.loads(done.stdout) if done.returncode == 0 else {"state": ""}
-    if report["state"] != "running":
+def measuring(fleet, run):
+    """Whether every edge of the run of `long` under way has answers to show, so more than its first period. The list is asked
+    first: it costs nothing, while `last` may still be an earlier run of thousands of edges."""
+    if not run.is_alive():
+        check(False, f"the run was seen measuring before it ended: {run.done.stderr.strip()[-300:]}")
+    done = fleet.todd("runs", "--suite", "long", "-o", "json")
+    under_way = [r["id"] for r in json.loads(done.stdout)["runs"] if r["state"] == "running"] if done.returncode == 0 else []
+    if not under_way:
         return False
+    done = fleet.todd("runs", "show", under_way[0], "-o", "json")
+    if done.returncode != 0:
+        return False
+    report = json.loads(done.stdout)
     found = edges(report, "latency")
-    return len(found) == 6 and all(e["metrics"] and value(e, "received") > 20 for e in found)
+    return report["state"] == "running" and len(found) == 6 and all(e["metrics"] and value(e, "received") > 20 for e in found)
 
 
 def running(fleet):
@@ -96,7 +103,7 @@ def one_back_end(engine, names):
 
     def start_long():
         run = Background(fleet, "run", "long")
-        lab.wait_for("the run measures", lambda: measuring(fleet))
+        lab.wait_for("the run measures", lambda: measuring(fleet, run))
         return run
 
     run = start_long()

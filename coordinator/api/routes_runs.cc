@@ -101,12 +101,12 @@ bool wants_lines(const Request& request) {
 }
 
 // Every edge, however many.
-void send_lines(const Call& call, model::Report report, const model::ReportOptions& options) {
-  const auto kept = std::make_shared<const model::Report>(std::move(report));
+void send_lines(const Call& call, std::shared_ptr<const model::Report> report,
+                const model::ReportOptions& options) {
   Response head;
   head.content_type = kLines;
   call.reply->send_pieces(std::move(head),
-                          [kept, lines = model::ReportLines(*kept, options)](std::string& out) mutable {
+                          [report, lines = model::ReportLines(*report, options)](std::string& out) mutable {
                             while (out.size() < kPieceBytes && lines.next(out)) continue;
                             return !out.empty();
                           });
@@ -117,13 +117,13 @@ void show_run(const Services& services, const Call& call) {
   if (!id) return call.error(id.error());
   const bool periods = call.query("periods") == "1";
   const bool samples = call.query("samples") == "1";
-  auto report = services.runs.report(*id, {.periods = periods, .samples = samples});
+  const auto report = services.runs.report(*id, periods);
   if (!report) return call.error(report.error());
   const model::ReportOptions options{.periods = periods, .samples = samples};
-  if (wants_lines(call.request)) return send_lines(call, std::move(*report), options);
+  if (wants_lines(call.request)) return send_lines(call, *report, options);
   std::string out;
   model::JsonWriter json(out);
-  model::write_report(json, *report, options);
+  model::write_report(json, **report, options);
   call.ok(std::move(out));
 }
 

@@ -89,12 +89,14 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
 
 // Runs it on the local worker until it has ended; Ctrl-C cancels and keeps what was measured.
 // signal: the one that came, else 0.
-Result<model::Report> run_here(const TryCommand& command, const ShowRun& show, run::Request request,
-                               supervise::SupervisorOptions options, int& signal) {
+Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command, run::Request request,
+                                                      supervise::SupervisorOptions options, bool periods, int& signal) {
   io::Loop loop;
   const Clock clock;
   LocalTransport transport(loop, std::move(options));
-  run::Runs runs(loop, transport, clock);
+  run::RunsOptions run_options;
+  if (!periods) run_options.max_periods = 0;
+  run::Runs runs(loop, transport, clock, run_options);
   if (auto started = transport.start(runs); !started) return tl::unexpected(started.error());
   std::string id;
   auto watching = runs.subscribe([&](const run::Event& event) {
@@ -117,7 +119,7 @@ Result<model::Report> run_here(const TryCommand& command, const ShowRun& show, r
   const auto interrupt = on_signal(SIGINT), terminate = on_signal(SIGTERM);
   loop.run();
   if (stderr_is_terminal() && command.options.output == "table") fmt::print(stderr, "\r\x1b[K");
-  return runs.report(id, {.periods = show.periods, .samples = show.samples});
+  return runs.report(id, periods);
 }
 
 // The exit code for a one-off test of which no edge could even begin, by the first reason; nullopt where any could.
@@ -180,11 +182,12 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   request.plans = std::move(*plans);
   request.agents = {facts};
   int signal = 0;
-  auto report = run_here(command, show, std::move(request), std::move(options), signal);
-  if (!report) return complain(report.error());
-  print_report(*report, show);
+  const auto kept = run_here(command, std::move(request), std::move(options), show.periods, signal);
+  if (!kept) return complain(kept.error());
+  const model::Report& report = **kept;
+  print_report(report, show);
   if (signal != 0) return 128 + signal;
-  return exit_for_nothing(*report).value_or(exit_for(*report, command.options.allow_incomplete));
+  return exit_for_nothing(report).value_or(exit_for(report, command.options.allow_incomplete));
 }
 
 }  // namespace

@@ -64,7 +64,7 @@ struct EdgeData {
   bool suspect = false;
   bool cut_short = false;  // the edge did not run to its end: what it lacks might have failed
   double seconds = 0;  // that the metrics cover
-  std::map<std::string, stats::Value> metrics;
+  stats::Values metrics;
 };
 
 struct Outcome {
@@ -88,7 +88,7 @@ Verdict evaluate_edge(const Expectation& expectation, const EdgeData& edge);
 Verdict counted(const Expectation& expectation, Verdict verdict);
 
 // The value of a ratio metric from its counters; NaN over nothing.
-double ratio_of(const manifest::Metric& metric, const std::map<std::string, stats::Value>& metrics);
+double ratio_of(const manifest::Metric& metric, const stats::Values& metrics);
 
 // UCUM's byte is "By"; "B" is what people write. Reports say "B".
 bool is_bytes(std::string_view ucum_unit);
@@ -96,6 +96,6 @@ bool is_bytes(std::string_view ucum_unit);
 // For the report: base units, ratios computed; declared metrics only, of kind info none. Metrics nobody
 // recorded are left out, except ratios
 // and counters.
-MetricReports to_report(const manifest::Testlet& testlet, const std::map<std::string, stats::Value>& metrics);
+MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& metrics);
 
 }  // namespace todd::model

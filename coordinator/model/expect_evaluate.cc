@@ -292,7 +292,7 @@ Verdict counted(const Expectation& expectation, Verdict verdict) {
   return expectation.severity == Severity::warn ? Verdict::none : verdict;
 }
 
-double ratio_of(const manifest::Metric& metric, const std::map<std::string, stats::Value>& metrics) {
+double ratio_of(const manifest::Metric& metric, const stats::Values& metrics) {
   const auto part = metrics.find(metric.numerator);
   const auto whole = metrics.find(metric.denominator);
   if (whole == metrics.end() || whole->second.counter == 0) return NAN;
@@ -321,7 +321,7 @@ void fill_histogram(const stats::Histogram& histogram, double scale, MetricRepor
 }  // namespace
 
 MetricReports to_report(const manifest::Testlet& testlet,
-                        const std::map<std::string, stats::Value>& metrics) {
+                        const stats::Values& metrics) {
   MetricReports result;
   for (const auto& metric : testlet.metrics) {
     const auto found = metrics.find(metric.name);

@@ -174,7 +174,9 @@ void conclude(const Run& run, model::Report& report) {
   }
 }
 
-model::Report assemble_run(const Run& run) {
+namespace {
+// All but its tests.
+model::Report assemble_frame(const Run& run) {
   model::Report out;
   out.id = run.id;
   out.suite = run.request.suite;
@@ -185,10 +187,6 @@ model::Report assemble_run(const Run& run) {
   out.state = model::RunState::running;
   out.started_at_ns = run.started_wall_ns;
   out.warnings = run.warnings;
-  for (const TestRun& test : run.tests) {
-    out.tests.push_back(test.report ? *test.report : assemble_test(run, test, false));
-    out.verdict = model::combine(out.verdict, out.tests.back().verdict);
-  }
   for (const model::Facts& facts : run.request.agents) {
     model::AgentReport agent;
     agent.name = facts.agent;
@@ -200,6 +198,24 @@ model::Report assemble_run(const Run& run) {
       agent.reason = why->second;
     out.agents.push_back(std::move(agent));
   }
+  return out;
+}
+
+void add_test(model::Report& out, model::TestReport test) {
+  out.verdict = model::combine(out.verdict, test.verdict);
+  out.tests.push_back(std::move(test));
+}
+}  // namespace
+
+model::Report assemble_run(const Run& run) {
+  model::Report out = assemble_frame(run);
+  for (const TestRun& test : run.tests) add_test(out, test.report ? *test.report : assemble_test(run, test, false));
+  return out;
+}
+
+model::Report assemble_ended(Run& run) {
+  model::Report out = assemble_frame(run);
+  for (TestRun& test : run.tests) add_test(out, std::move(*test.report));
   return out;
 }
 

@@ -12,6 +12,8 @@ model::TestReport assemble_test(const Run& run, const TestRun& test, bool ended)
 
 // The run as far as it is, without delivery. Tests that have ended come as they were assembled then.
 model::Report assemble_run(const Run& run);
+// The same of a run all of whose tests have ended; takes their reports.
+model::Report assemble_ended(Run& run);
 
 // State, verdict and reason of a run all of whose tests have ended.
 void conclude(const Run& run, model::Report& report);

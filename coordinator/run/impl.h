@@ -39,7 +39,7 @@ struct Runs::Impl {
   bool held(const Run& run) const;
   void end_test(Run& run, TestRun& test);
   void end_run(Run& run);
-  model::Report finished_report(const Run& run);
+  std::shared_ptr<const model::Report> finished_report(Run& run);  // takes the reports of its tests
   void touch(const Run& run) { dirty.insert(run.id); }
   void emit(Event::Kind kind, const Run& run, std::vector<TestProgress> tests,
             model::Verdict verdict = model::Verdict::none, model::RunState state = model::RunState::running);

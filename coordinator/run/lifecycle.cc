@@ -80,8 +80,9 @@ void Runs::Impl::end_test(Run& run, TestRun& test) {
   emit(Event::Kind::test_finished, run, {progress_of(test)}, test.report->verdict);
 }
 
-model::Report Runs::Impl::finished_report(const Run& run) {
-  model::Report report = assemble_run(run);
+std::shared_ptr<const model::Report> Runs::Impl::finished_report(Run& run) {
+  auto kept = std::make_shared<model::Report>(assemble_ended(run));
+  model::Report& report = *kept;
   conclude(run, report);
   report.finished_at_ns = clock.wall_now_ns();
   for (model::AgentReport& agent : report.agents) {
@@ -91,21 +92,21 @@ model::Report Runs::Impl::finished_report(const Run& run) {
     agent.clock_error_s = static_cast<double>(quality.error_ns) / 1e9;
   }
   if (stores.sinks != nullptr) report.delivery = stores.sinks->delivery(run.id);
-  return report;
+  return kept;
 }
 
 void Runs::Impl::end_run(Run& run) {
   // Before the report, so that the state of delivery in it counts every line.
   if (stores.sinks != nullptr) stores.sinks->close_run(run.id);
-  const model::Report report = finished_report(run);
+  std::vector<TestProgress> tests;
+  for (const TestRun& test : run.tests) tests.push_back(progress_of(test));
+  const auto report = finished_report(run);
   Status kept = stores.finished != nullptr ? stores.finished->put(report) : memory.put(report);
   if (!kept) {
     log(LogLevel::error, "run", "run " + run.id + " is kept in memory only: " + kept.error().detail);
     (void)memory.put(report);
   }
-  std::vector<TestProgress> tests;
-  for (const TestRun& test : run.tests) tests.push_back(progress_of(test));
-  emit(Event::Kind::run_finished, run, std::move(tests), report.verdict, report.state);
+  emit(Event::Kind::run_finished, run, std::move(tests), report->verdict, report->state);
   const std::string id = run.id;
   // Only now: what happened in between is in the report, and repeated records find no task.
   if (stores.journal != nullptr) stores.journal->end(id);

@@ -89,7 +89,8 @@ class Merger {
     Slot* slot = slot_of(row.edge());
     if (slot == nullptr) return;
     slot->has_record = slot->has_record || task_.source;
-    std::map<std::string, stats::Value> delta;
+    const bool wanted = sinks_ != nullptr || (task_.source && options_.max_periods > 0);
+    stats::Values delta;
     for (const v1::Cell& cell : row.cells()) {
       if (!known(cell)) continue;
       if (!record_.compact()) count_sent(cell);
@@ -98,14 +99,14 @@ class Merger {
       slot->cells.merge(testlet_, cell.metric(), value);
       // Where rows are compact, the agent sends the totals itself.
       if (!record_.compact()) test_.total.merge(testlet_, cell.metric(), value);
-      delta[metric.name] = std::move(value);
+      if (wanted) delta[metric.name] = std::move(value);
     }
     if (delta.empty()) return;
     write_point(*slot, delta);
     if (task_.source) keep_period(*slot, delta);
   }
 
-  void write_point(Slot& slot, const std::map<std::string, stats::Value>& delta) {
+  void write_point(Slot& slot, const stats::Values& delta) {
     if (sinks_ == nullptr) return;
     const model::Edge& edge = test_.plan->edges[slot.edge];
     slot.last_point_ns = std::max(slot.last_point_ns + 1, to_ns_);
@@ -113,7 +114,8 @@ class Merger {
                    edge.target_name, slot.address, slot.last_point_ns, delta});
   }
 
-  void keep_period(Slot& slot, const std::map<std::string, stats::Value>& delta) {
+  void keep_period(Slot& slot, const stats::Values& delta) {
+    if (options_.max_periods == 0) return;
     if (run_.periods >= options_.max_periods) {
       // An edge's only period is its metrics once more: nothing is lost.
       if (record_.last() && record_.seq() == 1) return;

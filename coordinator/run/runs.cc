@@ -128,28 +128,25 @@ Result<std::string> Runs::resolve(const std::string& text) const {
                                  (fits.size() > 5 ? ", ..." : ""));
 }
 
-Result<model::Report> Runs::report(const std::string& id, ReportWanted wanted) const {
-  Result<model::Report> report = fail(Errc::not_found, "no run " + id);
-  const sink::SinkSet* sinks = impl_->stores.sinks;
+Result<std::shared_ptr<const model::Report>> Runs::report(const std::string& id, bool periods) const {
+  Result<std::shared_ptr<const model::Report>> report = fail(Errc::not_found, "no run " + id);
   if (const auto found = impl_->open.find(id); found != impl_->open.end()) {
-    report = assemble_run(*found->second);
+    report = std::make_shared<const model::Report>(assemble_run(*found->second));
   } else if (impl_->memory.list().count(id) != 0) {
     report = impl_->memory.get(id);
   } else if (impl_->stores.finished != nullptr) {
     report = impl_->stores.finished->get(id);
   }
   if (!report) return report;
-  if (sinks != nullptr) {
-    if (auto now = sinks->delivery(id); !now.empty()) report->delivery = std::move(now);
-  }
-  if (!wanted.periods) std::erase(report->warnings, periods_warning(impl_->options));
-  for (model::TestReport& test : report->tests) {
-    for (model::EdgeReport& edge : test.edges) {
-      if (!wanted.periods) edge.periods.clear();
-      if (!wanted.samples) edge.samples.clear();
-    }
-  }
-  return report;
+  const std::string warning = periods_warning(impl_->options);
+  const auto& warnings = (*report)->warnings;
+  const bool warned = !periods && std::find(warnings.begin(), warnings.end(), warning) != warnings.end();
+  auto delivery = impl_->stores.sinks == nullptr ? std::vector<model::Delivery>() : impl_->stores.sinks->delivery(id);
+  if (!warned && delivery.empty()) return report;
+  auto fresh = std::make_shared<model::Report>(**report);
+  if (warned) std::erase(fresh->warnings, warning);
+  if (!delivery.empty()) fresh->delivery = std::move(delivery);
+  return fresh;
 }
 
 Result<Event> Runs::standing(const std::string& id) const {

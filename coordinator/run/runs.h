@@ -31,7 +31,7 @@ struct RunsOptions {
   int64_t turn_ns = 3'600'000'000'000;      // longest wait for the turn of a heavy edge
   int64_t start_lead_ns = 50'000'000;       // START is at least this far ahead
   int64_t progress_ns = 250'000'000;        // least distance of two run_progress events of a run
-  size_t max_periods = 10'000;              // edge periods kept per run; further ones only go to the sinks
+  size_t max_periods = 10'000;              // edge periods kept per run, further ones only go to the sinks; 0: nobody wants any
   size_t max_samples = 100'000;             // per run
   size_t examples_per_outcome = 5;          // per edge
 };
@@ -52,11 +52,6 @@ struct RunSummary {
   int64_t started_at_ns = 0;
   int64_t finished_at_ns = 0;
   std::string waiting;  // what it waits for at the moment; empty: nothing
-};
-
-struct ReportWanted {
-  bool periods = false;
-  bool samples = false;
 };
 
 // Owns all runs: drives their tests over a transport, merges what agents report, and ends every run, whatever
@@ -97,8 +92,9 @@ class Runs : public TransportEvents {
   // the candidates).
   Result<std::string> resolve(const std::string& text) const;
 
-  // The report, as far as it goes for a run that has not ended. Errors: not_found, corrupt.
-  Result<model::Report> report(const std::string& id, ReportWanted wanted = {}) const;
+  // The report, as far as it goes for a run that has not ended. Who does not want its periods is not warned
+  // that some are missing. Errors: not_found, corrupt.
+  Result<std::shared_ptr<const model::Report>> report(const std::string& id, bool periods = true) const;
 
   // How far a run is, in one event of a few bytes per test, however many edges there are: run_progress (or
   // run_waiting, while it waits) with every test, or run_finished. Errors: not_found.

@@ -48,8 +48,8 @@ uint64_t Cells::counter(uint32_t metric) const {
   return 0;
 }
 
-std::map<std::string, stats::Value> Cells::values(const manifest::Testlet& testlet) const {
-  std::map<std::string, stats::Value> out;
+stats::Values Cells::values(const manifest::Testlet& testlet) const {
+  stats::Values out;
   for (const Cell& cell : cells_) {
     stats::Value& value = out[testlet.metrics[cell.metric].name];
     if (cell.rest) {

@@ -28,7 +28,7 @@ class Cells {
   uint64_t counter(uint32_t metric) const;
   bool empty() const { return cells_.empty(); }
   // By name, as the model takes them.
-  std::map<std::string, stats::Value> values(const manifest::Testlet& testlet) const;
+  stats::Values values(const manifest::Testlet& testlet) const;
 
  private:
   std::vector<Cell> cells_;  // sorted by metric

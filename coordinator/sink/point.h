@@ -18,7 +18,7 @@ struct Point {
   const std::string& target;   // as shown
   const std::string& address;  // may be empty
   int64_t at_ns = 0;           // wall clock, end of the period, different for every point of a series
-  const std::map<std::string, stats::Value>& metrics;  // deltas, in the testlet's units
+  const stats::Values& metrics;  // deltas, in the testlet's units
 };
 
 // Appends one line of InfluxDB line protocol (version 1), or nothing if the point has no field.

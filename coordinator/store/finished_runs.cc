@@ -32,6 +32,29 @@ Result<std::pair<model::Report, size_t>> read_headline(std::string_view text) {
   return std::pair{std::move(*report), end + 1};
 }
 
+std::string file_text(const model::Report& report) {
+  std::string text = headline(report) + "\n";
+  model::JsonWriter json(text);
+  // Every edge: eviction by bytes is what bounds the store, not the size of one report.
+  model::write_report(json, report, {.max_edges = SIZE_MAX});
+  return text += '\n';
+}
+
+// About what a report holds, strings aside.
+uint64_t size_in_memory(const model::Report& report) {
+  uint64_t bytes = sizeof report;
+  for (const model::TestReport& test : report.tests) {
+    bytes += sizeof test;
+    for (const model::EdgeReport& edge : test.edges) {
+      size_t metrics = edge.metrics.size();
+      for (const model::PeriodReport& period : edge.periods) metrics += period.metrics.size();
+      bytes += sizeof edge + metrics * sizeof(model::MetricReports::value_type) +
+               edge.samples.size() * sizeof(model::SampleReport);
+    }
+  }
+  return bytes;
+}
+
 FinishedRuns::Summary summary_of(const model::Report& report, uint64_t bytes) {
   return {report.id, report.suite, report.state, report.verdict, report.started_at_ns, report.finished_at_ns,
           bytes};
@@ -67,48 +90,49 @@ Status FinishedRuns::load() {
   return {};
 }
 
-Status FinishedRuns::put(const model::Report& report) {
-  std::string text = headline(report) + "\n";
-  model::JsonWriter json(text);
-  // Every edge: eviction by bytes is what bounds the store, not the size of one report.
-  model::write_report(json, report, {.max_edges = SIZE_MAX});
-  text += '\n';
-  const uint64_t size = text.size();
+Status FinishedRuns::put(ReportPtr report) {
+  uint64_t size = 0;
   if (dir_.empty()) {
-    texts_[report.id] = std::move(text);
-  } else if (Status written = write_file(path_of(report.id), text, 0640); !written) {
-    return written;
+    size = size_in_memory(*report);
+    reports_[report->id] = report;
+  } else {
+    const std::string text = file_text(*report);
+    size = text.size();
+    if (Status written = write_file(path_of(report->id), text, 0640); !written) return written;
   }
-  auto& summary = summaries_[report.id];
+  auto& summary = summaries_[report->id];
   bytes_ += size - summary.bytes;
-  summary = summary_of(report, size);
-  evict(report.id);
+  summary = summary_of(*report, size);
+  evict(report->id);
   return {};
 }
 
 Status FinishedRuns::set_delivery(const std::string& id, const std::vector<model::Delivery>& delivery) {
   auto report = get(id);
   if (!report) return tl::unexpected(report.error());
-  report->delivery = delivery;
-  return put(*report);
+  auto changed = std::make_shared<model::Report>(**report);
+  changed->delivery = delivery;
+  return put(std::move(changed));
 }
 
-Result<model::Report> FinishedRuns::get(const std::string& id) const {
+Result<FinishedRuns::ReportPtr> FinishedRuns::get(const std::string& id) const {
   const auto summary = summaries_.find(id);
   if (summary == summaries_.end()) return fail(Errc::not_found, "no run " + id);
-  Result<std::string> text =
-      dir_.empty() ? Result<std::string>(texts_.at(id)) : read_file(path_of(id), SIZE_MAX);
+  if (dir_.empty()) return reports_.at(id);
+  const auto text = read_file(path_of(id), SIZE_MAX);
   if (!text) return tl::unexpected(text.error());
   const size_t end = text->find('\n');
   if (end == std::string::npos) return fail(Errc::corrupt, path_of(id) + " is damaged");
-  return model::read_report(std::string_view(*text).substr(end + 1));
+  auto report = model::read_report(std::string_view(*text).substr(end + 1));
+  if (!report) return tl::unexpected(report.error());
+  return std::make_shared<const model::Report>(std::move(*report));
 }
 
 Status FinishedRuns::remove(const std::string& id) {
   const auto summary = summaries_.find(id);
   if (summary == summaries_.end()) return fail(Errc::not_found, "no run " + id);
   if (dir_.empty()) {
-    texts_.erase(id);
+    reports_.erase(id);
   } else if (Status removed = remove_file(path_of(id)); !removed) {
     return removed;
   }
@@ -125,7 +149,7 @@ void FinishedRuns::evict(const std::string& but) {
       continue;
     }
     if (dir_.empty()) {
-      texts_.erase(it->first);
+      reports_.erase(it->first);
     } else {
       ::unlink(path_of(it->first).c_str());
     }

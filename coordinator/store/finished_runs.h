@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -32,17 +33,19 @@ class FinishedRuns {
   // log. Errors: system, denied.
   static Result<FinishedRuns> open(std::string dir, FinishedRunsOptions options = {});
 
+  using ReportPtr = std::shared_ptr<const model::Report>;
+
   // Keeps a report (or replaces the one of that id) and evicts what is too much, but never this one. Errors:
   // system.
-  Status put(const model::Report& report);
+  Status put(ReportPtr report);
   // The state of delivery alone. Errors: not_found, system.
   Status set_delivery(const std::string& id, const std::vector<model::Delivery>& delivery);
 
   // Gone for good when it returns. Errors: not_found, system.
   Status remove(const std::string& id);
 
-  // Errors: not_found, corrupt.
-  Result<model::Report> get(const std::string& id) const;
+  // Of a file it is read anew each time. Errors: not_found, corrupt.
+  Result<ReportPtr> get(const std::string& id) const;
 
   // By id, which is by time.
   const std::map<std::string, Summary>& list() const { return summaries_; }
@@ -56,7 +59,7 @@ class FinishedRuns {
   std::string dir_;
   FinishedRunsOptions options_;
   std::map<std::string, Summary> summaries_;
-  std::map<std::string, std::string> texts_;  // without a dir
+  std::map<std::string, ReportPtr> reports_;  // without a dir
   uint64_t bytes_ = 0;
 };
 

@@ -36,6 +36,9 @@ struct Value {
   bool operator==(const Value&) const = default;
 };
 
+// The values of one edge, by the name of their metric.
+using Values = std::map<std::string, Value>;
+
 // Counts n under key, or under kOtherKey if the key is new and the table is full. The total is always kept.
 void add_to_breakdown(std::map<std::string, uint64_t>& breakdown, const std::string& key, uint64_t n = 1);
 

@@ -74,7 +74,7 @@ class RunEventsTest : public ::testing::Test {
   void cancel(const std::string& id) {
     EXPECT_TRUE(runs_.cancel(id));
     const int64_t give_up = monotonic_ns() + 10'000'000'000;
-    while (runs_.report(id)->state == model::RunState::running && monotonic_ns() < give_up) {
+    while ((*runs_.report(id))->state == model::RunState::running && monotonic_ns() < give_up) {
       loop_.turn(10'000'000);
     }
     loop_.turn(0);

@@ -226,9 +226,9 @@ class RunsTest : public ::testing::Test {
     return task;
   }
   model::Report report(const std::string& id) {
-    auto result = runs->report(id, {true, true});
+    auto result = runs->report(id);
     EXPECT_TRUE(result) << (result ? "" : result.error().detail);
-    return result ? *result : model::Report{};
+    return result ? **result : model::Report{};
   }
 
   io::Loop loop;

@@ -89,7 +89,7 @@ TEST_F(RunsTest, PeriodsThatNobodyMissesAreNotMourned) {
   for (uint64_t seq = 1; seq <= 4; ++seq)
     runs->on_record("a", record_of(echo, longer_source, seq, seq == 4, 1, 1));
   EXPECT_EQ(report(longer).warnings, std::vector<std::string>{"only the first 3 periods are kept"});
-  EXPECT_TRUE(runs->report(longer, {.periods = false})->warnings.empty());
+  EXPECT_TRUE((*runs->report(longer, false))->warnings.empty());
 }
 
 // Its metrics are shown while it runs, so no word may say that nothing came.

@@ -10,7 +10,7 @@ namespace {
 struct Given {
   std::string run = "r1", suite = "health", test = "lat", source = "a", target = "b", address = "192.0.2.1";
   manifest::Testlet testlet;
-  std::map<std::string, stats::Value> metrics;
+  stats::Values metrics;
 
   Given() {
     testlet.id = "ping";

@@ -93,7 +93,7 @@ class SinkSetTest : public ::testing::Test {
         [this](const std::string& run, const std::vector<model::Delivery>& d) { settled[run] = d.at(0); });
   }
   void write(const std::string& run, uint64_t sent) {
-    std::map<std::string, stats::Value> metrics;
+    stats::Values metrics;
     metrics["sent"].counter = sent;
     const std::string text = "x";
     sinks->write({run, text, text, testlet, text, text, text, static_cast<int64_t>(sent), metrics});

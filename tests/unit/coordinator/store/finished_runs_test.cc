@@ -9,7 +9,7 @@
 namespace todd::store {
 namespace {
 
-model::Report report(const std::string& id) {
+FinishedRuns::ReportPtr report(const std::string& id) {
   model::Report out;
   out.id = id;
   out.suite = "health";
@@ -19,7 +19,7 @@ model::Report report(const std::string& id) {
   out.tests.emplace_back();
   out.tests[0].name = "lat";
   out.delivery = {{"tsdb", "pending", 5, 0, 0}};
-  return out;
+  return std::make_shared<const model::Report>(std::move(out));
 }
 
 class FinishedRunsTest : public ::testing::TestWithParam<bool> {
@@ -37,9 +37,9 @@ TEST_P(FinishedRunsTest, KeepsTheLastOnes) {
   for (const char* id : {"a", "b", "c"}) ASSERT_TRUE(runs.put(report(id)));
   EXPECT_EQ(runs.list().size(), 2u);
   EXPECT_EQ(runs.get("a").error().code, Errc::not_found);
-  EXPECT_EQ(runs.get("c")->tests.at(0).name, "lat");
+  EXPECT_EQ((*runs.get("c"))->tests.at(0).name, "lat");
   ASSERT_TRUE(runs.set_delivery("c", {{"tsdb", "delivered", 0, 5, 0}}));
-  EXPECT_EQ(runs.get("c")->delivery.at(0).state, "delivered");
+  EXPECT_EQ((*runs.get("c"))->delivery.at(0).state, "delivered");
   EXPECT_EQ(runs.list().at("c").verdict, model::Verdict::unknown);
 }
 TEST_P(FinishedRunsTest, ARunCanBeRemovedForGood) {
@@ -64,7 +64,7 @@ TEST_F(FinishedRunsTest, SurviveARestartAndDamage) {
   auto runs = FinishedRuns::open(dir).value();
   ASSERT_EQ(runs.list().size(), 1u);
   EXPECT_EQ(runs.list().at("a").state, model::RunState::partial);
-  EXPECT_EQ(runs.get("a")->delivery.at(0).pending, 5u);
+  EXPECT_EQ((*runs.get("a"))->delivery.at(0).pending, 5u);
 }
 
 TEST_F(FinishedRunsTest, BytesAreBoundedButTheNewestStays) {

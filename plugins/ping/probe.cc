@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <random>
 
 #include "plugins/ping/wire.h"
 
@@ -18,6 +20,10 @@ void Ping::check(const todd_run& run) {
   if (get(run, mode) == kUdp && get(run, size) < kUdpKey) {
     throw error(TODD_E_PARAM,
                 "size: mode udp needs at least 8 bytes, for the key by which a reply is recognised");
+  }
+  if (const std::string_view text = get(run, pattern); !Payload::known(text)) {
+    throw error(TODD_E_PARAM, "payload: \"" + std::string(text) +
+                                  "\" is none of increment, zero, random, nor 1 to 16 bytes in hex (ff00)");
   }
 }
 
@@ -34,14 +40,17 @@ void Ping::start() {
 }
 
 void Ping::start_source() {
-  const auto payload = static_cast<uint32_t>((*this)[size]);
-  message4_ = udp_ ? udp_echo(payload) : icmp_echo(4, payload);
-  message6_ = udp_ ? message4_ : icmp_echo(6, payload);
+  if (!udp_) {
+    header4_ = icmp_header(4);
+    header6_ = icmp_header(6);
+  }
+  length_ = static_cast<uint32_t>((*this)[size]) + (udp_ ? 0 : kIcmpHeader);
+  payload_ = Payload((*this)[pattern], length_ - kIcmpHeader, std::random_device()());
   targets_.resize(run().n_target);
   if (!udp_) refuse_ports();
   todd_flow flow{};
   flow.proto = udp_ ? TODD_UDP : TODD_ICMP;
-  flow.slot_cap = static_cast<uint32_t>(message4_.size());
+  flow.slot_cap = length_;
   flow_ = open(flow);
 }
 
@@ -82,19 +91,25 @@ void Ping::probe_tickets(todd_batch& b) {
     const todd_ticket& ticket = b.ticket[b.served++];
     Target& t = targets_[ticket.target];
     if (t.family == 0) learn(t, ticket.target);
-    const std::vector<uint8_t>& message = t.family == 6 ? message6_ : message4_;
     const uint32_t slot = take_slot(b, flow_);
-    std::memcpy(slot_data(b, flow_, slot), message.data(), message.size());
+    const uint32_t length = write_probe(slot_data(b, flow_, slot), t.family, ticket.target, ticket.round);
     // `user` says which probe came back: target and round.
     const uint64_t user = static_cast<uint64_t>(ticket.target) << 32 | ticket.round;
-    todd_op op =
-        exchange_op(flow_, ticket.target, slot, static_cast<uint32_t>(message.size()), user, ticket.due_ns);
+    todd_op op = exchange_op(flow_, ticket.target, slot, length, user, ticket.due_ns);
     op.ttl = ttl_;
     op.tos = tos_;
     if (udp_ && !t.has_port) op.port = kEchoPort;
     put(b, op);
     ++in_flight_;
   }
+}
+
+// Returns its length.
+uint32_t Ping::write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const {
+  const auto& header = family == 6 ? header6_ : header4_;
+  std::memcpy(to, header.data(), kIcmpHeader);
+  std::memcpy(to + kIcmpHeader, payload_.of(target, round), length_ - kIcmpHeader);
+  return length_;
 }
 
 void Ping::learn(Target& t, uint32_t index) {
@@ -110,7 +125,9 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   if ((d.flags & TODD_DF_ICMP_ERROR) != 0) {
     take_icmp_error(b, d, target);
   } else if (d.result >= 0) {
-    take_reply(d, target, static_cast<uint32_t>(d.user));
+    const auto round = static_cast<uint32_t>(d.user);
+    take_reply(d, target, round);
+    check_echo(b, d, target, round);
   }
   // Timeouts and local errors are the host's to count.
 }
@@ -127,6 +144,34 @@ void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
     t.round = round;
     t.answered = true;
   }
+}
+
+// Whatever differs was let through by checksums: the network's, or those of this host's device.
+void Ping::check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round) {
+  const uint32_t length = length_;
+  const uint32_t from = own_bytes_at(udp_, length);
+  const uint32_t unsized = udp_ ? 0 : kIcmpHeader;  // what param size does not count
+  const uint8_t* got = todd_payload(&b, &d);
+  const uint32_t shared = std::min(d.len, length);
+  const bool cut = d.len != length || (d.flags & TODD_DF_TRUNCATED) != 0;
+  const uint8_t* sent = payload_.of(target, round) + (from - kIcmpHeader);
+  const size_t same = shared > from ? first_difference(got + from, sent, shared - from) : 0;
+  const bool changed = shared > from && same < shared - from;
+  if (!cut && !changed) return;
+  count(corrupted, target);
+  std::string what;
+  if (changed) {
+    char bytes[32];
+    std::snprintf(bytes, sizeof bytes, "0x%02x came back as 0x%02x", sent[same], got[from + same]);
+    what = "payload byte " + std::to_string(from + same - unsized) + ": " + bytes;
+  }
+  if (cut) {
+    if (changed) what += "; ";
+    what += std::to_string(length - unsized) + " bytes of payload came back as " +
+            ((d.flags & TODD_DF_TRUNCATED) != 0 ? "more than " : "") +
+            std::to_string(d.len - std::min(d.len, unsized));
+  }
+  note(target, "corrupted", what);
 }
 
 void Ping::take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target) {

@@ -1,9 +1,12 @@
 #pragma once
 // The ping testlet: one echo per ticket as a source, an UDP echo service as a responder.
 
+#include <array>
 #include <cstdint>
 #include <vector>
 
+#include "plugins/ping/payload.h"
+#include "plugins/ping/wire.h"
 #include "todd/testlet.hpp"
 
 namespace todd::ping {
@@ -35,7 +38,9 @@ class Ping : public testlet<Ping> {
       todd::integer("ttl", "0", "TTL or hop limit of the probes; 0 leaves it to the system")
           .range("0", "255");
   static constexpr auto dscp = todd::integer("dscp", "0", "DSCP of the probes").range("0", "63");
-  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp);
+  static constexpr auto pattern = todd::text(
+      "payload", "increment", "content of a probe: increment, zero, random, or up to 16 bytes in hex, repeated");
+  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern);
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
@@ -45,7 +50,9 @@ class Ping : public testlet<Ping> {
       todd::breakdown("icmp_errors", "{error}", "ICMP errors that answered probes, by kind");
   static constexpr auto reply_ttl =
       todd::gauge("ttl", "1", TODD_MERGE_LAST, "TTL or hop limit of the last reply as it arrived");
-  static constexpr auto metrics = todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl);
+  static constexpr auto corrupted = todd::counter(
+      "corrupted", "{reply}", "replies whose payload is not what was sent: changed, cut or longer; answers all the same");
+  static constexpr auto metrics = todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted);
 
   static void check(const todd_run& run);
   void start();
@@ -68,6 +75,8 @@ class Ping : public testlet<Ping> {
   void learn(Target& t, uint32_t index);
   void finish_probe(const todd_batch& b, const todd_done& d);
   void take_reply(const todd_done& d, uint32_t target, uint32_t round);
+  void check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);
+  uint32_t write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const;
   void take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target);
   void echo(todd_batch& b);
   void not_echoed(const char* why);
@@ -77,7 +86,9 @@ class Ping : public testlet<Ping> {
   uint8_t ttl_ = 0, tos_ = 0;
   uint32_t in_flight_ = 0;
   uint64_t not_echoed_ = 0;                   // responder: datagrams that got no reply
-  std::vector<uint8_t> message4_, message6_;  // ready-made probes; in mode udp both are the same
+  std::array<uint8_t, kIcmpHeader> header4_{}, header6_{};
+  Payload payload_;
+  uint32_t length_ = 0;  // of a probe, from the header on
   std::vector<Target> targets_;
 };
 

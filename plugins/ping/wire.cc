@@ -9,11 +9,6 @@ namespace {
 constexpr uint8_t kEchoRequest4 = 8;    // RFC 792
 constexpr uint8_t kEchoRequest6 = 128;  // RFC 4443 section 4.1
 
-// A pattern that differs at each byte, so that a shifted or cut echo cannot look right.
-void fill_pattern(std::vector<uint8_t>& bytes, size_t from) {
-  for (size_t i = from; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(0x10 + (i - from) % 0xe0);
-}
-
 // RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1.
 const char* unreachable4(uint8_t code) {
   switch (code) {
@@ -75,17 +70,13 @@ const char* name6(uint8_t type, uint8_t code) {
 
 }  // namespace
 
-std::vector<uint8_t> icmp_echo(uint16_t family, uint32_t payload) {
-  std::vector<uint8_t> message(kIcmpHeader + payload, 0);
-  message[0] = family == 6 ? kEchoRequest6 : kEchoRequest4;
-  fill_pattern(message, kIcmpHeader);
-  return message;
+std::array<uint8_t, kIcmpHeader> icmp_header(uint16_t family) {
+  return {family == 6 ? kEchoRequest6 : kEchoRequest4};
 }
 
-std::vector<uint8_t> udp_echo(uint32_t payload) {
-  std::vector<uint8_t> message(payload, 0);
-  fill_pattern(message, kUdpKey);
-  return message;
+uint32_t own_bytes_at(bool udp, size_t length) {
+  if (udp) return kUdpKey;
+  return length >= kIcmpHeader + kCookie ? kIcmpHeader + kCookie : kIcmpHeader;
 }
 
 const char* icmp_error_name(const todd_icmp_error& error) {

@@ -1,9 +1,10 @@
 #pragma once
 // Bytes of the echo protocols and words for what ICMP said. No sockets, no clock.
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 #include "todd/testlet.h"
 
@@ -11,15 +12,17 @@ namespace todd::ping {
 
 inline constexpr uint32_t kIcmpHeader = 8;      // type, code, checksum, ident, sequence
 inline constexpr uint32_t kUdpKey = 8;          // the host's key at the front of a UDP probe
+inline constexpr uint32_t kCookie = 8;        // the host's bytes behind the header of ICMP, where there is room
 inline constexpr uint32_t kMaxPayload = 65507;  // largest payload of IPv4 with an 8-byte header
 inline constexpr uint16_t kEchoPort = 7;        // RFC 862
 
-// An echo request with `payload` bytes after the header, ident, sequence and checksum left 0 for the host to
-// fill. family: 4 or 6, of the target.
-std::vector<uint8_t> icmp_echo(uint16_t family, uint32_t payload);
+// The first 8 bytes of a probe: type and code of an echo request, and 0 for what the host fills in (ident, sequence
+// and checksum, or the key of UDP). family: 4 or 6, of the target.
+std::array<uint8_t, kIcmpHeader> icmp_header(uint16_t family);
 
-// A UDP probe of `payload` bytes. Requires: payload >= kUdpKey.
-std::vector<uint8_t> udp_echo(uint32_t payload);
+// Where the probe's own bytes begin in a message of `length` bytes: behind the header and the host's cookie, which a
+// message that has no room for it goes without.
+uint32_t own_bytes_at(bool udp, size_t length);
 
 // The closed name of an ICMP error ("host_unreachable"), the same word for both families where both have it.
 const char* icmp_error_name(const todd_icmp_error& error);

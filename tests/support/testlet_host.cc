@@ -164,7 +164,10 @@ TestletHost::TestletHost(World& world, const todd_testlet& testlet, Options opti
     const auto given = options_.params.find((*p)->name);
     texts_.push_back(given != options_.params.end() ? given->second : (*p)->dflt);
   }
-  for (size_t i = 0; i < texts_.size(); ++i) values_.push_back(value_of(*testlet.params[i], texts_[i]));
+  for (size_t i = 0; i < texts_.size(); ++i) {
+    values_.push_back(value_of(*testlet.params[i], texts_[i]));
+    values_.back().given = options_.params.contains(testlet.params[i]->name);
+  }
   host_ = {sizeof host_, TODD_ABI_MINOR, this, "test", "0", Api::query, Api::log};
   run_.size = sizeof run_;
   run_.role = options_.role;
@@ -374,7 +377,7 @@ void TestletHost::complete_at(int64_t when, uint64_t id, int32_t result, uint64_
 }
 
 void TestletHost::complete(uint64_t id, int32_t result, uint16_t flags, std::string bytes, uint64_t arg,
-                           uint16_t port) {
+                           uint16_t port, uint8_t ttl) {
   const auto it = pending_.find(id);
   if (it == pending_.end()) return;  // cancelled meanwhile
   const todd_op& op = it->second.op;
@@ -388,7 +391,7 @@ void TestletHost::complete(uint64_t id, int32_t result, uint16_t flags, std::str
   d.result = result;
   d.tx_ns = it->second.since_ns;
   d.rx_ns = world_.now_ns;
-  d.ttl = 64;
+  d.ttl = ttl;
   d.arg = arg != 0 ? arg : op.key;
   d.port = port;
   if (op.slot != TODD_NONE) flows_[op.flow]->free.push_back(op.slot);

@@ -47,9 +47,10 @@ void TestletHost::exchange(const todd_op& op, std::string payload) {
     flags |= TODD_DF_ICMP_ERROR;
     payload.assign(reinterpret_cast<const char*>(&*a.icmp), sizeof *a.icmp);
   }
+  if (a.edit) a.edit(payload);
   const auto result = a.result != 0 ? a.result : static_cast<int32_t>(payload.size());
   world_.at(world_.now_ns + a.delay_ns,
-            [this, id, result, flags, payload] { complete(id, result, flags, payload); });
+            [this, id, result, flags, payload, ttl = a.ttl] { complete(id, result, flags, payload, 0, 0, ttl); });
 }
 
 // Sends bytes over this host's link; returns how many datagrams went before.

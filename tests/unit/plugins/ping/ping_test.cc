@@ -104,6 +104,89 @@ TEST_F(PingTest, NamesIcmpErrorsAndWhoSentThem) {
   EXPECT_TRUE(host.observed("rtt").empty());
 }
 
+// What the probes of a run carry, without the header.
+std::vector<std::string> payloads_of(World& world, Options o, uint32_t rounds) {
+  std::vector<std::string> out;
+  o.answer = [&](uint32_t, uint32_t, std::string_view request) {
+    out.emplace_back(request.substr(kIcmpHeader));
+    return Answer{};
+  };
+  TestletHost host(world, kPing, o);
+  EXPECT_EQ(host.check(), 0) << host.error_text;
+  EXPECT_EQ(host.start(), 0) << host.error_text;
+  host.begin();
+  for (uint32_t r = 0; r < rounds; ++r) host.ticket(0, r, world.now_ns + r * 10 * kMs);
+  world.run_for(1000 * kMs);
+  EXPECT_EQ(host.observed("rtt").size(), rounds);
+  EXPECT_EQ(host.counter("corrupted"), 0u);
+  return out;
+}
+
+TEST_F(PingTest, PayloadIsWhatTheParamSays) {
+  Options o;
+  o.params = {{"size", "16"}};
+  EXPECT_EQ(payloads_of(world, o, 1)[0].substr(8), "\x18\x19\x1a\x1b\x1c\x1d\x1e\x1f");
+  o.params["payload"] = "zero";
+  EXPECT_EQ(payloads_of(world, o, 1)[0].substr(8), std::string(8, '\0'));
+  o.params["payload"] = "aB0102";
+  EXPECT_EQ(payloads_of(world, o, 1)[0].substr(8), "\x02\xab\x01\x02\xab\x01\x02\xab");
+  o.params = {{"size", "1400"}, {"payload", "random"}};
+  const auto noise = payloads_of(world, o, 2);
+  EXPECT_NE(noise[0].substr(8), noise[1].substr(8));
+  o.params = {{"mode", "udp"}, {"size", "8"}};
+  EXPECT_EQ(payloads_of(world, o, 1)[0], "");
+}
+
+TEST_F(PingTest, RefusesUnknownPayloads) {
+  for (const char* bad : {"", "f", "fg", "zeros", "0x00", "000102030405060708090a0b0c0d0e0f10"}) {
+    Options o;
+    o.params = {{"payload", bad}};
+    TestletHost host(world, kPing, o);
+    EXPECT_EQ(host.check(), TODD_E_PARAM) << bad;
+    EXPECT_NE(host.error_text.find("increment, zero, random"), std::string::npos);
+  }
+}
+
+TEST_F(PingTest, RepliesThatDifferAreAnswersAndCounted) {
+  Options o;
+  o.params = {{"size", "20"}};
+  o.answer = [](uint32_t, uint32_t round, std::string_view) {
+    Answer a;
+    if (round == 0) a.edit = [](std::string& m) { m[8 + 12] = 0; };
+    if (round == 1) a.edit = [](std::string& m) { m.resize(8 + 10); };
+    if (round == 2) a.edit = [](std::string& m) { m += "x"; };
+    if (round == 3) a.edit = [](std::string& m) { m.resize(4); };
+    if (round == 4) a.edit = [](std::string& m) { m[0] = 0, m[2] = 1, m[15] = 9; };  // the host's bytes
+    return a;
+  };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 6);
+  world.run_for(1000 * kMs);
+  EXPECT_EQ(host.observed("rtt").size(), 6u);
+  EXPECT_EQ(host.counter("corrupted"), 4u);
+  EXPECT_EQ(host.notes,
+            (std::vector<std::string>{"corrupted: payload byte 12: 0x1c came back as 0x00",
+                                      "corrupted: 20 bytes of payload came back as 10",
+                                      "corrupted: 20 bytes of payload came back as 21",
+                                      "corrupted: 20 bytes of payload came back as 0"}));
+}
+
+TEST_F(PingTest, UdpRepliesAreCheckedBehindTheKey) {
+  Options o;
+  o.params = {{"mode", "udp"}, {"size", "9"}, {"payload", "zero"}};
+  o.answer = [](uint32_t, uint32_t round, std::string_view) {
+    return Answer{.edit = [round](std::string& m) { m[round == 0 ? 7 : 8] ^= 1; }};
+  };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 2);
+  world.run_for(1000 * kMs);
+  EXPECT_EQ(host.notes, (std::vector<std::string>{"corrupted: payload byte 8: 0x00 came back as 0x01"}));
+}
+
 TEST_F(PingTest, UdpEchoComesBackByteForByteFromTheResponder) {
   Options r;
   r.role = TODD_RESPONDER;

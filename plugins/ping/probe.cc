@@ -7,6 +7,7 @@
 #include <cstring>
 #include <random>
 
+#include "plugins/ping/sizes.h"
 #include "plugins/ping/wire.h"
 
 namespace todd::ping {
@@ -14,10 +15,25 @@ namespace todd::ping {
 namespace {
 constexpr uint32_t kLargestUsual = 9000;    // a responder that is not told takes probes up to a jumbo frame
 constexpr uint32_t kResponderSlots = 1024;  // replies in flight
+
+uint32_t least_size(bool udp) { return udp ? kUdpKey : 0; }
+
+bool was_given(const todd_run& run, std::string_view name) {
+  for (uint32_t i = 0; i < run.n_value; ++i) {
+    if (Ping::params[i]->name == name) return run.value[i].given != 0;
+  }
+  return false;
+}
 }  // namespace
 
 void Ping::check(const todd_run& run) {
-  if (get(run, mode) == kUdp && get(run, size) < kUdpKey) {
+  const bool udp = get(run, mode) == kUdp;
+  const std::string_view sweep = get(run, sizes);
+  if (!sweep.empty()) {
+    if (was_given(run, "size")) throw error(TODD_E_PARAM, "size and sizes exclude each other");
+    const Sizes parsed = parse_sizes(sweep, least_size(udp), kMaxPayload);
+    if (!parsed.wrong.empty()) throw error(TODD_E_PARAM, "sizes: " + parsed.wrong);
+  } else if (get(run, size) < least_size(udp)) {
     throw error(TODD_E_PARAM,
                 "size: mode udp needs at least 8 bytes, for the key by which a reply is recognised");
   }
@@ -44,14 +60,23 @@ void Ping::start_source() {
     header4_ = icmp_header(4);
     header6_ = icmp_header(6);
   }
-  length_ = static_cast<uint32_t>((*this)[size]) + (udp_ ? 0 : kIcmpHeader);
-  payload_ = Payload((*this)[pattern], length_ - kIcmpHeader, std::random_device()());
+  learn_lengths();
+  const uint32_t longest = *std::max_element(length_.begin(), length_.end());
+  payload_ = Payload((*this)[pattern], longest - kIcmpHeader, std::random_device()());
   targets_.resize(run().n_target);
   if (!udp_) refuse_ports();
   todd_flow flow{};
   flow.proto = udp_ ? TODD_UDP : TODD_ICMP;
-  flow.slot_cap = length_;
+  flow.slot_cap = longest;
   flow_ = open(flow);
+}
+
+// What check() has let pass.
+void Ping::learn_lengths() {
+  length_ = parse_sizes((*this)[sizes], least_size(udp_), kMaxPayload).bytes;
+  sweeps_ = !length_.empty();
+  if (!sweeps_) length_.push_back(static_cast<uint32_t>((*this)[size]));
+  for (uint32_t& length : length_) length += udp_ ? 0 : kIcmpHeader;
 }
 
 // Nothing of ICMP goes to a port: whoever gives one means another test.
@@ -69,7 +94,8 @@ void Ping::start_responder() {
   todd_flow flow{};
   flow.proto = TODD_UDP;
   flow.flags = TODD_FF_RECV | TODD_FF_LISTEN;
-  flow.slot_cap = std::max(static_cast<uint32_t>((*this)[size]), kLargestUsual);
+  learn_lengths();
+  flow.slot_cap = std::max(*std::max_element(length_.begin(), length_.end()), kLargestUsual);
   flow.slots = kResponderSlots;
   flow_ = open(flow);
   net().publish(&lane(), flow.local_port);
@@ -108,8 +134,9 @@ void Ping::probe_tickets(todd_batch& b) {
 uint32_t Ping::write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const {
   const auto& header = family == 6 ? header6_ : header4_;
   std::memcpy(to, header.data(), kIcmpHeader);
-  std::memcpy(to + kIcmpHeader, payload_.of(target, round), length_ - kIcmpHeader);
-  return length_;
+  const uint32_t length = length_of(round);
+  std::memcpy(to + kIcmpHeader, payload_.of(target, round), length - kIcmpHeader);
+  return length;
 }
 
 void Ping::learn(Target& t, uint32_t index) {
@@ -122,14 +149,24 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   if (d.code != TODD_OP_EXCHANGE) return;
   --in_flight_;
   const auto target = static_cast<uint32_t>(d.user >> 32);
-  if ((d.flags & TODD_DF_ICMP_ERROR) != 0) {
-    take_icmp_error(b, d, target);
-  } else if (d.result >= 0) {
-    const auto round = static_cast<uint32_t>(d.user);
+  const auto round = static_cast<uint32_t>(d.user);
+  if (d.result >= 0) {
     take_reply(d, target, round);
     check_echo(b, d, target, round);
+    if (sweeps_) tally_size(target, round, "received");
+    return;
   }
-  // Timeouts and local errors are the host's to count.
+  // The host counts these; what did not leave or was cancelled says nothing about the network.
+  const bool icmp_error = (d.flags & TODD_DF_ICMP_ERROR) != 0;
+  if (icmp_error) take_icmp_error(b, d, target);
+  if (sweeps_ && (icmp_error || d.result == -ETIMEDOUT)) tally_size(target, round, "lost");
+}
+
+void Ping::tally_size(uint32_t target, uint32_t round, const char* became) {
+  char key[24];
+  const uint32_t bytes = length_of(round) - (udp_ ? 0 : kIcmpHeader);
+  std::snprintf(key, sizeof key, "%u_%s", static_cast<unsigned>(bytes), became);
+  tally(by_size, target, key);
 }
 
 void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
@@ -148,7 +185,7 @@ void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
 
 // Whatever differs was let through by checksums: the network's, or those of this host's device.
 void Ping::check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round) {
-  const uint32_t length = length_;
+  const uint32_t length = length_of(round);
   const uint32_t from = own_bytes_at(udp_, length);
   const uint32_t unsized = udp_ ? 0 : kIcmpHeader;  // what param size does not count
   const uint8_t* got = todd_payload(&b, &d);

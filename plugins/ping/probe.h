@@ -40,7 +40,9 @@ class Ping : public testlet<Ping> {
   static constexpr auto dscp = todd::integer("dscp", "0", "DSCP of the probes").range("0", "63");
   static constexpr auto pattern = todd::text(
       "payload", "increment", "content of a probe: increment, zero, random, or up to 16 bytes in hex, repeated");
-  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern);
+  static constexpr auto sizes = todd::text(
+      "sizes", "", "sizes that the rounds go through instead of one: 64,512,1400 or 56..1400/100, FIRST..LAST/STEP");
+  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes);
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
@@ -52,7 +54,10 @@ class Ping : public testlet<Ping> {
       todd::gauge("ttl", "1", TODD_MERGE_LAST, "TTL or hop limit of the last reply as it arrived");
   static constexpr auto corrupted = todd::counter(
       "corrupted", "{reply}", "replies whose payload is not what was sent: changed, cut or longer; answers all the same");
-  static constexpr auto metrics = todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted);
+  static constexpr auto by_size = todd::breakdown(
+      "by_size", "{probe}", "with param sizes: what became of the probes of each, 1400_received and 1400_lost");
+  static constexpr auto metrics =
+      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size);
 
   static void check(const todd_run& run);
   void start();
@@ -69,6 +74,11 @@ class Ping : public testlet<Ping> {
   };
 
   void start_source();
+  void learn_lengths();
+  uint32_t length_of(uint32_t round) const {
+    return sweeps_ ? length_[round % static_cast<uint32_t>(length_.size())] : length_.front();
+  }
+  void tally_size(uint32_t target, uint32_t round, const char* became);
   void refuse_ports();
   void start_responder();
   void probe_tickets(todd_batch& b);
@@ -88,7 +98,8 @@ class Ping : public testlet<Ping> {
   uint64_t not_echoed_ = 0;                   // responder: datagrams that got no reply
   std::array<uint8_t, kIcmpHeader> header4_{}, header6_{};
   Payload payload_;
-  uint32_t length_ = 0;  // of a probe, from the header on
+  std::vector<uint32_t> length_;  // of the probes of one round after the other, from the header on
+  bool sweeps_ = false;
   std::vector<Target> targets_;
 };
 

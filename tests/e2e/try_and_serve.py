@@ -62,6 +62,8 @@ refused(["try", "pnig", "127.0.0.1"], 2, "did you mean .ping")
 refused(["try", "ping", "no-such-host.invalid", "--count", "1"], 2, "no-such-host.invalid")
 refused(["try", "ping", "127.0.0.1", "--interval", "10"], 2, "10s or 10ms")
 refused(["try", "ping", "127.0.0.1", "--size", "70000"], 2, "0 to 65507")
+refused(["try", "ping", "127.0.0.1", "--sizes", "64,70000"], 2, "70000.: sizes go from 0 to 65507")
+refused(["try", "ping", "127.0.0.1", "--payload", "xyz"], 2, "none of increment, zero, random")
 refused(["try", "ping", "127.0.0.1", "--intervall", "1s"], 2, "did you mean --interval")
 refused(["try", "ping", "127.0.0.1", "--expect", "p99(rttt) < 1s"], 2, "rtt")
 refused(["try", "ping", "127.0.0.1", "--count", "10", "--interval", "1ms", "--expect", "p50(rtt) < 1ns"], 1)
@@ -91,6 +93,11 @@ refused(["serve", "iperf", "--port", "x"], 2, '"x" is no port')
 done = todd("try", "ping", "127.0.0.1", "--count", 5, "--interval", "1ms", "--samples", "all", "-o", "json")
 samples = json.loads(done.stdout)["tests"][0]["edges"][0]["samples"]
 check(len(samples) == 5 and set(samples[0]) == {"at", "rtt", "outcome", "seq", "ttl", "tx_stamp", "rx_stamp"}, "samples have their seven fields")
+
+done = todd("try", "ping", *loopbacks, "--count", 6, "--interval", "1ms", "--sizes", "0,56..1456/700", "--payload", "random", "-o", "json")
+for edge in json.loads(done.stdout)["tests"][0]["edges"]:
+    check(edge["metrics"]["by_size"]["values"] == {"0_received": 2, "56_received": 2, "756_received": 1, "1456_received": 1}
+          and lab.value(edge, "corrupted") == 0, f"a sweep of sizes comes back whole from {edge['address']}")
 
 # A whole network, each address an edge.
 done = todd("try", "ping", "127.3.0.0/20", "--count", 1, "--rate", "max", "-o", "json")

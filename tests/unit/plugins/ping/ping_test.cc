@@ -3,6 +3,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "plugins/ping/sizes.h"
 #include "plugins/ping/wire.h"
 #include "tests/support/testlet_host.h"
 
@@ -187,6 +188,48 @@ TEST_F(PingTest, UdpRepliesAreCheckedBehindTheKey) {
   EXPECT_EQ(host.notes, (std::vector<std::string>{"corrupted: payload byte 8: 0x00 came back as 0x01"}));
 }
 
+TEST_F(PingTest, RoundsGoThroughTheSizes) {
+  std::vector<size_t> sent;
+  Options o;
+  o.params = {{"sizes", "0,100..300/100"}};
+  o.answer = [&](uint32_t, uint32_t round, std::string_view request) {
+    sent.push_back(request.size() - kIcmpHeader);
+    todd_icmp_error too_big{3, 4, 4, 200, {192, 0, 2, 9}, 0};
+    if (round == 3) return Answer{.result = -EMSGSIZE, .icmp = too_big};
+    if (round == 4) return Answer{.result = -EHOSTUNREACH, .local = true};
+    return Answer{.result = round == 2 ? -ETIMEDOUT : 0};
+  };
+  TestletHost host(world, kPing, o);
+  ASSERT_EQ(host.check(), 0) << host.error_text;
+  ASSERT_EQ(host.start(), 0) << host.error_text;
+  host.begin();
+  tickets(host, 6);
+  world.run_for(2000 * kMs);
+  EXPECT_EQ(sent, (std::vector<size_t>{0, 100, 200, 300, 0, 100}));
+  EXPECT_EQ(host.tally("by_size", "0_received"), 1u);
+  EXPECT_EQ(host.tally("by_size", "0_lost"), 0u);  // the second did not leave
+  EXPECT_EQ(host.tally("by_size", "100_received"), 2u);
+  EXPECT_EQ(host.tally("by_size", "200_lost"), 1u);
+  EXPECT_EQ(host.tally("by_size", "300_lost"), 1u);
+  EXPECT_EQ(host.counter("corrupted"), 0u);
+}
+
+TEST_F(PingTest, RefusesSizesOutOfRange) {
+  const std::pair<std::map<std::string, std::string>, const char*> all[] = {
+      {{{"sizes", "64,70000"}}, "sizes: \"70000\": sizes go from 0 to 65507"},
+      {{{"sizes", "4"}, {"mode", "udp"}}, "sizes: \"4\": sizes go from 8 to 65507"},
+      {{{"sizes", "64"}, {"size", "64"}}, "size and sizes exclude each other"},
+      {{{"sizes", "0..65507/1"}}, "more than 32 sizes"},
+  };
+  for (const auto& [params, text] : all) {
+    Options o;
+    o.params = params;
+    TestletHost host(world, kPing, o);
+    EXPECT_EQ(host.check(), TODD_E_PARAM) << text;
+    EXPECT_NE(host.error_text.find(text), std::string::npos) << host.error_text;
+  }
+}
+
 TEST_F(PingTest, UdpEchoComesBackByteForByteFromTheResponder) {
   Options r;
   r.role = TODD_RESPONDER;
@@ -304,6 +347,21 @@ TEST_F(PingTest, CancelWithProbesInFlightEnds) {
   world.run_for(kMs);
   EXPECT_TRUE(host.finished());
   EXPECT_TRUE(host.observed("rtt").empty());
+}
+
+TEST(SizesTest, ListsAndRanges) {
+  using Bytes = std::vector<uint32_t>;
+  EXPECT_EQ(parse_sizes("64", 0, 100).bytes, (Bytes{64}));
+  EXPECT_EQ(parse_sizes("64,8,64", 0, 100).bytes, (Bytes{64, 8, 64}));
+  EXPECT_EQ(parse_sizes("10..30/10,31..40/10", 0, 100).bytes, (Bytes{10, 20, 30, 31}));
+  EXPECT_EQ(parse_sizes("0..31/1", 0, 100).bytes.size(), kMaxSizes);
+  EXPECT_EQ(parse_sizes("99..100/4294967295", 0, 100).bytes, (Bytes{99}));
+  for (const char* bad : {"", ",", "64,", "a", "-1", "1..2", "1../2", "..2/1", "1..2/", "1..2/0", "2..1/1", "1..101/1",
+                          "101", "1 ,2", "4294967296", "0..32/1", "1..2/1/1"}) {
+    const Sizes sizes = parse_sizes(bad, 0, 100);
+    EXPECT_FALSE(sizes.wrong.empty()) << bad;
+    EXPECT_TRUE(sizes.bytes.empty()) << bad;
+  }
 }
 
 TEST(WireTest, EveryTypeAndCodeHasAName) {

@@ -49,15 +49,11 @@ struct Wanted {
   double MetricReport::*value;
 };
 
-// The columns of a test: those any of its edges has a metric for.
+// The columns of a test: those any of its edges has a metric for, which the total then has too.
 std::vector<Wanted> columns_of(const TestReport& test) {
-  const auto has = [&](const std::string& name) {
-    return std::any_of(test.edges.begin(), test.edges.end(),
-                       [&](const EdgeReport& e) { return e.metrics.contains(name); });
-  };
   std::vector<Wanted> columns;
   for (const Column& column : kColumns) {
-    if (columns.size() < kMaxColumns && has(column.metric))
+    if (columns.size() < kMaxColumns && test.total.contains(column.metric))
       columns.push_back({column.metric, column.title, column.value});
   }
   if (!columns.empty()) return columns;

@@ -51,6 +51,10 @@ struct Runs::Impl {
   void write_down(const Run& run, const v1::JournalEntry& entry,
                   std::function<void(bool durable)> done = nullptr);
 
+  // ---- runs.cc
+  // A record that is written down, or cannot be: tells its agent, merges it, and moves its run on.
+  void accept(const std::string& agent, const v1::Record& record, int64_t offset_ns, bool durable);
+
   // ---- units.cc
   bool try_begin(Run& run, Unit& unit);
   bool take_turn(Run& run, Unit& unit);

@@ -234,23 +234,28 @@ void Runs::on_record(const std::string& agent, const v1::Record& record) {
   task->missing += record.seq() - task->seq - 1;
   task->seq = record.seq();
   const int64_t offset_ns = impl_->transport.clock(agent).offset_ns;
-  v1::JournalEntry entry;
-  entry.mutable_accepted()->set_agent(agent);
-  entry.mutable_accepted()->set_offset_ns(offset_ns);
-  *entry.mutable_accepted()->mutable_record() = record;
+  if (impl_->stores.journal == nullptr) return impl_->accept(agent, record, offset_ns, true);
+  const auto entry = std::make_shared<v1::JournalEntry>();
+  entry->mutable_accepted()->set_agent(agent);
+  entry->mutable_accepted()->set_offset_ns(offset_ns);
+  *entry->mutable_accepted()->mutable_record() = record;
   // Points go to the sinks in the order of the journal: what is spooled is always a beginning of what a
   // restart replays.
-  impl_->write_down(*run, entry, [this, agent, record, offset_ns](bool durable) {
-    if (durable) impl_->transport.ack(agent, record.task(), record.seq());
-    const auto still = impl_->tasks.find(record.task());
-    if (still == impl_->tasks.end()) return;
-    auto [its_run, its_task] = still->second;
-    if (durable) its_task->durable = record.seq();
-    impl_->take_record(*its_run, *its_task, record, offset_ns);
-    impl_->progress(*its_run);
-    impl_->check(*its_run, impl_->unit_of(*its_run, *its_task));
-    impl_->settle();
+  impl_->write_down(*run, *entry, [this, agent, entry, offset_ns](bool durable) {
+    impl_->accept(agent, entry->accepted().record(), offset_ns, durable);
   });
+}
+
+void Runs::Impl::accept(const std::string& agent, const v1::Record& record, int64_t offset_ns, bool durable) {
+  if (durable) transport.ack(agent, record.task(), record.seq());
+  const auto still = tasks.find(record.task());
+  if (still == tasks.end()) return;
+  auto [run, task] = still->second;
+  if (durable) task->durable = record.seq();
+  take_record(*run, *task, record, offset_ns);
+  progress(*run);
+  check(*run, unit_of(*run, *task));
+  settle();
 }
 
 void Runs::on_connected(const std::string& agent) {

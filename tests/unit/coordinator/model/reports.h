@@ -44,7 +44,7 @@ inline Report small_report() {
   test.from = "branches";
   test.to = "datacenters";
   test.verdict = Verdict::fail;
-  test.total = {{"loss", loss}};
+  test.total = {{"loss", loss}, {"rtt", rtt}};
   test.edges = {edge, lost};
   test.expectations = {{"p99(rtt) < 20ms", Severity::fail, Verdict::fail, "23.4 ms", "branch-1 → dc-1",
                         "branch-2 → dc-1: no data"},

@@ -108,7 +108,7 @@ TEST(TableTest, ColourIsOptional) {
 
 TEST(TableTest, ATestletWithoutKnownMetricsShowsItsFirst) {
   Report report = small_report();
-  report.tests[0].edges[0].metrics = {{"alpha", {MetricKind::counter, "{x}", 5}}};
+  report.tests[0].total = report.tests[0].edges[0].metrics = {{"alpha", {MetricKind::counter, "{x}", 5}}};
   EXPECT_THAT(report_table(report, {.width = 120}), HasSubstr("alpha"));
 }
 

@@ -137,7 +137,7 @@ Run* Runs::Impl::reopen(const std::string& id, std::string_view first) {
   Run& run = *(open[id] = std::move(*made));
   if (stores.sinks != nullptr) stores.sinks->open_run(run.id);
   for (const TestRun& test : run.tests) run.step = std::min(run.step, test.plan->step);
-  run.hold_until_ns = clock.now_ns() + options.prepare_ns;
+  run.hold_until_ns = clock.now_ns() + options.return_ns;
   return &run;
 }
 
@@ -221,7 +221,7 @@ void Runs::Impl::replay_started(Run& run, const v1::JournalStarted& started) {
   unit.phase = Unit::Phase::running;
   // The deadline goes on by the wall clock; at least agents get the time to come back and deliver.
   const int64_t passed = clock.wall_now_ns() - unit.started_wall_ns;
-  const int64_t left = std::max(running_ns(run, unit) - passed, int64_t{0}) + options.grace_ns;
+  const int64_t left = std::max(running_ns(run, unit) - passed, int64_t{0}) + options.return_ns;
   unit.deadline_ns = clock.now_ns() + left;
   unit.holds_turn = false;
   take_turn(run, unit);

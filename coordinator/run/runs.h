@@ -27,6 +27,7 @@ struct RunsOptions {
   size_t max_open = 64;                     // runs that have not ended; more are refused (unavailable)
   int64_t prepare_ns = 10'000'000'000;      // for both ends of a test, names included
   int64_t grace_ns = 5'000'000'000;  // after a test's planned end and its timeout, for records under way
+  int64_t return_ns = 35'000'000'000;  // after a restart, for agents to come back: their longest back-off, and to join
   int64_t cancel_ns = 2'000'000'000;        // for what still comes after a cancel
   int64_t turn_ns = 3'600'000'000'000;      // longest wait for the turn of a heavy edge
   int64_t start_lead_ns = 50'000'000;       // START is at least this far ahead

@@ -167,6 +167,20 @@ class Planner {
     auto host = manifest::resolve_host_params(plan.testlet, plan.test.params);
     if (!host) return refuse_param(plan, host.error());
     plan.host = *host;
+    return take_family_of_source(plan);
+  }
+
+  // A source address leaves only its own family to send to.
+  Status take_family_of_source(TestPlan& plan) const {
+    const std::string& source = plan.host.egress.source;
+    if (source.empty()) return {};
+    const bool v6 = source.find(':') != std::string::npos;
+    const Family own = v6 ? Family::v6 : Family::v4;
+    if (plan.test.family != Family::any && plan.test.family != own) {
+      return refuse_param(plan, Error{Errc::invalid, 0, fmt::format("source: {} is {}, which is not the family of the test",
+                                                                    source, v6 ? "IPv6" : "IPv4")});
+    }
+    plan.test.family = own;
     return {};
   }
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "coordinator/proto/egress.h"
 #include "coordinator/run/params.h"
 #include "todd/v1/journal.pb.h"
 #include "todd/v1/task.pb.h"
@@ -30,6 +31,7 @@ v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadlin
   schedule->set_samples(plan.host.samples);
   schedule->set_stamps(static_cast<uint32_t>(plan.host.stamps));
   out.set_deadline_ns(deadline_ns);
+  if (role == v1::SOURCE) wire::put_egress(plan.host.egress, *out.mutable_egress());
   return out;
 }
 

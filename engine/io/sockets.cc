@@ -82,6 +82,34 @@ tl::unexpected<Error> refuse(const SocketRequest& request, int sys_errno, const 
   return error;
 }
 
+tl::unexpected<Error> bad_egress(int sys_errno, std::string detail) {
+  return tl::unexpected(Error{Errc::invalid, sys_errno, std::move(detail)});
+}
+
+Status set_egress(int fd, const SocketRequest& request) {
+  const Egress& egress = request.egress;
+  const bool v6 = request.family == AF_INET6;
+  if (!egress.interface.empty() &&
+      setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, egress.interface.c_str(), static_cast<socklen_t>(egress.interface.size())) != 0) {
+    if (errno == ENODEV) return bad_egress(errno, "interface " + egress.interface + ": this host has no such interface");
+    return refuse(request, errno, (": cannot send through interface " + egress.interface).c_str());
+  }
+  // PROBE rather than DO: it sends whole what is longer than the path MTU the kernel remembers.
+  const int how = egress.df == DontFragment::set ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT;
+  if (egress.df != DontFragment::system && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, how))
+    return refuse(request, errno, ": cannot set don't-fragment");
+  // The port is chosen with the destination, so that there are as many per destination as without a source.
+  if (request.kind == SocketRequest::tcp && !egress.source.empty()) set_int(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  return {};
+}
+
+Result<Address> source_of(const SocketRequest& request) {
+  auto source = parse_address(request.egress.source, 0);
+  if (!source) return source;
+  if (source->sa.sa_family == request.family) return source;
+  return bad_egress(EAFNOSUPPORT, "source " + request.egress.source + " does not reach targets of the other address family");
+}
+
 int scope_of(std::string_view zone) {
   uint32_t number = 0;
   const auto [end, ec] = std::from_chars(zone.data(), zone.data() + zone.size(), number);
@@ -109,20 +137,28 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
     ok = ok && set_datagram_options(fd.get(), request);
   }
   if (!ok) return refuse(request, errno, ": cannot set its options");
+  if (auto prepared = set_egress(fd.get(), request); !prepared) return tl::unexpected(prepared.error());
   Address bind_to = request.bind_to;
+  if (!request.egress.source.empty()) {
+    const auto source = source_of(request);
+    if (!source) return tl::unexpected(source.error());
+    bind_to = *source;
+  }
   if (request.kind == SocketRequest::icmp && !request.raw) {
     // Bound in any case, or the kernel gives the ident only with the first send, too late to tell replies by.
     bind_to.sa.sa_family = static_cast<sa_family_t>(request.family);
   }
   if (bind_to.sa.sa_family && bind(fd.get(), &bind_to.sa, address_len(bind_to)) != 0) {
+    if (errno == EADDRNOTAVAIL && !request.egress.source.empty())
+      return bad_egress(errno, "source " + request.egress.source + ": this host has no such address");
     return refuse(request, errno, (": cannot bind to " + format_endpoint(bind_to)).c_str());
   }
   if (request.listen && listen(fd.get(), kListenBacklog) != 0) return refuse(request, errno, ": cannot listen");
   return fd;
 }
 
-Result<IcmpSocket> open_icmp(int family) {
-  SocketRequest request{SocketRequest::icmp, family};
+Result<IcmpSocket> open_icmp(int family, const Egress& egress) {
+  SocketRequest request{.kind = SocketRequest::icmp, .family = family, .egress = egress};
   auto ping = open_socket(request);
   if (ping) return IcmpSocket{std::move(*ping), false};
   request.raw = true;

@@ -9,6 +9,7 @@
 
 #include <string>
 
+#include "engine/base/egress.h"
 #include "engine/io/reactor.h"
 
 namespace todd::io {
@@ -20,15 +21,17 @@ struct SocketRequest {
   Address bind_to{};       // family 0 = unbound
   uint32_t buffer_bytes = 4u << 20;  // asked for with *FORCE when allowed; see granted_receive_buffer
   bool listen = false;     // tcp: SO_REUSEADDR + listen(1024)
+  Egress egress{};         // its source stands in for an unbound bind_to
 };
-// Errors name the socket and the remedy: EPERM/EACCES for ICMP name CAP_NET_RAW and net.ipv4.ping_group_range.
+// Errors: invalid where the host has no such source or interface, or the source is of the other family. They name the socket
+// and the remedy: EPERM/EACCES for ICMP name CAP_NET_RAW and net.ipv4.ping_group_range.
 Result<UniqueFd> open_socket(const SocketRequest& request);
 // The ICMP socket this process may have: ping socket first, then raw. is_raw tells which.
 struct IcmpSocket {
   UniqueFd fd;
   bool is_raw = false;
 };
-Result<IcmpSocket> open_icmp(int family);
+Result<IcmpSocket> open_icmp(int family, const Egress& egress = {});
 uint32_t granted_receive_buffer(int fd);
 Result<Address> local_address(int fd);
 

@@ -87,7 +87,7 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
     const int family = i == 0 ? AF_INET : AF_INET6;
     if (!needs_family(owner_.setup(), family)) continue;
     auto& given = owner_.setup().icmp[i];
-    if (!given.fd) return set_error(error, -EPERM, given.error);
+    if (!given.fd) return set_error(error, given.bad_param ? TODD_E_PARAM : -EPERM, given.error);
     Side& side = sides_[static_cast<size_t>(i)];
     // On a ping socket the kernel's "port" is the ident; on a raw one it is ours to choose.
     auto local = io::local_address(given.fd.get());
@@ -108,10 +108,10 @@ todd_status DatagramFlow::open_udp(todd_flow& flow, todd_error* error) {
     const int family = i == 0 ? AF_INET : AF_INET6;
     if (!listens && !needs_family(owner_.setup(), family)) continue;
     auto fd = listens ? bind_listener(owner_.setup(), {.kind = io::SocketRequest::udp, .family = family}, port)
-                      : io::open_socket({.kind = io::SocketRequest::udp, .family = family});
+                      : io::open_socket({.kind = io::SocketRequest::udp, .family = family, .egress = owner_.setup().egress});
     if (!fd) {
       if (listens && i == 1) continue;  // a host without IPv6 still answers IPv4
-      return set_error(error, fd.error().sys_errno != 0 ? -fd.error().sys_errno : -EADDRINUSE, fd.error().detail);
+      return set_error(error, status_of(fd.error()), fd.error().detail);
     }
     if (listens && port == 0) port = io::port_of(*io::local_address(fd->get()));
     add_socket(family, std::move(*fd), options);

@@ -16,6 +16,11 @@ todd_status set_error(todd_error* error, todd_status code, const std::string& te
   return code;
 }
 
+todd_status status_of(const Error& error) {
+  if (error.code == Errc::invalid) return TODD_E_PARAM;
+  return error.sys_errno != 0 ? -error.sys_errno : -EADDRINUSE;
+}
+
 const char* failed_reason(todd_status status) {
   switch (status) {
     case TODD_E_PARAM: return "bad_param";

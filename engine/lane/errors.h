@@ -13,6 +13,9 @@ namespace todd::lane {
 // Fills error (may be null) and returns code, so that it reads `return set_error(...)`.
 todd_status set_error(todd_error* error, todd_status code, const std::string& text);
 
+// Of a socket that could not be had.
+todd_status status_of(const Error& error);
+
 // The closed reason of a testlet's refusal.
 const char* failed_reason(todd_status status);
 

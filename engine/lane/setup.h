@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/egress.h"
 #include "engine/base/mapping.h"
 #include "engine/io/reactor.h"
 #include "engine/manifest/manifest.h"
@@ -38,6 +39,7 @@ struct TaskSetup {
   int64_t timeout_ns = 0, period_ns = 0, deadline_ns = 0;
   int64_t samples = 0;
   manifest::Stamps stamps = manifest::Stamps::exact;
+  Egress egress;
   std::vector<schedule::TargetSpec> specs;
   std::vector<Target> targets;
   std::vector<uint64_t> peer_tokens;
@@ -47,6 +49,7 @@ struct TaskSetup {
     UniqueFd fd;
     bool raw = false;
     std::string error;
+    bool bad_param = false;  // the error is of the egress
   } icmp[2];
   std::unique_ptr<stats::CellLayout> layout;
   uint8_t* cells = nullptr;         // layout->bytes()

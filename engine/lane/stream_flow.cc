@@ -42,8 +42,9 @@ void StreamFlow::connect(const todd_op& op) {
   if (op.target >= owner_.setup().targets.size() || owner_.setup().targets[op.target].address.sa.sa_family == 0) return owner_.complete(refused);
   io::Address to = owner_.setup().targets[op.target].address;
   if (op.port != 0) io::set_port(to, op.port);
-  auto fd = io::open_socket({.kind = io::SocketRequest::tcp, .family = to.sa.sa_family, .buffer_bytes = 0});
+  auto fd = io::open_socket({.kind = io::SocketRequest::tcp, .family = to.sa.sa_family, .buffer_bytes = 0, .egress = owner_.setup().egress});
   if (!fd) {
+    owner_.note(op.target, "socket", fd.error().detail);
     refused.result = fd.error().sys_errno != 0 ? -fd.error().sys_errno : -EMFILE;
     return owner_.complete(refused);
   }

@@ -1,3 +1,6 @@
+#include <arpa/inet.h>
+#include <net/if.h>
+
 #include <string>
 
 #include <fmt/format.h>
@@ -56,6 +59,27 @@ Status resolve_pace(const Testlet& testlet, const Given& given, HostParams& out)
   return {};
 }
 
+Result<Egress> resolve_egress(const Given& given) {
+  Egress out;
+  const auto text_of = [&](const char* name) {
+    const auto found = given.find(name);
+    return found == given.end() ? std::string() : found->second;
+  };
+  out.source = text_of("source");
+  in6_addr address;
+  const bool is_address = inet_pton(AF_INET, out.source.c_str(), &address) == 1 ||
+                          inet_pton(AF_INET6, out.source.substr(0, out.source.find('%')).c_str(), &address) == 1;
+  if (!out.source.empty() && !is_address)
+    return fail(Errc::invalid, fmt::format("source: \"{}\" is no IPv4 or IPv6 address; for the name of an interface there is `interface`", out.source));
+  out.interface = text_of("interface");
+  if (out.interface.size() >= IFNAMSIZ)
+    return fail(Errc::invalid, fmt::format("interface: \"{}\" is longer than the {} characters of a name", out.interface, IFNAMSIZ - 1));
+  const auto df = value_of("df", given, "");
+  if (!df) return tl::unexpected(df.error());
+  out.df = static_cast<DontFragment>(df->i);
+  return out;
+}
+
 Status refuse_tickets(const Testlet& testlet, const Given& given) {
   for (const char* name : {"count", "interval", "rate"}) {
     if (given.count(name) == 0) continue;
@@ -91,6 +115,9 @@ Result<HostParams> resolve_host_params(const Testlet& testlet, const Given& give
   const auto stamps = value_of("stamps", given, "");
   if (!stamps) return tl::unexpected(stamps.error());
   out.stamps = static_cast<Stamps>(stamps->i);
+  auto egress = resolve_egress(given);
+  if (!egress) return tl::unexpected(egress.error());
+  out.egress = std::move(*egress);
   const auto text = given.find("samples");
   const auto samples = parse_samples(text == given.end() ? host_param("samples").dflt : text->second);
   if (!samples) return tl::unexpected(samples.error());

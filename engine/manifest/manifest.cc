@@ -33,11 +33,9 @@ Metric probe_counter(const char* name, const char* doc) {
   return metric;
 }
 
-Param stamps_param() {
-  Param param = host_param("stamps", ParamType::choice, "exact", "", "",
-                           "How departures are timed: by the kernel for each probe (exact) or for one in 32, from which the others "
-                           "are corrected (sampled), or by the clock of the program (user).");
-  param.choices = {"exact", "sampled", "user"};
+Param host_choice(const char* name, std::vector<std::string> choices, const char* doc) {
+  Param param = host_param(name, ParamType::choice, choices.front().c_str(), "", "", doc);
+  param.choices = std::move(choices);
   return param;
 }
 
@@ -79,7 +77,13 @@ const std::vector<Param>& host_params() {
       host_param("duration", duration, "", "1ms", "", "How long the test sends; with count, the first reached ends it."),
       host_param("timeout", duration, "1s", "1us", "", "How long an answer may take; may exceed the interval."),
       host_param("samples", text, "none", "", "", "Single measurements to keep: none, all or how many."),
-      stamps_param(),
+      host_choice("stamps", {"exact", "sampled", "user"},
+                  "How departures are timed: by the kernel for each probe (exact) or for one in 32, from which the others "
+                  "are corrected (sampled), or by the clock of the program (user)."),
+      host_param("source", text, "", "", "", "An address of the sending host to send from."),
+      host_param("interface", text, "", "", "", "The network interface of the sending host to send through."),
+      host_choice("df", {"system", "set", "clear"},
+                  "Don't fragment: set, packets leave whole or not at all, whatever path MTU is known; clear, they may be cut."),
       host_param("period", duration, "1s", "10ms", "", "How often results are reported while the test runs."),
   };
   return params;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/base/egress.h"
 #include "engine/base/result.h"
 #include "engine/manifest/manifest.h"
 
@@ -44,6 +45,7 @@ struct HostParams {
   int64_t period_ns = 0;  // results also every so often
   int64_t samples = 0;    // 0 none, -1 all, N
   Stamps stamps = Stamps::exact;
+  Egress egress;
 
   bool operator==(const HostParams&) const = default;
 };
@@ -51,7 +53,7 @@ struct HostParams {
 // Resolves the host's params with the testlet's defaults; other names are passed over. `rate` excludes
 // `interval` and either given one replaces the other's default; likewise a given count or duration replaces the
 // defaults of both. Errors: invalid, for both interval and rate, zero or negative amounts, a ticket-driven
-// testlet without an end, and count, interval or rate for a testlet that is not driven by tickets.
+// testlet without an end, a source that is no address, and count, interval or rate for a testlet that is not driven by tickets.
 Result<HostParams> resolve_host_params(const Testlet& testlet, const std::map<std::string, std::string>& given);
 
 }  // namespace todd::manifest

@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "coordinator/proto/egress.h"
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/io/sockets.h"
@@ -247,12 +248,13 @@ struct Supervisor::Impl {
     auto& got = *reply.mutable_socket();
     got.set_id(need.id());
     got.set_family(need.family());
-    auto icmp = io::open_icmp(need.family() == 6 ? AF_INET6 : AF_INET);
+    auto icmp = io::open_icmp(need.family() == 6 ? AF_INET6 : AF_INET, wire::egress_of(need.egress()));
     if (icmp) {
       got.set_raw(icmp->is_raw);
       worker->send_descriptor(std::move(icmp->fd));
     } else {
       got.set_error(icmp.error().detail);
+      got.set_bad_param(icmp.error().code == Errc::invalid);
     }
     worker->send(reply);
   }

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "coordinator/proto/egress.h"
 #include "coordinator/proto/histogram.h"
 #include "engine/io/frame.h"
 #include "engine/io/sockets.h"
@@ -246,6 +247,7 @@ void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
     auto& need = *message.mutable_need();
     need.set_id(++next_socket_);
     need.set_family(i == 0 ? 4 : 6);
+    wire::put_egress(setup.egress, *need.mutable_egress());
     waiting_sockets_[next_socket_] = pending;
     send(message);
   }
@@ -256,7 +258,7 @@ void Control::on_socket(const v1::GotSocket& got) {
   if (it == waiting_sockets_.end()) return;
   const auto pending = it->second;
   waiting_sockets_.erase(it);
-  lane::TaskSetup::Icmp icmp{.fd = {}, .raw = got.raw(), .error = got.error()};
+  lane::TaskSetup::Icmp icmp{.fd = {}, .raw = got.raw(), .error = got.error(), .bad_param = got.bad_param()};
   if (icmp.error.empty()) {
     auto fd = io::receive_fd(options_.descriptors.get());
     if (fd) icmp.fd = std::move(*fd);

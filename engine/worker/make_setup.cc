@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "coordinator/proto/egress.h"
 #include "engine/io/sockets.h"
 #include "todd/v1/task.pb.h"
 
@@ -101,6 +102,7 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   setup->deadline_ns = task.deadline_ns();
   setup->samples = schedule.samples();
   setup->stamps = static_cast<manifest::Stamps>(std::min<uint32_t>(schedule.stamps(), 2));
+  setup->egress = wire::egress_of(task.egress());
   setup->listen_first = static_cast<uint16_t>(task.listen_first());
   setup->listen_last = static_cast<uint16_t>(task.listen_last());
   setup->listen_port = static_cast<uint16_t>(task.listen_port());

@@ -38,7 +38,7 @@ const std::map<std::string, Folders> kMayInclude = {
      {"engine/base", "engine/io", "engine/stats", "engine/manifest", "engine/supervise",
       "coordinator/proto"}},
     {"sdk/check", {"sdk"}},
-    {"coordinator/proto", {"engine/stats"}},
+    {"coordinator/proto", {"engine/base", "engine/stats"}},
     {"coordinator/model", {"engine/base", "engine/stats", "engine/schedule", "engine/manifest"}},
     {"coordinator/run",
      {"engine/base", "engine/io", "engine/stats", "engine/schedule", "engine/manifest", "coordinator/model",

@@ -132,6 +132,29 @@ TEST(OpenSocket, PingSocketHasAnIdentWhateverItIsBoundTo) {
   }
 }
 
+TEST(OpenSocket, LeavesByTheEgressAskedFor) {
+  const auto fd = open_socket({.kind = SocketRequest::udp, .family = AF_INET, .egress = {"127.0.0.9", "lo", DontFragment::set}});
+  ASSERT_TRUE(fd) << fd.error().detail;
+  EXPECT_TRUE(same_host(*local_address(fd->get()), address("127.0.0.9")));
+  EXPECT_NE(option(fd->get(), SOL_SOCKET, SO_BINDTOIFINDEX), 0);
+  EXPECT_EQ(option(fd->get(), SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_PROBE);
+  const auto may_be_cut = open_socket({.kind = SocketRequest::tcp, .family = AF_INET, .egress = {"", "", DontFragment::clear}});
+  ASSERT_TRUE(may_be_cut);
+  EXPECT_EQ(option(may_be_cut->get(), SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
+}
+
+TEST(OpenSocket, AnEgressThisHostDoesNotHaveIsInvalid) {
+  const auto refused = [](Egress egress, int family, const char* why) {
+    const auto fd = open_socket({.kind = SocketRequest::udp, .family = family, .egress = egress});
+    ASSERT_FALSE(fd);
+    EXPECT_EQ(fd.error().code, Errc::invalid);
+    EXPECT_NE(fd.error().detail.find(why), std::string::npos) << fd.error().detail;
+  };
+  refused({"203.0.113.77", "", {}}, AF_INET, "source 203.0.113.77: this host has no such address");
+  refused({"", "nosuch0", {}}, AF_INET, "interface nosuch0: this host has no such interface");
+  refused({"127.0.0.1", "", {}}, AF_INET6, "does not reach targets of the other address family");
+}
+
 TEST(PassDescriptor, ArrivesUsableAndCloseOnExec) {
   int pair[2], pipes[2];
   ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);

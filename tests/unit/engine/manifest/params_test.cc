@@ -120,6 +120,16 @@ TEST(HostParams, RateExcludesInterval) {
   EXPECT_EQ(resolve_host_params(ping(), {{"rate", "max"}})->rate, HUGE_VAL);
 }
 
+TEST(HostParams, EgressIsRead) {
+  const auto p = resolve_host_params(ping(), {{"source", "fe80::1%eth0"}, {"interface", "eth0"}, {"df", "set"}});
+  ASSERT_TRUE(p) << p.error().detail;
+  EXPECT_EQ(p->egress, (Egress{"fe80::1%eth0", "eth0", DontFragment::set}));
+  EXPECT_EQ(resolve_host_params(ping(), {})->egress, Egress{});
+  EXPECT_THAT(resolve_host_params(ping(), {{"source", "eth0"}}).error().detail, HasSubstr("source: \"eth0\" is no IPv4 or IPv6 address"));
+  EXPECT_THAT(resolve_host_params(ping(), {{"interface", "sixteen-letters!"}}).error().detail, HasSubstr("15 characters"));
+  EXPECT_THAT(resolve_host_params(ping(), {{"df", "yes"}}).error().detail, HasSubstr("df"));
+}
+
 TEST(HostParams, AGivenEndReplacesTheDefaultEnds) {
   auto p = resolve_host_params(ping(), {{"duration", "5s"}});
   EXPECT_EQ(p->count, 0u);

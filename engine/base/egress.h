@@ -1,0 +1,21 @@
+#pragma once
+// By which way the packets of a test leave their host.
+
+#include <cstdint>
+#include <string>
+
+namespace todd {
+
+// The bit of IPv4 that forbids routers to cut a packet; for IPv6, which never lets them, whether the sender may.
+// set: packets leave whole even where a smaller path MTU is known, and what they meet is measured.
+enum class DontFragment : uint8_t { system, set, clear };  // in the order of the param's choices
+
+struct Egress {
+  std::string source;     // an address of this host; empty: the system chooses
+  std::string interface;  // SO_BINDTODEVICE; empty: the routes decide
+  DontFragment df = DontFragment::system;
+
+  bool operator==(const Egress&) const = default;
+};
+
+}  // namespace todd

@@ -1,0 +1,93 @@
+"""By which way probes leave: --source, --interface and --df, as the far end sees them."""
+import ctypes, json, os, socket, struct, threading
+
+import lab
+from lab import check, edges, value
+from truth import CLONE_NEWNET
+
+lab.need_namespaces()
+near, far = lab.pair("near", "far")
+SECOND, SECOND6 = "198.18.0.77", "fd18::77"
+lab.ip(near.name, "addr", "add", f"{SECOND}/32", "dev", "eth0")
+lab.ip(near.name, "addr", "add", f"{SECOND6}/128", "dev", "eth0", "nodad")
+
+
+class Seen(threading.Thread):
+    """What echo requests look like when they arrive in a namespace: (source, whether DF is set, whether it is a fragment)."""
+
+    def __init__(self, namespace):
+        super().__init__(daemon=True)
+        self.namespace, self.packets, self.ready, self.ended = namespace, [], threading.Event(), False
+        self.start()
+        self.ready.wait()
+
+    def run(self):
+        handle = os.open(f"/run/netns/{self.namespace}", os.O_RDONLY)
+        assert ctypes.CDLL(None).setns(handle, CLONE_NEWNET) == 0
+        os.close(handle)
+        tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
+        tap.bind(("eth0", 3))
+        tap.settimeout(0.2)
+        self.ready.set()
+        while not self.ended:
+            try:
+                packet, address = tap.recvfrom(65536)
+            except TimeoutError:
+                continue
+            if address[2] == socket.PACKET_OUTGOING:
+                continue
+            if packet[0] >> 4 == 4 and packet[9] in (socket.IPPROTO_ICMP, socket.IPPROTO_TCP):
+                flags = struct.unpack_from("!H", packet, 6)[0]
+                self.packets.append((socket.inet_ntoa(packet[12:16]), bool(flags & 0x4000), bool(flags & 0x3FFF)))
+            elif packet[0] >> 4 == 6 and packet[6] == socket.IPPROTO_ICMPV6 and packet[40] == 128:
+                self.packets.append((socket.inet_ntop(socket.AF_INET6, packet[8:24]), None, False))
+
+    def end(self):
+        self.ended = True
+        self.join()
+        return set(self.packets)
+
+
+def try_ping(target, *words, code=0):
+    seen = Seen(far.name)
+    done = lab.todd("try", "ping", target, "--count", 5, "--interval", "5ms", "--timeout", "500ms", "-o", "json", *words, namespace=near)
+    check(done.returncode == code, f"ping {target} {' '.join(map(str, words))} exits {code} ({done.returncode}: {done.stderr.strip()[:200]})")
+    report = json.loads(done.stdout) if done.stdout else None
+    return seen.end(), report and edges(report, "ping")[0]
+
+
+for engine in lab.back_ends():
+    words = ["--engine", engine]
+    seen, edge = try_ping(far.address, "--source", SECOND, *words)
+    check({s for s, _, _ in seen} == {SECOND} and value(edge, "received") == 5, f"{engine}: all come from the source asked for {seen}")
+    seen, edge = try_ping(far.address6, "--source", SECOND6, *words)
+    check({s for s, _, _ in seen} == {SECOND6} and value(edge, "received") == 5, f"{engine}: the same with IPv6 {seen}")
+    for df, bit in (("set", True), ("clear", False)):
+        seen, _ = try_ping(far.address, "--df", df, *words)
+        check({d for _, d, _ in seen} == {bit}, f"{engine}: --df {df} is what arrives {seen}")
+    seen, edge = try_ping(far.address, "--df", "clear", "--size", 3000, *words)
+    check(any(f for _, _, f in seen) and value(edge, "received") == 5, f"{engine}: cut where it may be, and answered")
+    seen, edge = try_ping(far.address, "--df", "set", "--size", 3000, *words, code=5)
+    check(not seen and value(edge, "unsent") == 5 and value(edge, "lost") == 0, f"{engine}: with DF too long a probe does not leave, and is not lost")
+    seen, edge = try_ping(far.address, "--interface", "eth0", *words)
+    check(value(edge, "received") == 5, f"{engine}: through the interface that leads there")
+    seen, edge = try_ping(far.address, "--interface", "lo", *words, code=1)
+    check(not seen and value(edge, "received") == 0, f"{engine}: nothing through one that does not")
+
+seen = Seen(far.name)
+lab.todd("try", "http", f"http://{far.address}:9/", "--count", 1, "--source", SECOND, namespace=near)
+check({s for s, _, _ in seen.end()} == {SECOND}, "a TCP connection comes from there too")
+
+
+def refused(text, *words):
+    done = lab.todd("try", "ping", *words, namespace=near)
+    check(done.returncode == 2 and text in done.stderr, f"{' '.join(words)}: {text} ({done.returncode}: {done.stderr.strip()[:200]})")
+
+
+refused("this host has no such address", far.address, "--source", "203.0.113.9")
+refused("this host has no such interface", far.address, "--interface", "eth7")
+refused("is no IPv4 or IPv6 address", far.address, "--source", "eth0")
+refused("is IPv6, but the test's family is IPv4", far.address6, "--source", SECOND)
+refused("which is not the family of the test", "-6", far.address6, "--source", SECOND)
+refused("longer than the 15 characters", far.address, "--interface", "an-interface-of-some-length")
+refused('did you mean "set"', far.address, "--df", "sett")

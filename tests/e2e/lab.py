@@ -1,5 +1,5 @@
 """Processes and network namespaces of an end-to-end test, cleaned up whatever happens."""
-import atexit, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import atexit, csv, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 BIN = pathlib.Path(os.environ["TODD_BIN"])
 SOURCE = pathlib.Path(os.environ["TODD_SOURCE"])
@@ -216,6 +216,31 @@ class Process:
 
     def stop(self):
         self.kill(signal.SIGTERM)
+
+
+class DelayLab:
+    """Answers for addresses that nobody has, in a namespace, by rules (tests/support/delay_lab/README.md). It owns those that its
+    rules name; the others must have a route there."""
+
+    def __init__(self, namespace, *rules, interface="eth0"):
+        work = scratch()
+        self._log, self._journal = work / "delay-lab.log", work / "delay-lab.csv"
+        words = [BIN / "../tests/delay-lab", "--interface", interface, "--journal", self._journal]
+        for rule in rules:
+            words += ["--rule", rule]
+            ip(namespace.name, "route", "replace", "blackhole", rule.split()[0])  # or the kernel there calls it unreachable
+        self._process = Process(words, self._log, namespace)
+        wait_for("the delay lab is ready", lambda: "ready" in self._log.read_text() or self._process.process.poll() is not None)
+        check("ready" in self._log.read_text(), f"the delay lab starts: {self._log.read_text().strip()}")
+
+    def end(self):
+        """Its journal: a dict for each thing done to a request, in that order, numbers as int. See Journal in the lab's sources."""
+        self._process.stop()
+        said = self._log.read_text()
+        check(self._process.process.returncode == 0 and re.search(r", 0 frames missed, 0 not sent", said), f"the delay lab saw and sent all: {said.splitlines()[-1]}")
+        words = ("event", "protocol", "from", "to")
+        with open(self._journal) as file:
+            return [{key: value if key in words else int(value) for key, value in row.items()} for row in csv.DictReader(file)]
 
 
 def todd(*words, namespace=None, env=None, stdin=None, timeout=120):

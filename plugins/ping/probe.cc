@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -141,7 +142,7 @@ uint32_t Ping::write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32
 
 void Ping::learn(Target& t, uint32_t index) {
   const todd_target facts = target(index);
-  t.family = static_cast<uint8_t>(facts.family);
+  t.family = static_cast<uint8_t>(facts.family & 0xf);
   t.has_port = facts.port != 0;
 }
 
@@ -171,16 +172,44 @@ void Ping::tally_size(uint32_t target, uint32_t round, const char* became) {
 
 void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
   const int64_t rtt_ns = std::max<int64_t>(d.rx_ns - d.tx_ns, 0);
-  observe(rtt, target, rtt_ns);
-  if (d.ttl != 0) set(reply_ttl, target, d.ttl);
   Target& t = targets_[target];
-  if (t.answered && round == t.round + 1) observe(jitter, target, std::abs(rtt_ns - t.rtt_ns));
-  // A reply that was overtaken by a later one makes no pair with either neighbour.
-  if (!t.answered || round > t.round) {
-    t.rtt_ns = rtt_ns;
-    t.round = round;
-    t.answered = true;
+  observe(rtt, target, rtt_ns);
+  take_jitter(t, target, round, rtt_ns);
+  take_order(t, target, round, rtt_ns);
+  if (d.ttl != 0) take_ttl(t, target, d.ttl);
+}
+
+void Ping::take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns) {
+  if (t.answered) {
+    // A reply that was overtaken by a later one makes no pair with either neighbour.
+    if (round == t.round + 1) observe(jitter, target, std::abs(rtt_ns - t.rtt_ns));
+    // RFC 3550 takes packets as they come, whatever is missing between them: J += (|D| - J) / 16.
+    t.jitter_ns += (std::abs(static_cast<float>(rtt_ns) - t.last_rtt_ns) - t.jitter_ns) / 16;
+    set(jitter_rfc3550, target, static_cast<double>(static_cast<int64_t>(t.jitter_ns)));  // whole ns
   }
+  t.last_rtt_ns = static_cast<float>(rtt_ns);
+}
+
+void Ping::take_order(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns) {
+  if (t.answered && round < t.round) {
+    count(reordered, target);
+    observe(reorder_extent, target, t.round - round);
+    return;
+  }
+  t.rtt_ns = rtt_ns;
+  t.round = round;
+  t.answered = true;
+}
+
+// The bounds and the hops are set when they change: on nearly every path that is once.
+void Ping::take_ttl(Target& t, uint32_t target, uint8_t now) {
+  set(reply_ttl, target, now);
+  if (now == t.ttl) return;
+  if (t.ttl != 0) count(ttl_changes, target);
+  if (t.ttl_min == 0 || now < t.ttl_min) set(ttl_min, target, t.ttl_min = now);
+  if (now > t.ttl_max) set(ttl_max, target, t.ttl_max = now);
+  set(hops, target, estimated_hops(now));
+  t.ttl = now;
 }
 
 // Whatever differs was let through by checksums: the network's, or those of this host's device.

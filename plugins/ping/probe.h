@@ -56,22 +56,41 @@ class Ping : public testlet<Ping> {
       "corrupted", "{reply}", "replies whose payload is not what was sent: changed, cut or longer; answers all the same");
   static constexpr auto by_size = todd::breakdown(
       "by_size", "{probe}", "with param sizes: what became of the probes of each, 1400_received and 1400_lost");
+  static constexpr auto jitter_rfc3550 = todd::gauge(
+      "jitter_rfc3550", "ns", TODD_MERGE_LAST,
+      "smoothed difference of the round-trip times of consecutive replies in the order they came, RFC 3550 6.4.1");
+  static constexpr auto reordered =
+      todd::counter("reordered", "{reply}", "replies that came after the reply to a later probe, RFC 4737");
+  static constexpr auto reorder_extent = todd::histogram(
+      "reorder_extent", "{probe}", "how many rounds a reordered reply was behind the latest one answered");
+  static constexpr auto ttl_min =
+      todd::gauge("ttl_min", "1", TODD_MERGE_MIN, "least TTL or hop limit of a reply as it arrived");
+  static constexpr auto ttl_max =
+      todd::gauge("ttl_max", "1", TODD_MERGE_MAX, "greatest TTL or hop limit of a reply as it arrived");
+  static constexpr auto ttl_changes =
+      todd::counter("ttl_changes", "{reply}", "replies whose TTL differs from that of the reply before");
+  static constexpr auto hops = todd::gauge(
+      "hops", "{hop}", TODD_MERGE_LAST, "estimated hops of the way back: the next of 32, 64, 128, 255 less the TTL");
   static constexpr auto metrics =
-      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size);
+      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
+                    &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops);
 
   static void check(const todd_run& run);
   void start();
   bool step(todd_batch& b);
 
  private:
-  // What is remembered of a target between two probes. Sized once: 16 bytes per target.
+  // What is remembered of a target between two probes. Sized once: 24 bytes per target.
   struct Target {
     int64_t rtt_ns = 0;  // of the reply to `round`
-    uint32_t round = 0;
-    uint8_t family = 0;  // 0 = not known yet
-    bool has_port = false;
-    bool answered = false;
+    uint32_t round = 0;  // the latest that was answered
+    // RFC 3550: of the reply that came last, and of all of them. 24 bits are plenty for what is smoothed.
+    float last_rtt_ns = 0, jitter_ns = 0;
+    uint8_t ttl = 0, ttl_min = 0, ttl_max = 0;  // of replies; 0 = none yet
+    uint8_t family : 4 = 0;                     // 0 = not known yet
+    bool has_port : 1 = false, answered : 1 = false;
   };
+  static_assert(sizeof(Target) == 24);
 
   void start_source();
   void learn_lengths();
@@ -85,6 +104,9 @@ class Ping : public testlet<Ping> {
   void learn(Target& t, uint32_t index);
   void finish_probe(const todd_batch& b, const todd_done& d);
   void take_reply(const todd_done& d, uint32_t target, uint32_t round);
+  void take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns);
+  void take_order(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns);
+  void take_ttl(Target& t, uint32_t target, uint8_t now);
   void check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);
   uint32_t write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const;
   void take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target);

@@ -79,6 +79,14 @@ uint32_t own_bytes_at(bool udp, size_t length) {
   return length >= kIcmpHeader + kCookie ? kIcmpHeader + kCookie : kIcmpHeader;
 }
 
+uint8_t estimated_hops(uint8_t ttl) {
+  int initial = 255;
+  for (const int usual : {128, 64, 32}) {
+    if (ttl <= usual) initial = usual;
+  }
+  return static_cast<uint8_t>(initial - ttl);
+}
+
 const char* icmp_error_name(const todd_icmp_error& error) {
   return error.family == 6 ? name6(error.type, error.code) : name4(error.type, error.code);
 }

@@ -85,6 +85,59 @@ TEST_F(PingTest, OvertakenReplyMakesNoPair) {
   EXPECT_EQ(host.observed("jitter"), (std::vector<uint64_t>{0}));  // rounds 1 and 2 only
 }
 
+TEST_F(PingTest, SmoothsJitterOverRepliesAsTheyCome) {
+  // Rounds 0, 1 and 3 come in order, 2 is lost, 4 comes after 5: the pairs are 0-1, 1-3, 3-5, 5-4.
+  const int64_t delays[] = {16 * kMs, 0, 0, 32 * kMs, 40 * kMs, 8 * kMs};
+  Options o;
+  o.answer = [&](uint32_t, uint32_t round, std::string_view) {
+    return round == 2 ? Answer{.result = -ETIMEDOUT} : Answer{.delay_ns = delays[round]};
+  };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  for (uint32_t r = 0; r < 6; ++r) host.ticket(0, r, world.now_ns + r * 25 * kMs);
+  world.run_for(2000 * kMs);
+  double expected = 0;
+  for (const double difference : {16e6, 32e6, 24e6, 32e6}) expected += (difference - expected) / 16;
+  EXPECT_NEAR(host.gauge("jitter_rfc3550"), expected, 1);
+}
+
+TEST_F(PingTest, CountsRepliesThatWereOvertaken) {
+  // Sent every 10 ms: 1 comes after 2 and 3, 2 in its place, 4 is lost, 5 comes after 6.
+  const int64_t delays[] = {1, 25, 1, 1, 0, 15, 1};
+  Options o;
+  o.answer = [&](uint32_t, uint32_t round, std::string_view) {
+    return round == 4 ? Answer{.result = -ETIMEDOUT} : Answer{.delay_ns = delays[round] * kMs};
+  };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 7);
+  world.run_for(2000 * kMs);
+  EXPECT_EQ(host.counter("reordered"), 2u);
+  EXPECT_EQ(host.observed("reorder_extent"), (std::vector<uint64_t>{2, 1}));
+}
+
+TEST_F(PingTest, FollowsTheTtlOfReplies) {
+  const uint8_t ttls[] = {57, 57, 249, 0, 120, 57};
+  Options o;
+  o.answer = [&](uint32_t, uint32_t round, std::string_view) { return Answer{.ttl = ttls[round]}; };
+  TestletHost host(world, kPing, o);
+  host.start();
+  host.begin();
+  tickets(host, 6);
+  world.run_for(25 * kMs);
+  EXPECT_EQ(host.gauge("hops"), 6);
+  world.run_for(20 * kMs);
+  EXPECT_EQ(host.gauge("hops"), 8);
+  world.run_for(1000 * kMs);
+  EXPECT_EQ(host.gauge("ttl"), 57);
+  EXPECT_EQ(host.gauge("ttl_min"), 57);
+  EXPECT_EQ(host.gauge("ttl_max"), 249);
+  EXPECT_EQ(host.counter("ttl_changes"), 3u);
+  EXPECT_EQ(host.gauge("hops"), 7);
+}
+
 TEST_F(PingTest, NamesIcmpErrorsAndWhoSentThem) {
   todd_icmp_error v4{3, 13, 4, 0, {192, 0, 2, 9}, 0};
   todd_icmp_error v6{2, 0, 6, 1280, {0x20, 0x01, 0x0d, 0xb8}, 0};
@@ -362,6 +415,11 @@ TEST(SizesTest, ListsAndRanges) {
     EXPECT_FALSE(sizes.wrong.empty()) << bad;
     EXPECT_TRUE(sizes.bytes.empty()) << bad;
   }
+}
+
+TEST(WireTest, HopsAreWhatTheNextUsualTtlLacks) {
+  const std::pair<int, int> all[] = {{64, 0}, {63, 1}, {33, 31}, {32, 0}, {1, 31}, {65, 63}, {128, 0}, {129, 126}, {255, 0}};
+  for (const auto& [ttl, hops] : all) EXPECT_EQ(estimated_hops(static_cast<uint8_t>(ttl)), hops) << ttl;
 }
 
 TEST(WireTest, EveryTypeAndCodeHasAName) {

@@ -65,6 +65,7 @@ void Ping::start_source() {
   const uint32_t longest = *std::max_element(length_.begin(), length_.end());
   payload_ = Payload((*this)[pattern], longest - kIcmpHeader, std::random_device()());
   targets_.resize(run().n_target);
+  losses_.emplace(run().n_target, run().timeout_ns);
   if (!udp_) refuse_ports();
   todd_flow flow{};
   flow.proto = udp_ ? TODD_UDP : TODD_ICMP;
@@ -110,7 +111,19 @@ bool Ping::step(todd_batch& b) {
   for (uint32_t i = 0; i < b.n_done; ++i) finish_probe(b, b.done[i]);
   probe_tickets(b);
   const bool ending = b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
-  return ending && in_flight_ == 0;
+  const bool finished = ending && in_flight_ == 0;
+  settle_losses(b.now_ns, finished);
+  return finished;
+}
+
+void Ping::settle_losses(int64_t now_ns, bool end) {
+  while (const auto loss = losses_->due(now_ns, end)) record(loss->target, losses_->take(*loss));
+}
+
+void Ping::record(uint32_t target, const LossPattern::Change& change) {
+  if (change.new_burst) count(loss_bursts, target);
+  if (change.longest != 0) set(longest_loss_burst, target, change.longest);
+  if (change.outage_ns != 0) set(outage, target, static_cast<double>(change.outage_ns));
 }
 
 void Ping::probe_tickets(todd_batch& b) {
@@ -160,7 +173,9 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   // The host counts these; what did not leave or was cancelled says nothing about the network.
   const bool icmp_error = (d.flags & TODD_DF_ICMP_ERROR) != 0;
   if (icmp_error) take_icmp_error(b, d, target);
-  if (sweeps_ && (icmp_error || d.result == -ETIMEDOUT)) tally_size(target, round, "lost");
+  if (!icmp_error && (d.result != -ETIMEDOUT || (d.flags & TODD_DF_LOCAL) != 0)) return;
+  losses_->lost({d.tx_ns, target, round});
+  if (sweeps_) tally_size(target, round, "lost");
 }
 
 void Ping::tally_size(uint32_t target, uint32_t round, const char* became) {
@@ -175,7 +190,7 @@ void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
   Target& t = targets_[target];
   observe(rtt, target, rtt_ns);
   take_jitter(t, target, round, rtt_ns);
-  take_order(t, target, round, rtt_ns);
+  take_order(t, d, target, round, rtt_ns);
   if (d.ttl != 0) take_ttl(t, target, d.ttl);
 }
 
@@ -190,11 +205,15 @@ void Ping::take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_n
   t.last_rtt_ns = static_cast<float>(rtt_ns);
 }
 
-void Ping::take_order(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns) {
+void Ping::take_order(Target& t, const todd_done& d, uint32_t target, uint32_t round, int64_t rtt_ns) {
   if (t.answered && round < t.round) {
     count(reordered, target);
     observe(reorder_extent, target, t.round - round);
+    record(target, losses_->overtaken(target, round, d.tx_ns));
     return;
+  }
+  if (const uint32_t next = t.answered ? t.round + 1 : 0; round > next) {
+    record(target, losses_->gap(target, next, round, d.tx_ns));
   }
   t.rtt_ns = rtt_ns;
   t.round = round;

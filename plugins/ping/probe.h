@@ -3,8 +3,10 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "plugins/ping/loss.h"
 #include "plugins/ping/payload.h"
 #include "plugins/ping/wire.h"
 #include "todd/testlet.hpp"
@@ -71,9 +73,16 @@ class Ping : public testlet<Ping> {
       todd::counter("ttl_changes", "{reply}", "replies whose TTL differs from that of the reply before");
   static constexpr auto hops = todd::gauge(
       "hops", "{hop}", TODD_MERGE_LAST, "estimated hops of the way back: the next of 32, 64, 128, 255 less the TTL");
+  static constexpr auto loss_bursts =
+      todd::counter("loss_bursts", "{burst}", "sequences of lost probes with no answered one between, RFC 3357");
+  static constexpr auto longest_loss_burst =
+      todd::gauge("longest_loss_burst", "{probe}", TODD_MERGE_MAX, "probes of the longest of them");
+  static constexpr auto outage = todd::gauge(
+      "outage", "ns", TODD_MERGE_MAX,
+      "longest time from the departure of the first probe of a burst to that of the next answered one");
   static constexpr auto metrics =
       todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
-                    &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops);
+                    &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage);
 
   static void check(const todd_run& run);
   void start();
@@ -105,7 +114,9 @@ class Ping : public testlet<Ping> {
   void finish_probe(const todd_batch& b, const todd_done& d);
   void take_reply(const todd_done& d, uint32_t target, uint32_t round);
   void take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns);
-  void take_order(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns);
+  void take_order(Target& t, const todd_done& d, uint32_t target, uint32_t round, int64_t rtt_ns);
+  void settle_losses(int64_t now_ns, bool end);
+  void record(uint32_t target, const LossPattern::Change& change);
   void take_ttl(Target& t, uint32_t target, uint8_t now);
   void check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);
   uint32_t write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const;
@@ -123,6 +134,7 @@ class Ping : public testlet<Ping> {
   std::vector<uint32_t> length_;  // of the probes of one round after the other, from the header on
   bool sweeps_ = false;
   std::vector<Target> targets_;
+  std::optional<LossPattern> losses_;  // of a source
 };
 
 }  // namespace todd::ping

@@ -80,9 +80,14 @@ class Ping : public testlet<Ping> {
   static constexpr auto outage = todd::gauge(
       "outage", "ns", TODD_MERGE_MAX,
       "longest time from the departure of the first probe of a burst to that of the next answered one");
+  static constexpr auto icmp_senders =
+      todd::breakdown("icmp_senders", "{error}", "ICMP errors that answered probes, by the address that sent them");
+  static constexpr auto mtu = todd::gauge("mtu", "By", TODD_MERGE_LAST,
+                                          "MTU that the last packet_too_big (fragmentation needed) reported");
   static constexpr auto metrics =
       todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
-                    &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage);
+                    &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage,
+                    &icmp_senders, &mtu);
 
   static void check(const todd_run& run);
   void start();

@@ -21,7 +21,7 @@ const char* unreachable4(uint8_t code) {
     case 12: return "host_unreachable";
     case 2: return "protocol_unreachable";
     case 3: return "port_unreachable";
-    case 4: return "packet_too_big";
+    case 4: return kPacketTooBig.data();
     case 5: return "source_route_failed";
     case 9:
     case 10:
@@ -61,7 +61,7 @@ const char* unreachable6(uint8_t code) {
 const char* name6(uint8_t type, uint8_t code) {
   switch (type) {
     case 1: return unreachable6(code);
-    case 2: return "packet_too_big";
+    case 2: return kPacketTooBig.data();
     case 3: return code == 1 ? "reassembly_timeout" : "ttl_exceeded";
     case 4: return "parameter_problem";
     default: return "other";
@@ -91,10 +91,23 @@ const char* icmp_error_name(const todd_icmp_error& error) {
   return error.family == 6 ? name6(error.type, error.code) : name4(error.type, error.code);
 }
 
-std::string describe(const todd_icmp_error& error) {
+namespace {
+std::string address_of(const todd_icmp_error& error) {
   char sender[INET6_ADDRSTRLEN] = "?";
   inet_ntop(error.family == 6 ? AF_INET6 : AF_INET, error.sender, sender, sizeof sender);
-  std::string text = std::string(icmp_error_name(error)) + " from " + sender + " (type " +
+  return sender;
+}
+}  // namespace
+
+std::string sender_key(const todd_icmp_error& error) {
+  constexpr size_t kMost = 23, kFront = 10, kBack = kMost - kFront - 2;
+  const std::string address = address_of(error);
+  if (address.size() <= kMost) return address;
+  return address.substr(0, kFront) + ".." + address.substr(address.size() - kBack);
+}
+
+std::string describe(const todd_icmp_error& error) {
+  std::string text = std::string(icmp_error_name(error)) + " from " + address_of(error) + " (type " +
                      std::to_string(error.type) + " code " + std::to_string(error.code);
   if (error.mtu != 0) text += ", mtu " + std::to_string(error.mtu);
   return text + ")";

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "todd/testlet.h"
 
@@ -29,6 +30,12 @@ uint8_t estimated_hops(uint8_t ttl);
 
 // The closed name of an ICMP error ("host_unreachable"), the same word for both families where both have it.
 const char* icmp_error_name(const todd_icmp_error& error);
+
+inline constexpr std::string_view kPacketTooBig = "packet_too_big";
+
+// Who sent it, in at most 23 characters, as hosts keep no more of a key: of a longer IPv6 address both ends,
+// "2001:db8:8..2e:370:7334".
+std::string sender_key(const todd_icmp_error& error);
 
 // For people: "host_unreachable from 192.0.2.1 (type 3 code 1)", with the MTU where the error carries one.
 std::string describe(const todd_icmp_error& error);

@@ -139,7 +139,7 @@ TEST_F(PingTest, FollowsTheTtlOfReplies) {
 }
 
 TEST_F(PingTest, NamesIcmpErrorsAndWhoSentThem) {
-  todd_icmp_error v4{3, 13, 4, 0, {192, 0, 2, 9}, 0};
+  todd_icmp_error v4{3, 13, 4, 99, {192, 0, 2, 9}, 0};
   todd_icmp_error v6{2, 0, 6, 1280, {0x20, 0x01, 0x0d, 0xb8}, 0};
   Options o;
   o.answer = [&](uint32_t, uint32_t round, std::string_view) {
@@ -152,8 +152,11 @@ TEST_F(PingTest, NamesIcmpErrorsAndWhoSentThem) {
   world.run_for(1000 * kMs);
   EXPECT_EQ(host.tally("icmp_errors", "admin_prohibited"), 1u);
   EXPECT_EQ(host.tally("icmp_errors", "packet_too_big"), 1u);
+  EXPECT_EQ(host.tally("icmp_senders", "192.0.2.9"), 1u);
+  EXPECT_EQ(host.tally("icmp_senders", "2001:db8::"), 1u);
+  EXPECT_EQ(host.gauge("mtu"), 1280);
   ASSERT_EQ(host.notes.size(), 2u);
-  EXPECT_EQ(host.notes[0], "admin_prohibited: admin_prohibited from 192.0.2.9 (type 3 code 13)");
+  EXPECT_EQ(host.notes[0], "admin_prohibited: admin_prohibited from 192.0.2.9 (type 3 code 13, mtu 99)");
   EXPECT_EQ(host.notes[1], "packet_too_big: packet_too_big from 2001:db8:: (type 2 code 0, mtu 1280)");
   EXPECT_TRUE(host.observed("rtt").empty());
 }
@@ -415,6 +418,14 @@ TEST(SizesTest, ListsAndRanges) {
     EXPECT_FALSE(sizes.wrong.empty()) << bad;
     EXPECT_TRUE(sizes.bytes.empty()) << bad;
   }
+}
+
+TEST(WireTest, SendersFitAKey) {
+  todd_icmp_error v4{3, 1, 4, 0, {255, 255, 255, 255}, 0};
+  EXPECT_EQ(sender_key(v4), "255.255.255.255");
+  todd_icmp_error v6{1, 0, 6, 0, {0x20, 0x01, 0x0d, 0xb8, 0x85, 0xa3, 0, 1, 0x8a, 0x2e, 0x8a, 0x2e, 3, 0x70, 0x73, 0x34}, 0};
+  EXPECT_EQ(sender_key(v6), "2001:db8:8..2e:370:7334");
+  EXPECT_LE(sender_key(v6).size(), 23u);
 }
 
 TEST(WireTest, HopsAreWhatTheNextUsualTtlLacks) {

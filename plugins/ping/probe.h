@@ -66,13 +66,14 @@ class Ping : public testlet<Ping> {
   static constexpr auto reorder_extent = todd::histogram(
       "reorder_extent", "{probe}", "how many rounds a reordered reply was behind the latest one answered");
   static constexpr auto ttl_min =
-      todd::gauge("ttl_min", "1", TODD_MERGE_MIN, "least TTL or hop limit of a reply as it arrived");
+      todd::gauge("ttl_min", "1", TODD_MERGE_MIN, "least TTL or hop limit of a reply, once it has changed");
   static constexpr auto ttl_max =
-      todd::gauge("ttl_max", "1", TODD_MERGE_MAX, "greatest TTL or hop limit of a reply as it arrived");
+      todd::gauge("ttl_max", "1", TODD_MERGE_MAX, "greatest TTL or hop limit of a reply, once it has changed");
   static constexpr auto ttl_changes =
       todd::counter("ttl_changes", "{reply}", "replies whose TTL differs from that of the reply before");
   static constexpr auto hops = todd::gauge(
-      "hops", "{hop}", TODD_MERGE_LAST, "estimated hops of the way back: the next of 32, 64, 128, 255 less the TTL");
+      "hops", "{hop}", TODD_MERGE_LAST,
+      "estimated hops of the way back, from the second reply on: the next of 32, 64, 128, 255 less the TTL");
   static constexpr auto loss_bursts =
       todd::counter("loss_bursts", "{burst}", "sequences of lost probes with no answered one between, RFC 3357");
   static constexpr auto longest_loss_burst =
@@ -102,7 +103,7 @@ class Ping : public testlet<Ping> {
     float last_rtt_ns = 0, jitter_ns = 0;
     uint8_t ttl = 0, ttl_min = 0, ttl_max = 0;  // of replies; 0 = none yet
     uint8_t family : 4 = 0;                     // 0 = not known yet
-    bool has_port : 1 = false, answered : 1 = false;
+    bool has_port : 1 = false, answered : 1 = false, has_hops : 1 = false;
   };
   static_assert(sizeof(Target) == 24);
 

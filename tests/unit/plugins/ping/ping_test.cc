@@ -126,7 +126,12 @@ TEST_F(PingTest, FollowsTheTtlOfReplies) {
   host.start();
   host.begin();
   tickets(host, 6);
-  world.run_for(25 * kMs);
+  world.run_for(5 * kMs);
+  EXPECT_EQ(host.gauge("hops"), -1);  // not of a scan: see take_ttl
+  world.run_for(10 * kMs);
+  EXPECT_EQ(host.gauge("hops"), 7);
+  EXPECT_EQ(host.gauge("ttl_min"), -1);
+  world.run_for(10 * kMs);
   EXPECT_EQ(host.gauge("hops"), 6);
   world.run_for(20 * kMs);
   EXPECT_EQ(host.gauge("hops"), 8);

@@ -59,10 +59,9 @@ LossPattern::Change LossPattern::take(const Loss& loss) {
 LossPattern::Change LossPattern::gap(uint32_t target, uint32_t first_missing, uint32_t round, int64_t tx_ns) {
   Record& r = records_[target];
   if (r.open && round == r.last + 1) return close(r, tx_ns);
-  // Its losses are not known yet. One gap is kept, the first one: an outage is followed by many answers, and what
-  // they miss in turn within the same timeout is short.
+  // Its losses are not known yet. Of such gaps the widest is kept, as the longest outage is what is looked for.
   const bool stale = tx_ns - r.next_tx_ns > timeout_ns_ + 2 * kSettleNs;
-  if (r.next == 0 || stale) {
+  if (r.next == 0 || stale || round - first_missing > r.next - r.missing) {
     r.missing = first_missing;
     r.next = round;
     r.next_tx_ns = tx_ns;

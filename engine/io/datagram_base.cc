@@ -1,5 +1,7 @@
 #include "engine/io/datagram_base.h"
 
+#include <linux/errqueue.h>
+
 #include <cerrno>
 
 #include "engine/base/clock.h"
@@ -55,16 +57,26 @@ void DatagramBase::settle() {
   if (doubtful) {
     for (QueuedDatagram& datagram : sending_) {
       if (!is_network_error(datagram.result)) continue;
-      drain_errors();  // each time: the repeat before this one may have left an error of its own
-      if (watch.gone()) return;
-      repeat(datagram);
-      if (!report(datagram, watch)) return;
+      repeat_until_own(datagram, watch);
+      if (watch.gone() || !report(datagram, watch)) return;
     }
   }
   sending_.clear();
   // Stamps nobody fetches fill the receive buffer. Replies fetch them on their way; where none come, this does.
   constexpr uint64_t kUnfetched = 256;
   if (stamps_due_ >= kUnfetched) drain_errors();
+}
+
+// Errors of others come in while this one is repeated, more than one where many targets are unreachable: as long as there are
+// any, what the send says may be theirs. Twice in any case, as the kernel queues an error before it makes it the pending one.
+void DatagramBase::repeat_until_own(QueuedDatagram& datagram, const Watch& watch) {
+  constexpr int kLeast = 2, kMost = 16;
+  for (int tries = 0; tries < kMost && is_network_error(datagram.result); ++tries) {
+    const size_t told = drain_errors();
+    if (watch.gone()) return;
+    if (told == 0 && tries >= kLeast) return;
+    repeat(datagram);
+  }
 }
 
 void DatagramBase::repeat(QueuedDatagram& datagram) {
@@ -77,8 +89,9 @@ void DatagramBase::repeat(QueuedDatagram& datagram) {
   ++shared_.syscalls;
 }
 
-void DatagramBase::drain_errors() {
+size_t DatagramBase::drain_errors() {
   Watch watch(*this);
+  size_t told = 0;
   MessageBatch& batch = shared_.errors;
   drained_at_ = shared_.collections;
   const uint64_t due_before = stamps_due_;
@@ -90,18 +103,20 @@ void DatagramBase::drain_errors() {
       if (const int64_t stamp = stamps_ ? read_tx_stamp(batch.header(i)) : 0; stamp != 0) {
         stamps_due_ -= stamps_due_ != 0;
         sink_.on_transmitted(batch.data(i), batch.len(i), stamp);
-        if (watch.gone()) return;
+        if (watch.gone()) return told;
         continue;
       }
       if (!read_error(batch.header(i), batch.data(i), batch.len(i), error)) continue;
       ++shared_.callbacks;
+      told += error.origin != SO_EE_ORIGIN_LOCAL;
       sink_.on_error(error);
-      if (watch.gone()) return;
+      if (watch.gone()) return told;
     }
     if (got < static_cast<int>(batch.capacity())) break;
   }
   // Some never come: the queue was full, or a packet was dropped before its driver. They are not looked for at every reply.
   if (stamps_due_ == due_before) stamps_due_ /= 2;
+  return told;
 }
 
 void DatagramBase::check_drops() {

@@ -29,9 +29,9 @@ class DatagramBase : public DatagramSocket, public Mortal {
   // Moves the queue to sending_; what sinks send from now on waits for the next turn.
   void take_queue();
   // Reports the outcome of everything in sending_. A network errno may belong to another datagram: for those, after all the
-  // others were reported, drain the error queue, repeat once and report what comes of it. May destroy *this.
+  // others were reported, drain the error queue, repeat and report what comes of it. May destroy *this.
   void settle();
-  void drain_errors();  // may destroy *this
+  size_t drain_errors();  // how many errors of the network it told; may destroy *this
   // With stamps: the error queue was drained after what is being delivered now had been taken from the kernel.
   bool drained() const { return stamps_ && drained_at_ == shared_.collections; }
   // Stamps of what was sent, before what came in reply. Only where some are due and not yet looked for. May destroy *this.
@@ -45,6 +45,7 @@ class DatagramBase : public DatagramSocket, public Mortal {
   std::vector<QueuedDatagram> sending_;
 
  private:
+  void repeat_until_own(QueuedDatagram& datagram, const Watch& watch);
   void repeat(QueuedDatagram& datagram);
   bool report(const QueuedDatagram& datagram, const Watch& watch);
   void dropped(uint32_t so_far);  // may destroy *this

@@ -69,7 +69,7 @@ class DatagramSink {
  public:
   virtual ~DatagramSink() = default;
   // One per send(): result 0 = handed to the kernel, else -errno (the pending error of *another* datagram has already been
-  // drained and the send repeated once; what arrives here is this datagram's own). tx_mono_ns: when it left by the user's clock,
+  // drained and the send repeated; what arrives here is this datagram's own). tx_mono_ns: when it left by the user's clock,
   // interpolated by position within the batch.
   virtual void on_sent(uint64_t cookie, int result, int64_t tx_mono_ns) = 0;
   virtual void on_datagram(const DatagramIn& in) = 0;

@@ -1,5 +1,7 @@
 #include "engine/lane/datagram_flow.h"
 
+#include <linux/errqueue.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -337,8 +339,11 @@ void DatagramFlow::failed(Side& side, const io::DatagramError& error) {
     e = exchange_of({error.quoted, error.quoted_len});
   }
   if (e == nullptr || e->generation == 0 || e->state != Exchange::flying || e->target >= owner_.setup().targets.size() ||
-      !io::same_host(owner_.setup().targets[e->target].address, error.to))
-    return owner_.unmatched();
+      !io::same_host(owner_.setup().targets[e->target].address, error.to)) {
+    // Why this host did not send was said by the send already; it is no packet that came.
+    if (error.origin != SO_EE_ORIGIN_LOCAL) owner_.unmatched();
+    return;
+  }
   todd_icmp_error record{.type = error.type, .code = error.code, .family = static_cast<uint16_t>(side.family == AF_INET6 ? 6 : 4),
                          .mtu = error.info, .sender = {}, .reserved = 0};
   copy_host(error.offender, record.sender);

@@ -2,4 +2,7 @@
 # Figures beside their peers, on this machine, in one run. usage: bench/run.sh BIN_DIR
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-exec env TODD_BIN="$(cd "${1:?usage: bench/run.sh BIN_DIR}" && pwd)" TODD_SOURCE="$here/.." PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here/../tests/e2e" python3 "$here/figures.py"
+export TODD_BIN TODD_SOURCE="$here/.." PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here/../tests/e2e"
+TODD_BIN=$(cd "${1:?usage: bench/run.sh BIN_DIR}" && pwd)
+python3 "$here/figures.py"
+python3 "$here/accuracy.py"

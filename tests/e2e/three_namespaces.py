@@ -103,7 +103,7 @@ def one_back_end(engine, names):
 
     def start_long():
         run = Background(fleet, "run", "long")
-        lab.wait_for("the run measures", lambda: measuring(fleet, run))
+        lab.wait_for("the run measures", lambda: measuring(fleet, run), 120)
         return run
 
     run = start_long()

@@ -94,6 +94,10 @@ Status set_egress(int fd, const SocketRequest& request) {
     if (errno == ENODEV) return bad_egress(errno, "interface " + egress.interface + ": this host has no such interface");
     return refuse(request, errno, (": cannot send through interface " + egress.interface).c_str());
   }
+  if (request.ttl != 0 && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_UNICAST_HOPS : IP_TTL, request.ttl))
+    return refuse(request, errno, ": cannot set its TTL");
+  if (request.tos != 0 && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TCLASS : IP_TOS, request.tos))
+    return refuse(request, errno, ": cannot set its traffic class");
   // PROBE rather than DO: it sends whole what is longer than the path MTU the kernel remembers.
   const int how = egress.df == DontFragment::set ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT;
   if (egress.df != DontFragment::system && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, how))

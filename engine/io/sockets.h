@@ -21,6 +21,7 @@ struct SocketRequest {
   Address bind_to{};       // family 0 = unbound
   uint32_t buffer_bytes = 4u << 20;  // asked for with *FORCE when allowed; see granted_receive_buffer
   bool listen = false;     // tcp: SO_REUSEADDR + listen(1024)
+  uint8_t ttl = 0, tos = 0;  // of everything sent; 0: the system's
   Egress egress{};         // its source stands in for an unbound bind_to
 };
 // Errors: invalid where the host has no such source or interface, or the source is of the other family. They name the socket

@@ -1,7 +1,15 @@
 #include "engine/lane/stream_flow.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <time.h>  // before linux/errqueue.h, which needs its timespec
+
+#include <linux/errqueue.h>
+
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "engine/io/sockets.h"
 #include "engine/lane/errors.h"
@@ -10,11 +18,70 @@ namespace todd::lane {
 namespace {
 constexpr uint32_t kSlots = 64;
 size_t arena_for(uint32_t chunk) { return std::max<size_t>(size_t{chunk} * 4, 512 * 1024); }
+
+// Whether an ICMP error is what ended a connection that asked for those (IP_RECVERR). Without one the kernel refused by itself.
+bool told_by_network(int fd) {
+  alignas(cmsghdr) char control[256];
+  msghdr message{};
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return false;
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
+    const bool v4 = part->cmsg_level == SOL_IP && part->cmsg_type == IP_RECVERR;
+    const bool v6 = part->cmsg_level == SOL_IPV6 && part->cmsg_type == IPV6_RECVERR;
+    if (!v4 && !v6) continue;
+    sock_extended_err error;
+    memcpy(&error, CMSG_DATA(part), sizeof error);
+    return error.ee_origin == SO_EE_ORIGIN_ICMP || error.ee_origin == SO_EE_ORIGIN_ICMP6;
+  }
+  return false;
+}
+
+// Whether connect() failed by this host's own doing (no route, no port, a rule), so that no SYN has left.
+bool is_local(int result, int fd) {
+  switch (-result) {
+    case 0:
+    case ECANCELED:
+    case ECONNREFUSED:
+    case ECONNRESET:
+    case ETIMEDOUT: return false;
+    default: return !told_by_network(fd);
+  }
+}
+
+// An ICMP error that TCP takes as passing (RFC 5461) is told only if one asks.
+int cause_of_timeout(int fd) {
+  int error = 0;
+  socklen_t len = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0 ? error : ETIMEDOUT;
+}
+
+const char* outcome_of(int result) {
+  switch (-result) {
+    case 0: return "ok";
+    case ECANCELED: return "cancelled";
+    case ECONNREFUSED: return "refused";
+    case ECONNRESET: return "reset";
+    case ETIMEDOUT: return "timeout";
+    default: return "unreachable";
+  }
+}
+
+// From the SYN to its answer as the kernel has measured it, to the microsecond; 0 if the SYN was sent again, for then it
+// has not. The first round trip that a connection measures is that of its handshake.
+int64_t handshake_ns(int fd) {
+  tcp_info info{};
+  socklen_t len = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0 || info.tcpi_total_retrans != 0) return 0;
+  return int64_t{info.tcpi_rtt} * 1000;
+}
 }  // namespace
 
 StreamFlow::StreamFlow(Instance& owner, uint32_t index, const todd_flow& flow)
     : Flow(flow.slot_cap, flow.slots != 0 ? std::min(flow.slots, 4096u) : kSlots, arena_for(flow.slot_cap)),
-      owner_(owner), index_(index), wanted_(flow), out_(slots()), next_id_(uint64_t{index} << 48) {}
+      owner_(owner), index_(index), wanted_(flow), out_(slots()), next_id_(uint64_t{index} << 48) {
+  if (owner.setup().samples != 0) numbers_.resize(setup_targets(owner.setup()));
+}
 
 StreamFlow::~StreamFlow() = default;
 
@@ -42,33 +109,66 @@ void StreamFlow::connect(const todd_op& op) {
   if (op.target >= owner_.setup().targets.size() || owner_.setup().targets[op.target].address.sa.sa_family == 0) return owner_.complete(refused);
   io::Address to = owner_.setup().targets[op.target].address;
   if (op.port != 0) io::set_port(to, op.port);
-  auto fd = io::open_socket({.kind = io::SocketRequest::tcp, .family = to.sa.sa_family, .buffer_bytes = 0, .egress = owner_.setup().egress});
+  auto fd = io::open_socket({.kind = io::SocketRequest::tcp, .family = to.sa.sa_family, .buffer_bytes = 0, .ttl = op.ttl, .tos = op.tos, .egress = owner_.setup().egress});
+  const bool probe = (op.flags & TODD_OF_PROBE) != 0;
   if (!fd) {
-    owner_.note(op.target, "socket", fd.error().detail);
+    if (probe) owner_.host_count(kUnsent, op.target);
+    owner_.note(op.target, "local_error", fd.error().detail);
     refused.result = fd.error().sys_errno != 0 ? -fd.error().sys_errno : -EMFILE;
     return owner_.complete(refused);
   }
+  if (probe) {
+    const int on = 1;
+    const bool v6 = to.sa.sa_family == AF_INET6;
+    setsockopt(fd->get(), v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof on);
+  }
   Conn& conn = add(std::move(*fd), op.target);
   conn.connecting = op;
+  conn.began_ns = owner_.now();
+  if (probe && op.target < numbers_.size()) conn.number = numbers_[op.target]++;
   const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : owner_.setup().timeout_ns;
   if (timeout > 0) {
     owner_.add_timer(owner_.now() + timeout, [this, id = conn.id] {
       const auto it = streams_.find(id);
-      if (it != streams_.end() && !it->second->connected) connected(*it->second, -ETIMEDOUT);
+      if (it != streams_.end() && !it->second->connected) connected(*it->second, -cause_of_timeout(it->second->stream->fd()));
     });
   }
   conn.stream->connect(to, 0);
 }
 
 void StreamFlow::connected(Conn& conn, int result) {
+  if (conn.stream == nullptr) return;  // it has timed out or was closed since, and that was told
+  todd_done done = about(conn, TODD_OP_CONNECT, result);
+  if ((conn.connecting.flags & TODD_OF_PROBE) != 0) end_probe(conn, done);
   if (result == 0) {
     conn.connected = true;
-    return owner_.complete(about(conn, TODD_OP_CONNECT, 0));
+    return owner_.complete(done);
   }
-  todd_done done = about(conn, TODD_OP_CONNECT, result);
   done.arg = 0;
   forget(conn.id);
   owner_.complete(done);
+}
+
+void StreamFlow::end_probe(const Conn& conn, todd_done& done) {
+  const uint32_t target = conn.connecting.target;
+  if (is_local(done.result, conn.stream->fd())) {
+    done.flags |= TODD_DF_LOCAL;
+    owner_.note(target, "local_error", strerror(-done.result));
+    return owner_.host_count(kUnsent, target);
+  }
+  owner_.host_count(kSent, target);
+  if (conn.connecting.at_ns != 0) owner_.sent_late(conn.began_ns - conn.connecting.at_ns);
+  done.tx_ns = conn.began_ns;
+  done.tx_src = done.rx_src = TODD_TS_USER;
+  const bool answered = done.result == 0;
+  if (const int64_t rtt_ns = answered ? handshake_ns(conn.stream->fd()) : 0; rtt_ns != 0) {
+    done.rx_ns = done.tx_ns + rtt_ns;
+    done.tx_src = done.rx_src = TODD_TS_KERNEL;
+  }
+  if (answered) owner_.stamps(done.tx_src, done.rx_src);
+  owner_.host_count(answered ? kReceived : done.result == -ECANCELED ? kUndetermined : kLost, target);
+  owner_.sample(owner_.setup().targets[target], conn.number, done.tx_ns, answered ? done.rx_ns - done.tx_ns : -1, outcome_of(done.result), 0,
+                done.tx_src, done.rx_src);
 }
 
 void StreamFlow::listen(const todd_op& op) {
@@ -161,7 +261,11 @@ void StreamFlow::close(uint64_t id) {
     pending.push_back(about(conn, TODD_OP_SEND, -ECANCELED));
     pending.back().user = out.user;
   }
-  if (!conn.connected) pending.push_back(about(conn, TODD_OP_CONNECT, -ECANCELED)), pending.back().arg = 0;
+  if (!conn.connected) {
+    pending.push_back(about(conn, TODD_OP_CONNECT, -ECANCELED));
+    pending.back().arg = 0;
+    if ((conn.connecting.flags & TODD_OF_PROBE) != 0) end_probe(conn, pending.back());
+  }
   if (conn.receiving) pending.push_back(about(conn, TODD_OP_RECV, -ECANCELED));
   forget(id);
   for (const todd_done& done : pending) owner_.complete(done);

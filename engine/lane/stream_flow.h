@@ -29,6 +29,8 @@ class StreamFlow : public Flow {
     uint64_t id = 0;
     todd_op connecting{};
     bool connected = false, receiving = false;
+    int64_t began_ns = 0;      // connect()
+    uint64_t number = 0;       // of the probe it is, per target
     uint32_t target = TODD_NONE;
     std::unique_ptr<io::Stream> stream;
     void on_connected(uint64_t, int result) override { flow->connected(*this, result); }
@@ -48,6 +50,8 @@ class StreamFlow : public Flow {
   };
 
   Conn& add(UniqueFd fd, uint32_t target);
+  // Counts the probe that a connection was, and puts its times into `done`.
+  void end_probe(const Conn& conn, todd_done& done);
   void connected(Conn& conn, int result);
   void accepted(Listening& listening, UniqueFd fd, const io::Address& peer);
   void sent(Conn& conn, uint32_t slot, int result, int64_t mono_ns);
@@ -63,6 +67,7 @@ class StreamFlow : public Flow {
   std::vector<std::unique_ptr<Conn>> closed_;  // until the sinks are left
   std::vector<std::unique_ptr<Listening>> listening_;
   std::vector<Out> out_;
+  std::vector<uint64_t> numbers_;  // probes by target, if samples are kept
   uint64_t next_id_ = 0;
 
  public:

@@ -90,7 +90,9 @@ enum {
 enum {
   TODD_OF_REPLY = 1, /* SEND: to the sender of the datagram whose token is in `key`, from the same local address. A token stays valid until
                         1,024 other addresses have sent to the flow */
-  TODD_OF_OWN_KEY = 2 /* reserved */
+  TODD_OF_OWN_KEY = 2, /* reserved */
+  TODD_OF_PROBE = 4 /* CONNECT that answers a ticket: the host counts it as it does an EXCHANGE, with a connection as the answer; tx_ns and
+                       rx_ns are the SYN's and its answer's where the kernel tells. Refusals and timeouts are lost */
 };
 typedef struct { /* FROZEN 64 */
   uint64_t user; /* returned in the completion */
@@ -100,7 +102,7 @@ typedef struct { /* FROZEN 64 */
   uint8_t ttl, tos;            /* 0 = the flow's */
   uint16_t port;               /* 0 = the flow's, or the target's */
   uint64_t key;                /* stream id, or reply token */
-  int64_t at_ns;               /* EXCHANGE, SEND: intended departure (0 = now), kept for lateness; TIMER: when */
+  int64_t at_ns;               /* EXCHANGE, SEND, probing CONNECT: intended departure (0 = now), kept for lateness; TIMER: when */
   int64_t timeout_ns;          /* EXCHANGE, CONNECT, RESOLVE: 0 = the run's timeout */
   uint64_t arg;
 } todd_op;

@@ -17,6 +17,20 @@ namespace {
 constexpr uint32_t kLargestUsual = 9000;    // a responder that is not told takes probes up to a jumbo frame
 constexpr uint32_t kResponderSlots = 1024;  // replies in flight
 
+constexpr uint32_t kMaxConnecting = 1024;   // connections that are being opened
+
+// Which probe comes back: target and round.
+uint64_t user_of(const todd_ticket& ticket) { return static_cast<uint64_t>(ticket.target) << 32 | ticket.round; }
+
+const char* connect_error_name(int error) {
+  switch (error) {
+    case ECONNREFUSED: return "refused";
+    case ECONNRESET: return "reset";
+    case ETIMEDOUT: return "timeout";
+    default: return "unreachable";
+  }
+}
+
 uint32_t least_size(bool udp) { return udp ? kUdpKey : 0; }
 
 bool was_given(const todd_run& run, std::string_view name) {
@@ -28,6 +42,11 @@ bool was_given(const todd_run& run, std::string_view name) {
 }  // namespace
 
 void Ping::check(const todd_run& run) {
+  if (get(run, mode) == kTcp) {
+    for (const char* name : {"size", "sizes", "payload"}) {
+      if (was_given(run, name)) throw error(TODD_E_PARAM, std::string(name) + ": mode tcp sends no payload; leave it out");
+    }
+  }
   const bool udp = get(run, mode) == kUdp;
   const std::string_view sweep = get(run, sizes);
   if (!sweep.empty()) {
@@ -45,7 +64,7 @@ void Ping::check(const todd_run& run) {
 }
 
 void Ping::start() {
-  udp_ = (*this)[mode] == kUdp;
+  mode_ = static_cast<Mode>((*this)[mode]);
   ttl_ = static_cast<uint8_t>((*this)[ttl]);
   tos_ = static_cast<uint8_t>((*this)[dscp] << 2);  // the lower two bits are ECN's, RFC 3168
   if (run().role == TODD_RESPONDER) {
@@ -53,46 +72,62 @@ void Ping::start() {
   } else {
     start_source();
   }
-  net().ready(&lane());
+  const bool will_listen = mode_ == kTcp && run().role == TODD_RESPONDER;
+  if (!will_listen) net().ready(&lane());
 }
 
 void Ping::start_source() {
-  if (!udp_) {
+  targets_.resize(run().n_target);
+  losses_.emplace(run().n_target, run().timeout_ns);
+  check_ports();
+  if (mode_ == kTcp) return open_streams();
+  if (mode_ == kIcmp) {
     header4_ = icmp_header(4);
     header6_ = icmp_header(6);
   }
   learn_lengths();
   const uint32_t longest = *std::max_element(length_.begin(), length_.end());
   payload_ = Payload((*this)[pattern], longest - kIcmpHeader, std::random_device()());
-  targets_.resize(run().n_target);
-  losses_.emplace(run().n_target, run().timeout_ns);
-  if (!udp_) refuse_ports();
   todd_flow flow{};
-  flow.proto = udp_ ? TODD_UDP : TODD_ICMP;
+  flow.proto = mode_ == kUdp ? TODD_UDP : TODD_ICMP;
   flow.slot_cap = longest;
   flow_ = open(flow);
 }
 
 // What check() has let pass.
 void Ping::learn_lengths() {
-  length_ = parse_sizes((*this)[sizes], least_size(udp_), kMaxPayload).bytes;
+  length_ = parse_sizes((*this)[sizes], least_size(mode_ == kUdp), kMaxPayload).bytes;
   sweeps_ = !length_.empty();
   if (!sweeps_) length_.push_back(static_cast<uint32_t>((*this)[size]));
-  for (uint32_t& length : length_) length += udp_ ? 0 : kIcmpHeader;
+  for (uint32_t& length : length_) length += mode_ == kUdp ? 0 : kIcmpHeader;
 }
 
-// Nothing of ICMP goes to a port: whoever gives one means another test.
-void Ping::refuse_ports() {
+// Nothing of ICMP goes to a port: whoever gives one means another test. A connection needs one.
+void Ping::check_ports() {
+  if (mode_ == kUdp) return;
   for (uint32_t i = 0; i < run().n_target; ++i) {
     const todd_target facts = target(i);
-    if (facts.port == 0) continue;
-    throw error(TODD_E_PARAM, std::string("target ") + facts.name + ": mode icmp takes no port; leave " +
-                                  std::to_string(facts.port) + " out, or use mode udp");
+    if ((facts.port != 0) == (mode_ == kTcp)) continue;
+    const std::string name = std::string("target ") + facts.name;
+    if (mode_ == kTcp) throw error(TODD_E_PARAM, name + ": mode tcp needs a port, as in HOST:443");
+    throw error(TODD_E_PARAM, name + ": mode icmp takes no port; leave " + std::to_string(facts.port) +
+                                  " out, or use mode udp or tcp");
   }
 }
 
+void Ping::open_streams() {
+  todd_flow flow{};
+  flow.proto = TODD_TCP;
+  flow.slot_cap = 1;  // nothing is said on them
+  flow_ = open(flow);
+}
+
 void Ping::start_responder() {
-  if (!udp_) return;  // the system answers ICMP echoes
+  if (mode_ == kIcmp) return;  // the system answers ICMP echoes
+  if (mode_ == kTcp) {
+    open_streams();
+    return doors_.listen();
+  }
   todd_flow flow{};
   flow.proto = TODD_UDP;
   flow.flags = TODD_FF_RECV | TODD_FF_LISTEN;
@@ -105,11 +140,17 @@ void Ping::start_responder() {
 
 bool Ping::step(todd_batch& b) {
   if (run().role == TODD_RESPONDER) {
-    if (flow_ != TODD_NONE) echo(b);
+    if (mode_ == kTcp) let_in(b);
+    else if (flow_ != TODD_NONE) echo(b);
     return b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
   }
   for (uint32_t i = 0; i < b.n_done; ++i) finish_probe(b, b.done[i]);
-  probe_tickets(b);
+  if (mode_ == kTcp) {
+    doors_.flush(b, flow_);
+    connect_tickets(b);
+  } else {
+    probe_tickets(b);
+  }
   const bool ending = b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
   const bool finished = ending && in_flight_ == 0;
   settle_losses(b.now_ns, finished);
@@ -133,15 +174,35 @@ void Ping::probe_tickets(todd_batch& b) {
     if (t.family == 0) learn(t, ticket.target);
     const uint32_t slot = take_slot(b, flow_);
     const uint32_t length = write_probe(slot_data(b, flow_, slot), t.family, ticket.target, ticket.round);
-    // `user` says which probe came back: target and round.
-    const uint64_t user = static_cast<uint64_t>(ticket.target) << 32 | ticket.round;
-    todd_op op = exchange_op(flow_, ticket.target, slot, length, user, ticket.due_ns);
+    todd_op op = exchange_op(flow_, ticket.target, slot, length, user_of(ticket), ticket.due_ns);
     op.ttl = ttl_;
     op.tos = tos_;
-    if (udp_ && !t.has_port) op.port = kEchoPort;
+    if (mode_ == kUdp && !t.has_port) op.port = kEchoPort;
     put(b, op);
     ++in_flight_;
   }
+}
+
+void Ping::connect_tickets(todd_batch& b) {
+  while (b.served < b.n_ticket && b.n_op < b.cap_op && in_flight_ < kMaxConnecting) {
+    const todd_ticket& ticket = b.ticket[b.served++];
+    todd_op op = target_op(TODD_OP_CONNECT, flow_, ticket.target, user_of(ticket), 0);
+    op.flags = TODD_OF_PROBE;
+    op.ttl = ttl_;
+    op.tos = tos_;
+    op.at_ns = ticket.due_ns;
+    put(b, op);
+    ++in_flight_;
+  }
+}
+
+void Ping::let_in(todd_batch& b) {
+  for (uint32_t i = 0; i < b.n_done; ++i) {
+    if (!doors_.take(b.done[i])) continue;
+    net().publish(&lane(), b.done[i].port);
+    net().ready(&lane());
+  }
+  doors_.flush(b, flow_);
 }
 
 // Returns its length.
@@ -160,10 +221,11 @@ void Ping::learn(Target& t, uint32_t index) {
 }
 
 void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
-  if (d.code != TODD_OP_EXCHANGE) return;
+  if (d.code != TODD_OP_EXCHANGE && d.code != TODD_OP_CONNECT) return;
   --in_flight_;
   const auto target = static_cast<uint32_t>(d.user >> 32);
   const auto round = static_cast<uint32_t>(d.user);
+  if (d.code == TODD_OP_CONNECT) return finish_connect(d, target, round);
   if (d.result >= 0) {
     take_reply(d, target, round);
     check_echo(b, d, target, round);
@@ -178,9 +240,21 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   if (sweeps_) tally_size(target, round, "lost");
 }
 
+void Ping::finish_connect(const todd_done& d, uint32_t target, uint32_t round) {
+  if (d.result >= 0) {
+    doors_.close(d.arg);
+    return take_reply(d, target, round);
+  }
+  if (d.result == -ECANCELED || (d.flags & TODD_DF_LOCAL) != 0) return;
+  losses_->lost({d.tx_ns, target, round});
+  const char* name = connect_error_name(-d.result);
+  tally(connect_errors, target, name);
+  note(target, name, std::strerror(-d.result));
+}
+
 void Ping::tally_size(uint32_t target, uint32_t round, const char* became) {
   char key[24];
-  const uint32_t bytes = length_of(round) - (udp_ ? 0 : kIcmpHeader);
+  const uint32_t bytes = length_of(round) - (mode_ == kUdp ? 0 : kIcmpHeader);
   std::snprintf(key, sizeof key, "%u_%s", static_cast<unsigned>(bytes), became);
   tally(by_size, target, key);
 }
@@ -242,8 +316,8 @@ void Ping::take_ttl(Target& t, uint32_t target, uint8_t now) {
 // Whatever differs was let through by checksums: the network's, or those of this host's device.
 void Ping::check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round) {
   const uint32_t length = length_of(round);
-  const uint32_t from = own_bytes_at(udp_, length);
-  const uint32_t unsized = udp_ ? 0 : kIcmpHeader;  // what param size does not count
+  const uint32_t from = own_bytes_at(mode_ == kUdp, length);
+  const uint32_t unsized = mode_ == kUdp ? 0 : kIcmpHeader;  // what param size does not count
   const uint8_t* got = todd_payload(&b, &d);
   const uint32_t shared = std::min(d.len, length);
   const bool cut = d.len != length || (d.flags & TODD_DF_TRUNCATED) != 0;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "plugins/ping/doors.h"
 #include "plugins/ping/loss.h"
 #include "plugins/ping/payload.h"
 #include "plugins/ping/wire.h"
@@ -13,13 +14,13 @@
 
 namespace todd::ping {
 
-enum Mode : int64_t { kIcmp = 0, kUdp = 1 };
+enum Mode : int64_t { kIcmp = 0, kUdp = 1, kTcp = 2 };
 
 class Ping : public testlet<Ping> {
  public:
   static constexpr todd::info info{"ping",
                                    "0.1.0",
-                                   "round-trip time and loss of ICMP or UDP echoes",
+                                   "round-trip time and loss of ICMP or UDP echoes, or of TCP handshakes",
                                    TODD_SOURCE | TODD_RESPONDER,
                                    TODD_TF_PROBES | TODD_TF_TICKETS,
                                    TODD_TARGET_HOST,
@@ -27,12 +28,13 @@ class Ping : public testlet<Ping> {
                                    TODD_NEED_RAW,
                                    "Sends one echo request per target and interval and measures when its "
                                    "reply comes back. Mode udp needs an echo "
-                                   "service at the target: an agent, or `todd serve ping`."};
+                                   "service at the target: an agent, or `todd serve ping`. Mode tcp opens a "
+                                   "connection to a port and closes it."};
   static constexpr todd::schedule schedule{"10", "1s", nullptr, nullptr, "1s"};
   static constexpr auto expect = todd::expect("loss < 100%");
 
   static constexpr auto mode =
-      todd::choice("mode", "icmp", "icmp|udp", "which echo: ICMP, or UDP to a responder");
+      todd::choice("mode", "icmp", "icmp|udp|tcp", "what is sent: ICMP echoes, UDP to a responder, or SYNs to a TCP port");
   static constexpr auto size =
       todd::size("size", "56", "payload of a probe without any header, as in ping -s; at least 8 with udp")
           .range("0", "65507");
@@ -85,10 +87,12 @@ class Ping : public testlet<Ping> {
       todd::breakdown("icmp_senders", "{error}", "ICMP errors that answered probes, by the address that sent them");
   static constexpr auto mtu = todd::gauge("mtu", "By", TODD_MERGE_LAST,
                                           "MTU that the last packet_too_big (fragmentation needed) reported");
+  static constexpr auto connect_errors =
+      todd::breakdown("connect_errors", "{error}", "mode tcp: handshakes that failed: refused, reset, timeout, unreachable");
   static constexpr auto metrics =
       todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
                     &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage,
-                    &icmp_senders, &mtu);
+                    &icmp_senders, &mtu, &connect_errors);
 
   static void check(const todd_run& run);
   void start();
@@ -113,7 +117,11 @@ class Ping : public testlet<Ping> {
     return sweeps_ ? length_[round % static_cast<uint32_t>(length_.size())] : length_.front();
   }
   void tally_size(uint32_t target, uint32_t round, const char* became);
-  void refuse_ports();
+  void check_ports();
+  void open_streams();
+  void connect_tickets(todd_batch& b);
+  void finish_connect(const todd_done& d, uint32_t target, uint32_t round);
+  void let_in(todd_batch& b);
   void start_responder();
   void probe_tickets(todd_batch& b);
   void learn(Target& t, uint32_t index);
@@ -131,7 +139,8 @@ class Ping : public testlet<Ping> {
   void not_echoed(const char* why);
 
   uint32_t flow_ = TODD_NONE;  // TODD_NONE: nothing to do (responder in mode icmp)
-  bool udp_ = false;
+  Mode mode_ = kIcmp;
+  Doors doors_;  // mode tcp
   uint8_t ttl_ = 0, tos_ = 0;
   uint32_t in_flight_ = 0;
   uint64_t not_echoed_ = 0;                   // responder: datagrams that got no reply

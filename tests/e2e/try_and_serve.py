@@ -73,7 +73,7 @@ refused(["try", "ping", "10.0.0.0/8"], 2, "16777214")
 refused(["try", "ping", "127.0.0.1", "-o", "jsno"], 2, "did you mean .json")
 
 refused(["try", "ping", "127.0.0.1", "--interval", "1s", "--rate", "5"], 2, "todd: --interval: 1s and --rate: 5 exclude each other")
-refused(["try", "ping", "127.0.0.1", "--mode", "tcp"], 2, "todd: --mode: .tcp. is none of icmp, udp")
+refused(["try", "ping", "127.0.0.1", "--mode", "tpc"], 2, "todd: --mode: .tpc. is none of icmp, udp, tcp")
 refused(["try", "ping", "http://127.0.0.1/"], 2, "ping takes no URLs: give addresses")
 refused(["try", "http", "http://127.0.0.1/", "127.0.0.1"], 2, "do not mix")
 refused(["try", "ping", "127.0.0.1:80", "--count", "1"], 2, "target 127.0.0.1:80: mode icmp takes no port.*mode udp")

@@ -353,7 +353,7 @@ TEST_F(PingTest, APortIsRefusedInModeIcmp) {
   o.targets = {{.name = "192.0.2.1", .port = 0}, {.name = "192.0.2.2:80", .port = 80}};
   TestletHost host(world, kPing, o);
   EXPECT_EQ(host.start(), TODD_E_PARAM);
-  EXPECT_EQ(host.error_text, "target 192.0.2.2:80: mode icmp takes no port; leave 80 out, or use mode udp");
+  EXPECT_EQ(host.error_text, "target 192.0.2.2:80: mode icmp takes no port; leave 80 out, or use mode udp or tcp");
   o.params = {{"mode", "udp"}};
   TestletHost udp(world, kPing, o);
   EXPECT_EQ(udp.start(), 0) << udp.error_text;

@@ -49,8 +49,10 @@ LossPattern::Change LossPattern::take(const Loss& loss) {
     r.first_tx_ns = loss.tx_ns;
   }
   if (const uint32_t length = r.last - r.first + 1; length > r.longest) change.longest = r.longest = length;
-  if (r.next != 0 && r.next == r.last + 1) {
-    change.outage_ns = close(r, r.next_tx_ns).outage_ns;
+  const bool ends = r.next != 0 && r.next == r.last + 1;
+  change.outage_ns = note_outage(r, ends ? r.next_tx_ns : loss.tx_ns);
+  if (ends) {
+    r.open = false;
     r.next = 0;
   }
   return change;
@@ -82,10 +84,14 @@ LossPattern::Change LossPattern::overtaken(uint32_t target, uint32_t round, int6
 
 LossPattern::Change LossPattern::close(Record& r, int64_t tx_ns) {
   r.open = false;
+  return {.outage_ns = note_outage(r, tx_ns)};
+}
+
+// The outage of the latest burst lasts until a probe that left at tx_ns, or longer.
+int64_t LossPattern::note_outage(Record& r, int64_t tx_ns) {
   const int64_t outage_ns = tx_ns - r.first_tx_ns;
-  if (outage_ns <= r.outage_ns) return {};
-  r.outage_ns = outage_ns;
-  return {.outage_ns = outage_ns};
+  if (outage_ns <= r.outage_ns) return 0;
+  return r.outage_ns = outage_ns;
 }
 
 }  // namespace todd::ping

@@ -26,7 +26,7 @@ class LossPattern {
   struct Change {
     bool new_burst = false;
     uint32_t longest = 0;   // rounds of the longest burst so far, if it has grown
-    int64_t outage_ns = 0;  // the longest outage so far, if it has grown
+    int64_t outage_ns = 0;  // the longest outage so far, if it has grown: one that goes on lasts to its latest loss
   };
 
   // timeout_ns: after which a probe is lost at the latest. Throws std::bad_alloc.
@@ -56,6 +56,7 @@ class LossPattern {
   };
 
   static Change close(Record& r, int64_t tx_ns);
+  static int64_t note_outage(Record& r, int64_t tx_ns);
 
   int64_t timeout_ns_;
   std::unique_ptr<Record[], Free> records_;

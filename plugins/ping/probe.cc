@@ -162,7 +162,10 @@ void Ping::settle_losses(int64_t now_ns, bool end) {
 }
 
 void Ping::record(uint32_t target, const LossPattern::Change& change) {
-  if (change.new_burst) count(loss_bursts, target);
+  if (change.new_burst) {
+    count(loss_bursts, target);
+    targets_[target].lossy = true;
+  }
   if (change.longest != 0) set(longest_loss_burst, target, change.longest);
   if (change.outage_ns != 0) set(outage, target, static_cast<double>(change.outage_ns));
 }
@@ -263,9 +266,11 @@ void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
   const int64_t rtt_ns = std::max<int64_t>(d.rx_ns - d.tx_ns, 0);
   Target& t = targets_[target];
   observe(rtt, target, rtt_ns);
+  const bool first = !t.answered;
   take_jitter(t, target, round, rtt_ns);
   take_order(t, d, target, round, rtt_ns);
   if (d.ttl != 0) take_ttl(t, target, d.ttl);
+  if (!first && !t.twice) take_second(t, target);
 }
 
 void Ping::take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns) {
@@ -294,23 +299,27 @@ void Ping::take_order(Target& t, const todd_done& d, uint32_t target, uint32_t r
   t.answered = true;
 }
 
-// What is recorded costs each target a cell all the way to the report (a microsecond of CPU in all), so nothing is
-// recorded that says no more than `ttl`: no bounds before it has changed, no hops of a target asked once.
 void Ping::take_ttl(Target& t, uint32_t target, uint8_t now) {
   set(reply_ttl, target, now);
-  if (t.ttl == 0) {
-    t.ttl = t.ttl_min = t.ttl_max = now;
-    return;
-  }
-  if (now == t.ttl && t.has_hops) return;
-  set(hops, target, estimated_hops(now));
-  t.has_hops = true;
+  if (t.ttl == 0) t.ttl = t.ttl_min = t.ttl_max = now;
   if (now == t.ttl) return;
   count(ttl_changes, target);
   const bool first_change = t.ttl_min == t.ttl_max;
   if (first_change || now < t.ttl_min) set(ttl_min, target, t.ttl_min = std::min(now, t.ttl_min));
   if (first_change || now > t.ttl_max) set(ttl_max, target, t.ttl_max = std::max(now, t.ttl_max));
+  set(hops, target, estimated_hops(now));
   t.ttl = now;
+}
+
+// What is recorded costs each target a cell all the way to the report (a microsecond of CPU in all), so a scan of one
+// probe per target records nothing that says no more than `ttl` and the counters. Where there are more, expectations
+// may ask: that nothing was lost is a 0 then.
+void Ping::take_second(Target& t, uint32_t target) {
+  t.twice = true;
+  if (t.ttl != 0) set(hops, target, estimated_hops(t.ttl));
+  if (t.lossy) return;
+  set(longest_loss_burst, target, 0);
+  set(outage, target, 0);
 }
 
 // Whatever differs was let through by checksums: the network's, or those of this host's device.

@@ -82,7 +82,7 @@ class Ping : public testlet<Ping> {
       todd::gauge("longest_loss_burst", "{probe}", TODD_MERGE_MAX, "probes of the longest of them");
   static constexpr auto outage = todd::gauge(
       "outage", "ns", TODD_MERGE_MAX,
-      "longest time from the departure of the first probe of a burst to that of the next answered one");
+      "longest time from the departure of the first probe of a burst to that of the next answered one, or of the last lost");
   static constexpr auto icmp_senders =
       todd::breakdown("icmp_senders", "{error}", "ICMP errors that answered probes, by the address that sent them");
   static constexpr auto mtu = todd::gauge("mtu", "By", TODD_MERGE_LAST,
@@ -107,7 +107,7 @@ class Ping : public testlet<Ping> {
     float last_rtt_ns = 0, jitter_ns = 0;
     uint8_t ttl = 0, ttl_min = 0, ttl_max = 0;  // of replies; 0 = none yet
     uint8_t family : 4 = 0;                     // 0 = not known yet
-    bool has_port : 1 = false, answered : 1 = false, has_hops : 1 = false;
+    bool has_port : 1 = false, answered : 1 = false, twice : 1 = false, lossy : 1 = false;
   };
   static_assert(sizeof(Target) == 24);
 
@@ -132,6 +132,7 @@ class Ping : public testlet<Ping> {
   void settle_losses(int64_t now_ns, bool end);
   void record(uint32_t target, const LossPattern::Change& change);
   void take_ttl(Target& t, uint32_t target, uint8_t now);
+  void take_second(Target& t, uint32_t target);
   void check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);
   uint32_t write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const;
   void take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target);

@@ -162,3 +162,8 @@ for engine in lab.back_ends():
     check_faults(engine, "--mode", "udp", port=4000)
     check_freeze(engine)
     check_too_large(engine)
+
+# The same by ping sockets, whose errors come by another way.
+lab.sh(*lab.inside(near.name, "sh", "-c", "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range"))
+for engine in lab.back_ends():
+    check_faults(engine)

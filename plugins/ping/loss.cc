@@ -9,7 +9,8 @@ namespace {
 
 // Timeouts are told in batches, up to some 20 ms after they are due.
 constexpr int64_t kSettleNs = 100'000'000;
-// 24 bytes each, touched when needed. More losses than this within a timeout are taken too early, which may cut a burst in two.
+// 24 bytes each, touched when needed. More losses than this within a timeout are taken too early, which may
+// cut a burst in two.
 constexpr size_t kMaxWaiting = 65536;
 constexpr size_t kMaxBatch = 4096;  // losses between two calls of due(), as a rule
 
@@ -18,7 +19,8 @@ bool later(const LossPattern::Loss& a, const LossPattern::Loss& b) { return a.tx
 }  // namespace
 
 LossPattern::LossPattern(uint32_t n_target, int64_t timeout_ns)
-    : timeout_ns_(timeout_ns), records_(static_cast<Record*>(std::calloc(n_target + size_t{1}, sizeof(Record)))) {
+    : timeout_ns_(timeout_ns),
+      records_(static_cast<Record*>(std::calloc(n_target + size_t{1}, sizeof(Record)))) {
   if (records_ == nullptr) throw std::bad_alloc();
   waiting_.reserve(kMaxWaiting + kMaxBatch);
 }
@@ -31,7 +33,8 @@ void LossPattern::lost(const Loss& loss) {
 std::optional<LossPattern::Loss> LossPattern::due(int64_t now_ns, bool end) {
   if (waiting_.empty()) return std::nullopt;
   const Loss earliest = waiting_.front();
-  if (!end && waiting_.size() <= kMaxWaiting && earliest.tx_ns > now_ns - timeout_ns_ - kSettleNs) return std::nullopt;
+  if (!end && waiting_.size() <= kMaxWaiting && earliest.tx_ns > now_ns - timeout_ns_ - kSettleNs)
+    return std::nullopt;
   std::pop_heap(waiting_.begin(), waiting_.end(), later);
   waiting_.pop_back();
   return earliest;
@@ -61,7 +64,8 @@ LossPattern::Change LossPattern::take(const Loss& loss) {
 LossPattern::Change LossPattern::gap(uint32_t target, uint32_t first_missing, uint32_t round, int64_t tx_ns) {
   Record& r = records_[target];
   if (r.open && round == r.last + 1) return close(r, tx_ns);
-  // Its losses are not known yet. Of such gaps the widest is kept, as the longest outage is what is looked for.
+  // Its losses are not known yet. Of such gaps the widest is kept, as the longest outage is what is looked
+  // for.
   const bool stale = tx_ns - r.next_tx_ns > timeout_ns_ + 2 * kSettleNs;
   if (r.next == 0 || stale || round - first_missing > r.next - r.missing) {
     r.missing = first_missing;

@@ -1,11 +1,13 @@
 #pragma once
 // The pattern of losses after RFC 3357: bursts, and how long a target did not answer. No sockets, no clock.
 //
-// Losses become known out of order: an ICMP error at once, a timeout late, and replies to later rounds in between. So
-// they are kept until nothing earlier can come any more, and then taken in the order their probes left.
+// Losses become known out of order: an ICMP error at once, a timeout late, and replies to later rounds in
+// between. So they are kept until nothing earlier can come any more, and then taken in the order their probes
+// left.
 //
 // Invariants
-// - A burst is a sequence of lost rounds without any other between. A round that was not sent ends one: nobody knows.
+// - A burst is a sequence of lost rounds without any other between. A round that was not sent ends one:
+// nobody knows.
 // - A target that loses nothing costs nothing: its record stays on a page that was never touched.
 
 #include <cstdint>
@@ -25,8 +27,9 @@ class LossPattern {
   // What a loss or a reply changed for its target: 0 = not that.
   struct Change {
     bool new_burst = false;
-    uint32_t longest = 0;   // rounds of the longest burst so far, if it has grown
-    int64_t outage_ns = 0;  // the longest outage so far, if it has grown: one that goes on lasts to its latest loss
+    uint32_t longest = 0;  // rounds of the longest burst so far, if it has grown
+    int64_t outage_ns =
+        0;  // the longest outage so far, if it has grown: one that goes on lasts to its latest loss
   };
 
   // timeout_ns: after which a probe is lost at the latest. Throws std::bad_alloc.
@@ -48,12 +51,15 @@ class LossPattern {
   struct Record {
     int64_t first_tx_ns, next_tx_ns, outage_ns;  // outage: the longest
     uint32_t first, last, longest;
-    uint32_t missing, next;  // next: an answered round; from `missing` to it none was answered. 0 = no such gap
-    bool open;               // the burst may go on, and its end was not seen
+    uint32_t missing,
+        next;   // next: an answered round; from `missing` to it none was answered. 0 = no such gap
+    bool open;  // the burst may go on, and its end was not seen
   };
   struct Free {
     void operator()(Record* records) const { std::free(records); }
   };
+
+  static_assert(sizeof(Record) == 48);
 
   static Change close(Record& r, int64_t tx_ns);
   static int64_t note_outage(Record& r, int64_t tx_ns);

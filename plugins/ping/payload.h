@@ -24,8 +24,8 @@ class Payload {
   }
 
  private:
-  // "random" is one block of noise of which every probe takes a window of its own: as cheap as a fixed pattern,
-  // and no two probes in a row are alike to what compresses or remembers them.
+  // "random" is one block of noise of which every probe takes a window of its own: as cheap as a fixed
+  // pattern, and no two probes in a row are alike to what compresses or remembers them.
   static constexpr uint32_t kShiftBits = 12;
   std::vector<uint8_t> bytes_;
   bool random_ = false;

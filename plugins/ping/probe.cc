@@ -17,10 +17,12 @@ namespace {
 constexpr uint32_t kLargestUsual = 9000;    // a responder that is not told takes probes up to a jumbo frame
 constexpr uint32_t kResponderSlots = 1024;  // replies in flight
 
-constexpr uint32_t kMaxConnecting = 1024;   // connections that are being opened
+constexpr uint32_t kMaxConnecting = 1024;  // connections that are being opened
 
 // Which probe comes back: target and round.
-uint64_t user_of(const todd_ticket& ticket) { return static_cast<uint64_t>(ticket.target) << 32 | ticket.round; }
+uint64_t user_of(const todd_ticket& ticket) {
+  return static_cast<uint64_t>(ticket.target) << 32 | ticket.round;
+}
 
 const char* connect_error_name(int error) {
   switch (error) {
@@ -44,7 +46,8 @@ bool was_given(const todd_run& run, std::string_view name) {
 void Ping::check(const todd_run& run) {
   if (get(run, mode) == kTcp) {
     for (const char* name : {"size", "sizes", "payload"}) {
-      if (was_given(run, name)) throw error(TODD_E_PARAM, std::string(name) + ": mode tcp sends no payload; leave it out");
+      if (was_given(run, name))
+        throw error(TODD_E_PARAM, std::string(name) + ": mode tcp sends no payload; leave it out");
     }
   }
   const bool udp = get(run, mode) == kUdp;
@@ -140,8 +143,10 @@ void Ping::start_responder() {
 
 bool Ping::step(todd_batch& b) {
   if (run().role == TODD_RESPONDER) {
-    if (mode_ == kTcp) let_in(b);
-    else if (flow_ != TODD_NONE) echo(b);
+    if (mode_ == kTcp)
+      let_in(b);
+    else if (flow_ != TODD_NONE)
+      echo(b);
     return b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
   }
   for (uint32_t i = 0; i < b.n_done; ++i) finish_probe(b, b.done[i]);
@@ -311,9 +316,9 @@ void Ping::take_ttl(Target& t, uint32_t target, uint8_t now) {
   t.ttl = now;
 }
 
-// What is recorded costs each target a cell all the way to the report (a microsecond of CPU in all), so a scan of one
-// probe per target records nothing that says no more than `ttl` and the counters. Where there are more, expectations
-// may ask: that nothing was lost is a 0 then.
+// What is recorded costs each target a cell all the way to the report (a microsecond of CPU in all), so a
+// scan of one probe per target records nothing that says no more than `ttl` and the counters. Where there are
+// more, expectations may ask: that nothing was lost is a 0 then.
 void Ping::take_second(Target& t, uint32_t target) {
   t.twice = true;
   if (t.ttl != 0) set(hops, target, estimated_hops(t.ttl));

@@ -33,8 +33,8 @@ class Ping : public testlet<Ping> {
   static constexpr todd::schedule schedule{"10", "1s", nullptr, nullptr, "1s"};
   static constexpr auto expect = todd::expect("loss < 100%");
 
-  static constexpr auto mode =
-      todd::choice("mode", "icmp", "icmp|udp|tcp", "what is sent: ICMP echoes, UDP to a responder, or SYNs to a TCP port");
+  static constexpr auto mode = todd::choice(
+      "mode", "icmp", "icmp|udp|tcp", "what is sent: ICMP echoes, UDP to a responder, or SYNs to a TCP port");
   static constexpr auto size =
       todd::size("size", "56", "payload of a probe without any header, as in ping -s; at least 8 with udp")
           .range("0", "65507");
@@ -42,10 +42,12 @@ class Ping : public testlet<Ping> {
       todd::integer("ttl", "0", "TTL or hop limit of the probes; 0 leaves it to the system")
           .range("0", "255");
   static constexpr auto dscp = todd::integer("dscp", "0", "DSCP of the probes").range("0", "63");
-  static constexpr auto pattern = todd::text(
-      "payload", "increment", "content of a probe: increment, zero, random, or up to 16 bytes in hex, repeated");
+  static constexpr auto pattern =
+      todd::text("payload", "increment",
+                 "content of a probe: increment, zero, random, or up to 16 bytes in hex, repeated");
   static constexpr auto sizes = todd::text(
-      "sizes", "", "sizes that the rounds go through instead of one: 64,512,1400 or 56..1400/100, FIRST..LAST/STEP");
+      "sizes", "",
+      "sizes that the rounds go through instead of one: 64,512,1400 or 56..1400/100, FIRST..LAST/STEP");
   static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes);
 
   static constexpr auto rtt =
@@ -57,42 +59,45 @@ class Ping : public testlet<Ping> {
   static constexpr auto reply_ttl =
       todd::gauge("ttl", "1", TODD_MERGE_LAST, "TTL or hop limit of the last reply as it arrived");
   static constexpr auto corrupted = todd::counter(
-      "corrupted", "{reply}", "replies whose payload is not what was sent: changed, cut or longer; answers all the same");
-  static constexpr auto by_size = todd::breakdown(
-      "by_size", "{probe}", "with param sizes: what became of the probes of each, 1400_received and 1400_lost");
-  static constexpr auto jitter_rfc3550 = todd::gauge(
-      "jitter_rfc3550", "ns", TODD_MERGE_LAST,
-      "smoothed difference of the round-trip times of consecutive replies in the order they came, RFC 3550 6.4.1");
+      "corrupted", "{reply}",
+      "replies whose payload is not what was sent: changed, cut or longer; answers all the same");
+  static constexpr auto by_size =
+      todd::breakdown("by_size", "{probe}",
+                      "with param sizes: what became of the probes of each, 1400_received and 1400_lost");
+  static constexpr auto jitter_rfc3550 =
+      todd::gauge("jitter_rfc3550", "ns", TODD_MERGE_LAST,
+                  "smoothed difference of the round-trip times of consecutive replies in the order they "
+                  "came, RFC 3550 6.4.1");
   static constexpr auto reordered =
       todd::counter("reordered", "{reply}", "replies that came after the reply to a later probe, RFC 4737");
   static constexpr auto reorder_extent = todd::histogram(
       "reorder_extent", "{probe}", "how many rounds a reordered reply was behind the latest one answered");
   static constexpr auto ttl_min =
       todd::gauge("ttl_min", "1", TODD_MERGE_MIN, "least TTL or hop limit of a reply, once it has changed");
-  static constexpr auto ttl_max =
-      todd::gauge("ttl_max", "1", TODD_MERGE_MAX, "greatest TTL or hop limit of a reply, once it has changed");
+  static constexpr auto ttl_max = todd::gauge("ttl_max", "1", TODD_MERGE_MAX,
+                                              "greatest TTL or hop limit of a reply, once it has changed");
   static constexpr auto ttl_changes =
       todd::counter("ttl_changes", "{reply}", "replies whose TTL differs from that of the reply before");
   static constexpr auto hops = todd::gauge(
       "hops", "{hop}", TODD_MERGE_LAST,
       "estimated hops of the way back, from the second reply on: the next of 32, 64, 128, 255 less the TTL");
-  static constexpr auto loss_bursts =
-      todd::counter("loss_bursts", "{burst}", "sequences of lost probes with no answered one between, RFC 3357");
+  static constexpr auto loss_bursts = todd::counter(
+      "loss_bursts", "{burst}", "sequences of lost probes with no answered one between, RFC 3357");
   static constexpr auto longest_loss_burst =
       todd::gauge("longest_loss_burst", "{probe}", TODD_MERGE_MAX, "probes of the longest of them");
-  static constexpr auto outage = todd::gauge(
-      "outage", "ns", TODD_MERGE_MAX,
-      "longest time from the departure of the first probe of a burst to that of the next answered one, or of the last lost");
-  static constexpr auto icmp_senders =
-      todd::breakdown("icmp_senders", "{error}", "ICMP errors that answered probes, by the address that sent them");
+  static constexpr auto outage = todd::gauge("outage", "ns", TODD_MERGE_MAX,
+                                             "longest time from the departure of the first probe of a burst "
+                                             "to that of the next answered one, or of the last lost");
+  static constexpr auto icmp_senders = todd::breakdown(
+      "icmp_senders", "{error}", "ICMP errors that answered probes, by the address that sent them");
   static constexpr auto mtu = todd::gauge("mtu", "By", TODD_MERGE_LAST,
                                           "MTU that the last packet_too_big (fragmentation needed) reported");
-  static constexpr auto connect_errors =
-      todd::breakdown("connect_errors", "{error}", "mode tcp: handshakes that failed: refused, reset, timeout, unreachable");
+  static constexpr auto connect_errors = todd::breakdown(
+      "connect_errors", "{error}", "mode tcp: handshakes that failed: refused, reset, timeout, unreachable");
   static constexpr auto metrics =
-      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
-                    &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage,
-                    &icmp_senders, &mtu, &connect_errors);
+      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550,
+                    &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,
+                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors);
 
   static void check(const todd_run& run);
   void start();
@@ -144,7 +149,7 @@ class Ping : public testlet<Ping> {
   Doors doors_;  // mode tcp
   uint8_t ttl_ = 0, tos_ = 0;
   uint32_t in_flight_ = 0;
-  uint64_t not_echoed_ = 0;                   // responder: datagrams that got no reply
+  uint64_t not_echoed_ = 0;  // responder: datagrams that got no reply
   std::array<uint8_t, kIcmpHeader> header4_{}, header6_{};
   Payload payload_;
   std::vector<uint32_t> length_;  // of the probes of one round after the other, from the header on

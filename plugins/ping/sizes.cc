@@ -41,7 +41,8 @@ Sizes parse_sizes(std::string_view text, uint32_t least, uint32_t most) {
     more = comma != text.npos;
     text.remove_prefix(more ? comma + 1 : text.size());
     Range range;
-    if (!parse_range(item, range)) return refuse(item, "expected a size (64) or FIRST..LAST/STEP (56..1400/100)");
+    if (!parse_range(item, range))
+      return refuse(item, "expected a size (64) or FIRST..LAST/STEP (56..1400/100)");
     if (range.first < least || range.last > most || range.first > range.last || range.step == 0) {
       return refuse(item, "sizes go from " + std::to_string(least) + " to " + std::to_string(most) +
                               ", upwards, in steps of at least 1");

@@ -15,8 +15,8 @@ struct Sizes {
   std::string wrong;            // why not, for people; empty if it is well formed
 };
 
-// Sizes and ranges between commas, a range is FIRST..LAST/STEP: "64,512,1400", "56..1400/100", "56,1400..1500/4".
-// LAST is sent too if a step meets it. Each from least to most.
+// Sizes and ranges between commas, a range is FIRST..LAST/STEP: "64,512,1400", "56..1400/100",
+// "56,1400..1500/4". LAST is sent too if a step meets it. Each from least to most.
 Sizes parse_sizes(std::string_view text, uint32_t least, uint32_t most);
 
 }  // namespace todd::ping

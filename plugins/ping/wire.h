@@ -11,21 +11,22 @@
 
 namespace todd::ping {
 
-inline constexpr uint32_t kIcmpHeader = 8;      // type, code, checksum, ident, sequence
-inline constexpr uint32_t kUdpKey = 8;          // the host's key at the front of a UDP probe
-inline constexpr uint32_t kCookie = 8;        // the host's bytes behind the header of ICMP, where there is room
+inline constexpr uint32_t kIcmpHeader = 8;  // type, code, checksum, ident, sequence
+inline constexpr uint32_t kUdpKey = 8;      // the host's key at the front of a UDP probe
+inline constexpr uint32_t kCookie = 8;      // the host's bytes behind the header of ICMP, where there is room
 inline constexpr uint32_t kMaxPayload = 65507;  // largest payload of IPv4 with an 8-byte header
 inline constexpr uint16_t kEchoPort = 7;        // RFC 862
 
-// The first 8 bytes of a probe: type and code of an echo request, and 0 for what the host fills in (ident, sequence
-// and checksum, or the key of UDP). family: 4 or 6, of the target.
+// The first 8 bytes of a probe: type and code of an echo request, and 0 for what the host fills in (ident,
+// sequence and checksum, or the key of UDP). family: 4 or 6, of the target.
 std::array<uint8_t, kIcmpHeader> icmp_header(uint16_t family);
 
-// Where the probe's own bytes begin in a message of `length` bytes: behind the header and the host's cookie, which a
-// message that has no room for it goes without.
+// Where the probe's own bytes begin in a message of `length` bytes: behind the header and the host's cookie,
+// which a message that has no room for it goes without.
 uint32_t own_bytes_at(bool udp, size_t length);
 
-// How many routers a packet has passed, judged by what is left of its TTL: systems begin with 32, 64, 128 or 255.
+// How many routers a packet has passed, judged by what is left of its TTL: systems begin with 32, 64, 128 or
+// 255.
 uint8_t estimated_hops(uint8_t ttl);
 
 // The closed name of an ICMP error ("host_unreachable"), the same word for both families where both have it.

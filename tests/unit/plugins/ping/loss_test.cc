@@ -20,8 +20,8 @@ struct LossTest : testing::Test {
   World world;
   std::unique_ptr<TestletHost> host;
 
-  // A probe every 10 ms. fate: one letter per round. r answered after 1 ms, R after `slow_ms`, t lost, e an ICMP error
-  // after 1 ms, u not sent, x without a ticket.
+  // A probe every 10 ms. fate: one letter per round. r answered after 1 ms, R after `slow_ms`, t lost, e an
+  // ICMP error after 1 ms, u not sent, x without a ticket.
   void ping(const std::string& fate, int64_t timeout_ms, int64_t slow_ms = 25) {
     test::Options o;
     o.targets[0].port = 0;
@@ -31,7 +31,8 @@ struct LossTest : testing::Test {
       switch (fate[round]) {
         case 't': return Answer{.result = -ETIMEDOUT};
         case 'u': return Answer{.result = -ENOBUFS, .local = true};
-        case 'e': return Answer{.result = -EHOSTUNREACH, .icmp = todd_icmp_error{3, 1, 4, 0, {192, 0, 2, 9}, 0}};
+        case 'e':
+          return Answer{.result = -EHOSTUNREACH, .icmp = todd_icmp_error{3, 1, 4, 0, {192, 0, 2, 9}, 0}};
         case 'R': return Answer{.delay_ns = slow_ms * kMs};
         default: return Answer{};
       }
@@ -134,7 +135,8 @@ TEST_F(LossTest, AFilledGapDoesNotHideTheNextOutage) {
   EXPECT_EQ(bursts(), 1u);
 }
 
-// Against a plain count over the rounds, with all kinds of fates and timeouts shorter and longer than the interval.
+// Against a plain count over the rounds, with all kinds of fates and timeouts shorter and longer than the
+// interval.
 TEST_F(LossTest, AgreesWithACountOverTheRounds) {
   std::mt19937 random(20260);
   for (int i = 0; i < 300; ++i) {

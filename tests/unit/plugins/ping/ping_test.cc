@@ -228,11 +228,10 @@ TEST_F(PingTest, RepliesThatDifferAreAnswersAndCounted) {
   world.run_for(1000 * kMs);
   EXPECT_EQ(host.observed("rtt").size(), 6u);
   EXPECT_EQ(host.counter("corrupted"), 4u);
-  EXPECT_EQ(host.notes,
-            (std::vector<std::string>{"corrupted: payload byte 12: 0x1c came back as 0x00",
-                                      "corrupted: 20 bytes of payload came back as 10",
-                                      "corrupted: 20 bytes of payload came back as 21",
-                                      "corrupted: 20 bytes of payload came back as 0"}));
+  EXPECT_EQ(host.notes, (std::vector<std::string>{"corrupted: payload byte 12: 0x1c came back as 0x00",
+                                                  "corrupted: 20 bytes of payload came back as 10",
+                                                  "corrupted: 20 bytes of payload came back as 21",
+                                                  "corrupted: 20 bytes of payload came back as 0"}));
 }
 
 TEST_F(PingTest, UdpRepliesAreCheckedBehindTheKey) {
@@ -353,7 +352,8 @@ TEST_F(PingTest, APortIsRefusedInModeIcmp) {
   o.targets = {{.name = "192.0.2.1", .port = 0}, {.name = "192.0.2.2:80", .port = 80}};
   TestletHost host(world, kPing, o);
   EXPECT_EQ(host.start(), TODD_E_PARAM);
-  EXPECT_EQ(host.error_text, "target 192.0.2.2:80: mode icmp takes no port; leave 80 out, or use mode udp or tcp");
+  EXPECT_EQ(host.error_text,
+            "target 192.0.2.2:80: mode icmp takes no port; leave 80 out, or use mode udp or tcp");
   o.params = {{"mode", "udp"}};
   TestletHost udp(world, kPing, o);
   EXPECT_EQ(udp.start(), 0) << udp.error_text;
@@ -417,8 +417,8 @@ TEST(SizesTest, ListsAndRanges) {
   EXPECT_EQ(parse_sizes("10..30/10,31..40/10", 0, 100).bytes, (Bytes{10, 20, 30, 31}));
   EXPECT_EQ(parse_sizes("0..31/1", 0, 100).bytes.size(), kMaxSizes);
   EXPECT_EQ(parse_sizes("99..100/4294967295", 0, 100).bytes, (Bytes{99}));
-  for (const char* bad : {"", ",", "64,", "a", "-1", "1..2", "1../2", "..2/1", "1..2/", "1..2/0", "2..1/1", "1..101/1",
-                          "101", "1 ,2", "4294967296", "0..32/1", "1..2/1/1"}) {
+  for (const char* bad : {"", ",", "64,", "a", "-1", "1..2", "1../2", "..2/1", "1..2/", "1..2/0", "2..1/1",
+                          "1..101/1", "101", "1 ,2", "4294967296", "0..32/1", "1..2/1/1"}) {
     const Sizes sizes = parse_sizes(bad, 0, 100);
     EXPECT_FALSE(sizes.wrong.empty()) << bad;
     EXPECT_TRUE(sizes.bytes.empty()) << bad;
@@ -428,13 +428,15 @@ TEST(SizesTest, ListsAndRanges) {
 TEST(WireTest, SendersFitAKey) {
   todd_icmp_error v4{3, 1, 4, 0, {255, 255, 255, 255}, 0};
   EXPECT_EQ(sender_key(v4), "255.255.255.255");
-  todd_icmp_error v6{1, 0, 6, 0, {0x20, 0x01, 0x0d, 0xb8, 0x85, 0xa3, 0, 1, 0x8a, 0x2e, 0x8a, 0x2e, 3, 0x70, 0x73, 0x34}, 0};
+  todd_icmp_error v6{
+      1, 0, 6, 0, {0x20, 0x01, 0x0d, 0xb8, 0x85, 0xa3, 0, 1, 0x8a, 0x2e, 0x8a, 0x2e, 3, 0x70, 0x73, 0x34}, 0};
   EXPECT_EQ(sender_key(v6), "2001:db8:8..2e:370:7334");
   EXPECT_LE(sender_key(v6).size(), 23u);
 }
 
 TEST(WireTest, HopsAreWhatTheNextUsualTtlLacks) {
-  const std::pair<int, int> all[] = {{64, 0}, {63, 1}, {33, 31}, {32, 0}, {1, 31}, {65, 63}, {128, 0}, {129, 126}, {255, 0}};
+  const std::pair<int, int> all[] = {{64, 0},  {63, 1},  {33, 31},   {32, 0}, {1, 31},
+                                     {65, 63}, {128, 0}, {129, 126}, {255, 0}};
   for (const auto& [ttl, hops] : all) EXPECT_EQ(estimated_hops(static_cast<uint8_t>(ttl)), hops) << ttl;
 }
 

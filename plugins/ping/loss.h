@@ -28,8 +28,7 @@ class LossPattern {
   struct Change {
     bool new_burst = false;
     uint32_t longest = 0;  // rounds of the longest burst so far, if it has grown
-    int64_t outage_ns =
-        0;  // the longest outage so far, if it has grown: one that goes on lasts to its latest loss
+    int64_t outage_ns = 0;  // the longest outage so far (one that goes on: to its latest loss), if it has grown
   };
 
   // timeout_ns: after which a probe is lost at the latest. Throws std::bad_alloc.
@@ -51,9 +50,8 @@ class LossPattern {
   struct Record {
     int64_t first_tx_ns, next_tx_ns, outage_ns;  // outage: the longest
     uint32_t first, last, longest;
-    uint32_t missing,
-        next;   // next: an answered round; from `missing` to it none was answered. 0 = no such gap
-    bool open;  // the burst may go on, and its end was not seen
+    uint32_t missing, next;  // next: an answered round, none was from `missing` to it. 0 = no such gap
+    bool open;               // the burst may go on, and its end was not seen
   };
   struct Free {
     void operator()(Record* records) const { std::free(records); }

@@ -27,8 +27,8 @@ class LossPattern {
   // What a loss or a reply changed for its target: 0 = not that.
   struct Change {
     bool new_burst = false;
-    uint32_t longest = 0;  // rounds of the longest burst so far, if it has grown
-    int64_t outage_ns = 0;  // the longest outage so far (one that goes on: to its latest loss), if it has grown
+    uint32_t longest = 0;   // rounds of the longest burst so far, if it has grown
+    int64_t outage_ns = 0;  // the longest outage so far (to its latest loss if it goes on), if it has grown
   };
 
   // timeout_ns: after which a probe is lost at the latest. Throws std::bad_alloc.

@@ -25,7 +25,7 @@ std::array<uint8_t, kIcmpHeader> icmp_header(uint16_t family);
 // which a message that has no room for it goes without.
 uint32_t own_bytes_at(bool udp, size_t length);
 
-// How many routers a packet has passed, judged by what is left of its TTL: they begin with 32, 64, 128 or 255.
+// How many routers a packet has passed, judged by its TTL: systems begin with 32, 64, 128 or 255.
 uint8_t estimated_hops(uint8_t ttl);
 
 // The closed name of an ICMP error ("host_unreachable"), the same word for both families where both have it.

@@ -2,16 +2,12 @@
 import json, os, re, statistics, subprocess
 
 import lab
+from conditions import cores, quantile
 from truth import Truth
 
 lab.need_namespaces()
 lab.need_programs(fping="fping", ping="iputils-ping")
 COUNT, INTERVAL_MS = int(os.environ.get("COUNT", 1000)), 10
-
-
-def quantile(values, q):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(q * len(ordered)))]
 
 
 def todd_round_trips(target, stamps):
@@ -47,11 +43,8 @@ print(f"{'':22}{'idle p50':>10}{'p99':>8}{'busy p50':>10}{'p99':>8}  lost")
 for name, tool in tools.items():
     row, missing = [], 0
     for busy in (False, True):
-        load = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count() if busy else 0)]
-        lost, far_off = errors(tool, far.address)
-        for process in load:
-            process.kill()
-            process.wait()
+        with cores(busy):
+            lost, far_off = errors(tool, far.address)
         missing += lost
         row += [quantile(far_off, 0.5) / 1000, quantile(far_off, 0.99) / 1000]
     print(f"{name:22}{row[0]:10.2f}{row[1]:8.2f}{row[2]:10.2f}{row[3]:8.2f}  {missing}", flush=True)

@@ -6,3 +6,4 @@ export TODD_BIN TODD_SOURCE="$here/.." PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$he
 TODD_BIN=$(cd "${1:?usage: bench/run.sh BIN_DIR}" && pwd)
 python3 "$here/figures.py"
 python3 "$here/accuracy.py"
+python3 "$here/many.py"

@@ -13,7 +13,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Tap(threading.Thread):
-    """Keeps (ident, seq) -> ns of arrival for one ICMP type on an interface of a namespace; duplicates keep the first."""
+    """Keeps what tells an echo from others -> ns of arrival for one ICMP type on an interface of a namespace; duplicates keep the first."""
 
     def __init__(self, namespace, interface, icmp_type):
         super().__init__(daemon=True)
@@ -50,7 +50,8 @@ class Tap(threading.Thread):
             header = (packet[0] & 15) * 4
             if address[2] != PACKET_HOST or packet[9] != 1 or packet[header] != self.icmp_type:
                 continue
-            key = struct.unpack_from("!HH", packet, header + 4)
+            # Ident, sequence and the first of the payload, and whom the request is to: idents and sequences come again.
+            key = packet[header + 4:header + 16] + (packet[16:20] if self.icmp_type == 8 else packet[12:16])
             for level, kind, data in control:
                 if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and key not in self.arrived:
                     seconds, nanoseconds = struct.unpack("qq", data[:16])
@@ -70,6 +71,7 @@ class Truth:
         # The kernel begins to stamp some packets after the first who asks for it.
         subprocess.run(lab.inside(near.name, "ping", "-q", "-i", "0.1", "-c", "3", far.address), check=True, stdout=subprocess.DEVNULL)
         for tap in (self.requests, self.replies):
+            lab.wait_for("the tap has seen them", lambda tap=tap: len(tap.order) == 3)
             tap.order.clear()
             tap.arrived.clear()
 

@@ -18,12 +18,13 @@ constexpr size_t kTickets = schedule::Pacer::kBurst;
 constexpr size_t kDone = 256;
 constexpr size_t kOps = 512;
 constexpr int64_t kSecond = 1'000'000'000;
-// How long a testlet may take to finish after its last ticket and the last timeout, and a responder after STOP.
+// How long a testlet may take to finish after its last ticket and the last timeout, and a responder after
+// STOP.
 constexpr int64_t kDrainNs = kSecond;
 constexpr uint32_t kMaxFlows = 64;
-constexpr int kExamples = 5;
 
-// While it lives, completions queue up instead of stepping the testlet: its operations, or a flow's table, are being walked.
+// While it lives, completions queue up instead of stepping the testlet: its operations, or a flow's table,
+// are being walked.
 class Busy {
  public:
   explicit Busy(bool& flag) : flag_(flag), before_(std::exchange(flag, true)) {}
@@ -34,13 +35,17 @@ class Busy {
   bool before_;
 };
 
-const char* stamp_name(uint8_t source) { return source == TODD_TS_NIC ? "nic" : source == TODD_TS_KERNEL ? "kernel" : "user"; }
-
 }  // namespace
 
-Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents& events, const todd_host& host)
-    : setup_(setup), reactor_(reactor), events_(events), host_(host), cells_(*setup.layout, setup.cells),
-      schedule_(setup.plan), pacer_(schedule_) {
+Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents& events,
+                   const todd_host& host)
+    : setup_(setup),
+      reactor_(reactor),
+      events_(events),
+      host_(host),
+      cells_(*setup.layout, setup.cells),
+      schedule_(setup.plan),
+      pacer_(schedule_) {
   lane_ = {.size = sizeof lane_, .index = 0, .host = &host_, .run = &setup_.run, .ctx = this};
   metric_base_ = static_cast<uint32_t>(manifest::host_metrics(setup_.manifest).size());
   for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
@@ -74,7 +79,9 @@ void Instance::begin() {
   if (status < 0) {
     const char* reason = failed_reason(status);
     phase_ = Phase::ended;
-    events_.failed(setup_.id, reason, error.text[0] != '\0' ? std::string(error.text) : std::string(strerror(status > -10000 ? -status : EINVAL)));
+    events_.failed(setup_.id, reason,
+                   error.text[0] != '\0' ? std::string(error.text)
+                                         : std::string(strerror(status > -10000 ? -status : EINVAL)));
   } else if (said_ready_) {
     phase_ = Phase::prepared;
     events_.ready(setup_.id, port_);
@@ -139,8 +146,10 @@ void Instance::work(int64_t now_ns) {
   if (phase_ == Phase::running) {
     bool room = true;
     for (auto* flow : datagram_flows_) room &= flow->tickets_ahead(1, !schedule_.paced()) != 0;
-    if (!tickets_.empty()) wake_ns_ = pacer_end_ns();
-    else if (setup_.manifest.schedule.tickets && setup_.run.role == TODD_SOURCE && room) wake_ns_ = pacer_.next_due_ns();
+    if (!tickets_.empty())
+      wake_ns_ = pacer_end_ns();
+    else if (setup_.manifest.schedule.tickets && setup_.run.role == TODD_SOURCE && room)
+      wake_ns_ = pacer_.next_due_ns();
   }
   if (phase_ == Phase::running || phase_ == Phase::draining) {
     if (!cells_.waiting_for_copy()) wake_ns_ = std::min(wake_ns_, period_end_ns_);
@@ -171,9 +180,11 @@ void Instance::advance() {
     cancel_everything();
     return finish("cancelled", "", "");
   }
-  if (stop_wanted_ && (phase_ == Phase::started || phase_ == Phase::prepared)) return finish("complete", "", "");
+  if (stop_wanted_ && (phase_ == Phase::started || phase_ == Phase::prepared))
+    return finish("complete", "", "");
   if (phase_ == Phase::running) {
-    const bool schedule_done = source && setup_.manifest.schedule.tickets && pacer_.done() && tickets_.empty();
+    const bool schedule_done =
+        source && setup_.manifest.schedule.tickets && pacer_.done() && tickets_.empty();
     if (schedule_done || stop_wanted_) {
       phase_ = Phase::draining;
       drain_by_ns_ = now_ns_ + kDrainNs + (source ? setup_.timeout_ns : 0);
@@ -215,10 +226,13 @@ void Instance::finish(const char* state, std::string reason, std::string detail)
 }
 
 void Instance::take_tickets() {
-  if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets || busy_) return;
+  if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets ||
+      busy_)
+    return;
   if (keep_tickets()) return;
   size_t room = kTickets;
-  for (auto* flow : datagram_flows_) room = std::min<size_t>({room, flow->tickets_ahead(kTickets, !schedule_.paced()), flow->free_slots()});
+  for (auto* flow : datagram_flows_)
+    room = std::min<size_t>({room, flow->tickets_ahead(kTickets, !schedule_.paced()), flow->free_slots()});
   static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
   std::array<schedule::Ticket, kTickets> due;
   const uint64_t before = pacer_.issued() + pacer_.skipped();
@@ -254,7 +268,8 @@ void Instance::settle_tickets(uint32_t served) {
   kept_ = !tickets_.empty();
 }
 
-// In whole rounds every target is skipped once, so the cost is bounded by the targets, however far behind we are.
+// In whole rounds every target is skipped once, so the cost is bounded by the targets, however far behind we
+// are.
 void Instance::count_skipped(uint64_t from, uint64_t n) {
   if (metric_base_ == 0 || n == 0) return;
   const uint64_t targets = setup_.targets.size(), rounds = n / targets;
@@ -268,7 +283,10 @@ void Instance::count_skipped(uint64_t from, uint64_t n) {
 
 void Instance::step() {
   if (busy_) return;
-  const uint32_t state = cancel_wanted_ ? TODD_CANCELLED : phase_ == Phase::draining ? TODD_DRAINING : phase_ == Phase::running ? TODD_RUNNING : TODD_PREPARED;
+  const uint32_t state = cancel_wanted_              ? TODD_CANCELLED
+                         : phase_ == Phase::draining ? TODD_DRAINING
+                         : phase_ == Phase::running  ? TODD_RUNNING
+                                                     : TODD_PREPARED;
   const bool woken = plugin_wake_ns_ != 0 && plugin_wake_ns_ <= now();
   if (state != TODD_RUNNING) tickets_.clear();
   const bool fresh = !tickets_.empty() && !kept_;
@@ -297,7 +315,8 @@ void Instance::step() {
   call_step(batch);
 }
 
-// What completes at once while operations are begun waits for the next step: they lie in the one array there is.
+// What completes at once while operations are begun waits for the next step: they lie in the one array there
+// is.
 void Instance::call_step(todd_batch& batch) {
   const Busy stepping(busy_);
   const todd_status status = [&] {
@@ -308,31 +327,49 @@ void Instance::call_step(todd_batch& batch) {
   settle_tickets(batch.served);
   for (auto& flow : flows_) flow->forget_received();
   finished_ |= status == 1;
-  if (status < 0 && phase_ < Phase::ending) return finish("error", "testlet_failed", "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));
+  if (status < 0 && phase_ < Phase::ending)
+    return finish("error", "testlet_failed",
+                  "the testlet's step failed: " + std::string(strerror(status > -10000 ? -status : EPROTO)));
   if (batch.state == TODD_CANCELLED) return;
   const uint32_t n = std::min(batch.n_op, batch.cap_op);
   for (uint32_t i = 0; i < n; ++i) run_op(ops_[i]);
 }
 
 void Instance::reject(const todd_op& op, int error) {
-  complete({.user = op.user, .result = -error, .code = op.code, .flags = TODD_DF_LOCAL, .flow = op.flow, .target = op.target, .slot = TODD_NONE, .rx_ns = now()});
+  complete({.user = op.user,
+            .result = -error,
+            .code = op.code,
+            .flags = TODD_DF_LOCAL,
+            .flow = op.flow,
+            .target = op.target,
+            .slot = TODD_NONE,
+            .rx_ns = now()});
 }
 
 void Instance::run_op(const todd_op& op) {
   if (op.code == TODD_OP_TIMER) {
-    return add_timer(op.at_ns, [this, user = op.user] { complete({.user = user, .result = 0, .code = TODD_OP_TIMER, .target = TODD_NONE, .slot = TODD_NONE, .rx_ns = now()}); });
+    return add_timer(op.at_ns, [this, user = op.user] {
+      complete({.user = user,
+                .result = 0,
+                .code = TODD_OP_TIMER,
+                .target = TODD_NONE,
+                .slot = TODD_NONE,
+                .rx_ns = now()});
+    });
   }
   if (op.code == TODD_OP_RESOLVE) return resolve(op);
   const bool stream_op = op.code == TODD_OP_RECV || op.code == TODD_OP_SHUTDOWN || op.code == TODD_OP_CLOSE;
   if (!stream_op && op.flow >= flows_.size()) return reject(op, EBADF);
   auto* datagram = stream_op ? nullptr : dynamic_cast<DatagramFlow*>(flows_[op.flow].get());
-  StreamFlow* stream = stream_op || (op.code == TODD_OP_SEND && datagram == nullptr) ? stream_flow_of(op.key) : nullptr;
+  StreamFlow* stream =
+      stream_op || (op.code == TODD_OP_SEND && datagram == nullptr) ? stream_flow_of(op.key) : nullptr;
   switch (op.code) {
     case TODD_OP_SEND:
     case TODD_OP_EXCHANGE: {
       Flow* flow = datagram != nullptr ? static_cast<Flow*>(datagram) : stream;
       if (flow == nullptr) return reject(op, ENOTCONN);
-      if (op.slot == TODD_NONE || op.len > flow->slot_cap() || !flow->take(op.slot)) return reject(op, EINVAL);
+      if (op.slot == TODD_NONE || op.len > flow->slot_cap() || !flow->take(op.slot))
+        return reject(op, EINVAL);
       if (datagram != nullptr) return datagram->run(op);
       if (op.code != TODD_OP_SEND || !stream->run(op)) reject(op, ENOTCONN);
       return;
@@ -365,7 +402,13 @@ void Instance::resolve(const todd_op& op) {
   const auto& target = setup_.targets[op.target];
   const std::string host = schedule::host_at(setup_.specs[target.spec], target.offset);
   if (schedule::is_literal(host))
-    return complete({.user = op.user, .result = 0, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = now(), .rx_ns = now()});
+    return complete({.user = op.user,
+                     .result = 0,
+                     .code = TODD_OP_RESOLVE,
+                     .target = op.target,
+                     .slot = TODD_NONE,
+                     .tx_ns = now(),
+                     .rx_ns = now()});
   const uint64_t token = ++timer_order_;
   resolving_[token] = op;
   resolving_[token].at_ns = now();
@@ -383,13 +426,21 @@ void Instance::resolved(uint64_t token, const std::vector<std::string>& addresse
   Target& target = setup_.targets[op.target];
   for (const auto& text : addresses) {
     const auto address = io::parse_address(text, io::port_of(target.address));
-    if (!address || (setup_.run.family == 4 && address->sa.sa_family != AF_INET) || (setup_.run.family == 6 && address->sa.sa_family != AF_INET6)) continue;
+    if (!address || (setup_.run.family == 4 && address->sa.sa_family != AF_INET) ||
+        (setup_.run.family == 6 && address->sa.sa_family != AF_INET6))
+      continue;
     target.address = *address;
     described_.erase(op.target);
     result = 0;
     break;
   }
-  complete({.user = op.user, .result = result, .code = TODD_OP_RESOLVE, .target = op.target, .slot = TODD_NONE, .tx_ns = op.at_ns, .rx_ns = now()});
+  complete({.user = op.user,
+            .result = result,
+            .code = TODD_OP_RESOLVE,
+            .target = op.target,
+            .slot = TODD_NONE,
+            .tx_ns = op.at_ns,
+            .rx_ns = now()});
 }
 
 void Instance::complete(const todd_done& done) {
@@ -416,48 +467,10 @@ void Instance::run_timers() {
   }
 }
 
-void Instance::stamps(uint8_t tx_src, uint8_t rx_src) {
-  answered_ = true;
-  worst_tx_src_ = std::min(worst_tx_src_, tx_src);
-  worst_rx_src_ = std::min(worst_rx_src_, rx_src);
-}
-
-void Instance::sent_late(int64_t late_ns) {
-  const auto value = static_cast<uint64_t>(std::max<int64_t>(0, late_ns));
-  lateness_[stats::bucket_of(value)]++;
-  lateness_count_++;
-  lateness_sum_ += value;
-  lateness_max_ = std::max(lateness_max_, value);
-  lateness_min_ = std::min(lateness_min_, value);
-}
-
-void Instance::sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome, uint8_t ttl, uint8_t tx_src, uint8_t rx_src) {
-  if (setup_.samples == 0 || (setup_.samples > 0 && samples_taken_ >= static_cast<uint64_t>(setup_.samples))) return;
-  ++samples_taken_;
-  stats::CellSample out{.at_wall_ns = clock_.to_wall(at_ns), .rtt_ns = rtt_ns, .seq = seq, .edge = target.edge, .ttl = ttl, .tx_stamp = tx_src, .rx_stamp = rx_src, .reserved = 0, .outcome = {}};
-  memcpy(out.outcome, outcome, strnlen(outcome, sizeof out.outcome));
-  cells_.sample(out);
-}
-
-void Instance::note(uint32_t target, std::string_view outcome, std::string_view text) {
-  auto it = noted_.find(outcome);
-  if (it == noted_.end()) {
-    if (noted_.size() >= 64) return;
-    it = noted_.emplace(outcome, 0).first;
-  }
-  if (it->second >= kExamples) return;
-  ++it->second;
-  stats::CellNote out{};
-  out.at_wall_ns = clock_.to_wall(now_ns_);
-  out.edge = edge_of(target);
-  memcpy(out.outcome, outcome.data(), std::min(outcome.size(), sizeof out.outcome - 1));
-  memcpy(out.text, text.data(), std::min(text.size(), sizeof out.text - 1));
-  cells_.note(out);
-}
-
 todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error) {
   if (flows_.size() >= kMaxFlows) return set_error(error, -EMFILE, "a testlet may open at most 64 flows");
-  if (wanted.slot_cap == 0 || wanted.slot_cap > 4u << 20) return set_error(error, -EINVAL, "a flow's slot_cap must be 1 to 4 MiB");
+  if (wanted.slot_cap == 0 || wanted.slot_cap > 4u << 20)
+    return set_error(error, -EINVAL, "a flow's slot_cap must be 1 to 4 MiB");
   const auto index = static_cast<uint32_t>(flows_.size());
   if (wanted.proto == TODD_TCP) {
     auto made = std::make_unique<StreamFlow>(*this, index, wanted);
@@ -501,46 +514,6 @@ todd_status Instance::describe_target(uint32_t index, todd_target& out) {
   out = known->second;
   out.size = size;
   return 0;
-}
-
-void Instance::close_period(bool last) {
-  Closed closed;
-  closed.bank = cells_.close_period();
-  closed.from_wall_ns = clock_.to_wall(period_from_ns_);
-  closed.to_wall_ns = clock_.to_wall(now_ns_);
-  closed.last = last;
-  if (std::exchange(answered_, false)) {
-    const bool corrected = worst_tx_src_ == TODD_TS_USER && setup_.stamps == manifest::Stamps::sampled;
-    closed.tx_stamp = corrected ? "sampled" : stamp_name(worst_tx_src_);
-    closed.rx_stamp = stamp_name(worst_rx_src_);
-  }
-  worst_tx_src_ = worst_rx_src_ = TODD_TS_NIC;
-  closed.local_drops = local_drops_;
-  closed.unmatched = unmatched_;
-  closed.received = received_;
-  closed.lateness.count = lateness_count_;
-  closed.lateness.sum = lateness_sum_;
-  closed.lateness.max = lateness_max_;
-  closed.lateness.min = lateness_min_;
-  if (lateness_count_ != 0) {
-    for (uint32_t i = 0; i < stats::kBuckets; ++i)
-      if (lateness_[i] != 0) closed.lateness.buckets.emplace_back(i, lateness_[i]);
-    lateness_.fill(0);
-  }
-  lateness_count_ = lateness_sum_ = lateness_max_ = 0;
-  lateness_min_ = UINT64_MAX;
-  local_drops_ = unmatched_ = received_ = 0;
-  if (last) {
-    closed.state = state_;
-    closed.reason = reason_;
-    closed.detail = detail_;
-    phase_ = Phase::closing;
-  }
-  period_from_ns_ = now_ns_;
-  // Periods keep to their grid; one that the reader made longer is followed by the next whole one.
-  if (setup_.period_ns > 0)
-    while (period_end_ns_ <= now_ns_) period_end_ns_ += setup_.period_ns;
-  events_.closed(setup_.id, closed);
 }
 
 }  // namespace todd::lane

@@ -113,8 +113,8 @@ std::string config_fault(const CLI::App& app, const CLI::ConfigError& error) {
     for (const std::string& name : option->get_lnames()) known.push_back(name);
   }
   if (text.rfind("INI was not able to parse ", 0) != 0) return fmt::format("{}: {}", file, text);
-  return fmt::format("{}: there is no option \"{}\"{}; `todd-coordinator --help` lists the options", file, key,
-                     manifest::did_you_mean(key, known));
+  return fmt::format("{}: there is no option \"{}\"{}; `todd-coordinator --help` lists the options", file,
+                     key, manifest::did_you_mean(key, known));
 }
 
 // A port of 0 takes any free one, which the ready line names.

@@ -41,8 +41,8 @@ class Api {
   void handle(const Request& request, std::shared_ptr<Reply> reply) {
     router_.handle(request, std::move(reply));
   }
-  // 8 MiB for `apply`; 16 MiB for `runs`, where a document of that size comes as JSON text and hosts files with
-  // it; else 1 MiB.
+  // 8 MiB for `apply`; 16 MiB for `runs`, where a document of that size comes as JSON text and hosts files
+  // with it; else 1 MiB.
   static size_t body_limit(const Request& head);
 
  private:

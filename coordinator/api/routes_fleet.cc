@@ -103,7 +103,11 @@ void list_testlets(const fleet::LinkServer& fleet, const Call& call) {
     const auto details = fleet.details(facts.agent);
     if (!details) continue;
     for (const auto& refused : details->refused) {
-      json.begin_object().field("agent", facts.agent).field("path", refused.path).field("error", refused.error).end_object();
+      json.begin_object()
+          .field("agent", facts.agent)
+          .field("path", refused.path)
+          .field("error", refused.error)
+          .end_object();
     }
   }
   json.end_array().end_object();

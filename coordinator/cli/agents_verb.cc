@@ -1,6 +1,6 @@
 // `todd agents`
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "coordinator/cli/columns.h"
 #include "coordinator/cli/exit_code.h"
@@ -14,8 +14,8 @@ std::string list_agents(JsonValue answer) {
   std::vector<Row> rows;
   for (const auto agent : list_at(answer, "agents")) {
     rows.push_back({text_at(agent, "name"), flag_at(agent, "connected") ? "yes" : "no",
-                    joined(texts_at(agent, "test_addresses")), text_at(agent, "version"), text_at(agent, "os"),
-                    pairs_at(agent, "labels")});
+                    joined(texts_at(agent, "test_addresses")), text_at(agent, "version"),
+                    text_at(agent, "os"), pairs_at(agent, "labels")});
   }
   return columns({"NAME", "CONNECTED", "ADDRESSES", "VERSION", "OS", "LABELS"}, rows);
 }
@@ -39,7 +39,9 @@ std::string show_agent(JsonValue agent) {
       {"listen ports", text_at(agent, "listen_ports")},
       {"clock offset", fmt::format("{} ± {}", model::format_amount(number_at(agent, "clock_offset_s"), "s"),
                                    model::format_amount(number_at(agent, "clock_error_s"), "s"))},
-      {"engine", engine.empty() ? unknown : why.empty() ? engine : engine + " (" + why + ")"},
+      {"engine", engine.empty() ? unknown
+                 : why.empty()  ? engine
+                                : engine + " (" + why + ")"},
   });
   for (const auto refused : list_at(agent, "refused_testlets")) {
     out += "refused testlet " + text_at(refused, "path") + ": " + text_at(refused, "error") + "\n";
@@ -48,8 +50,8 @@ std::string show_agent(JsonValue agent) {
 }
 
 void add_invite(const Noun& noun, const Globals& globals, Chosen& chosen) {
-  CLI::App* const verb =
-      noun.app->add_subcommand("invite", "Make a token with which one agent may join: todd-agent --join TOKEN");
+  CLI::App* const verb = noun.app->add_subcommand(
+      "invite", "Make a token with which one agent may join: todd-agent --join TOKEN");
   const auto ttl = std::make_shared<std::string>("10m");
   verb->add_option("--ttl", *ttl, "How long it is good for")->capture_default_str();
   verb->callback([&globals, &chosen, ttl] {
@@ -69,8 +71,11 @@ void add_invite(const Noun& noun, const Globals& globals, Chosen& chosen) {
 }  // namespace
 
 void add_agents(CLI::App& app, const Globals& globals, Chosen& chosen) {
-  const NounTraits traits{"agents", "agent", "The agents of this coordinator",
-                          "no agents yet; `todd agents invite` makes the token for todd-agent --join", list_agents,
+  const NounTraits traits{"agents",
+                          "agent",
+                          "The agents of this coordinator",
+                          "no agents yet; `todd agents invite` makes the token for todd-agent --join",
+                          list_agents,
                           show_agent};
   const Noun noun = add_noun(app, globals, chosen, traits);
   add_delete(noun, globals, chosen, traits);

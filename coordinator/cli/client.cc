@@ -53,7 +53,7 @@ struct Answer {
   const Client::OnBytes* take = nullptr;  // null: everything into body
   std::string body;
   int64_t last_ns = monotonic_ns();  // when something came
-  bool stopped = false;  // the reader wanted no more
+  bool stopped = false;              // the reader wanted no more
   bool too_long = false;
 };
 
@@ -78,12 +78,15 @@ size_t on_body(char* data, size_t, size_t size, void* user) {
 }  // namespace
 
 std::string default_socket() {
-  const std::string own = state_folder("todd") + "/api.sock", of_system = system_state_folder("todd") + "/api.sock";
+  const std::string own = state_folder("todd") + "/api.sock",
+                    of_system = system_state_folder("todd") + "/api.sock";
   return ::access(own.c_str(), F_OK) != 0 && ::access(of_system.c_str(), F_OK) == 0 ? of_system : own;
 }
 
 struct Client::Impl {
-  Impl() : easy(curl_easy_init()), multi(curl_multi_init()) { TODD_CHECK(easy != nullptr && multi != nullptr); }
+  Impl() : easy(curl_easy_init()), multi(curl_multi_init()) {
+    TODD_CHECK(easy != nullptr && multi != nullptr);
+  }
   ~Impl() {
     curl_easy_cleanup(easy);
     curl_multi_cleanup(multi);
@@ -158,8 +161,8 @@ Result<CURLcode> Client::Impl::drive(const Answer& answer) {
 
 Error Client::Impl::unreachable(const char* why) const {
   return {Errc::unavailable, 0,
-          fmt::format("cannot reach the coordinator at {}: {}; start todd-coordinator or set --coordinator", address,
-                      why)};
+          fmt::format("cannot reach the coordinator at {}: {}; start todd-coordinator or set --coordinator",
+                      address, why)};
 }
 
 Result<std::string> Client::Impl::request(const std::string& method, const std::string& path,
@@ -171,7 +174,8 @@ Result<std::string> Client::Impl::request(const std::string& method, const std::
     curl_easy_setopt(easy, CURLOPT_POSTFIELDS, body->data());
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(body->size()));
     // curl would add a type of its own, and routes without a body take none.
-    headers = curl_slist_append(headers, body->empty() ? "Content-Type:" : ("Content-Type: " + content_type).c_str());
+    headers = curl_slist_append(headers,
+                                body->empty() ? "Content-Type:" : ("Content-Type: " + content_type).c_str());
   }
   return perform(path, headers, nullptr);
 }
@@ -230,8 +234,9 @@ Result<Client> Client::make(const std::string& coordinator) {
     impl->socket = impl->address;
     impl->base = "http://localhost/api/v1/";
   } else {
-    return fail(Errc::invalid, fmt::format("--coordinator {}: expected a socket's path or http://127.0.0.1:PORT",
-                                           impl->address));
+    return fail(
+        Errc::invalid,
+        fmt::format("--coordinator {}: expected a socket's path or http://127.0.0.1:PORT", impl->address));
   }
   return Client(std::move(impl));
 }
@@ -245,7 +250,8 @@ const std::string& Client::address() const { return impl_->address; }
 
 Result<std::string> Client::get(const std::string& path) { return impl_->request("GET", path, nullptr, ""); }
 
-Result<std::string> Client::post(const std::string& path, const std::string& body, const std::string& content_type) {
+Result<std::string> Client::post(const std::string& path, const std::string& body,
+                                 const std::string& content_type) {
   return impl_->request("POST", path, &body, content_type);
 }
 
@@ -273,7 +279,8 @@ Error error_of_answer(long status, const std::string& body) {
     error.detail = text_at(json.root(), "detail");
     for (const auto item : list_at(json.root(), "errors")) {
       const std::string place = place_of(item);
-      if (error.detail.find(place) == std::string::npos) error.detail += (error.detail.empty() ? "" : "\n  ") + place;
+      if (error.detail.find(place) == std::string::npos)
+        error.detail += (error.detail.empty() ? "" : "\n  ") + place;
     }
   }
   if (error.detail.empty()) error.detail = fmt::format("the coordinator answered with status {}", status);
@@ -284,8 +291,8 @@ std::string path_part(std::string_view text) {
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
-                       c == '-' || c == '_' || c == '.' || c == '~';
+    const bool plain = (byte >= '0' && byte <= '9') || (byte >= 'a' && byte <= 'z') ||
+                       (byte >= 'A' && byte <= 'Z') || c == '-' || c == '_' || c == '.' || c == '~';
     out += plain ? std::string(1, c) : fmt::format("%{:02X}", byte);
   }
   return out;

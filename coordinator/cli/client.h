@@ -12,13 +12,14 @@
 
 namespace todd::cli {
 
-// Where a coordinator on this host listens unless told otherwise: api.sock in its data folder, the user's own first.
+// Where a coordinator on this host listens unless told otherwise: api.sock in its data folder, the user's own
+// first.
 std::string default_socket();
 
 class Client {
  public:
-  // coordinator: a socket's path, http://127.0.0.1:PORT, or "" for the default socket. Connects only with a request.
-  // Errors: invalid.
+  // coordinator: a socket's path, http://127.0.0.1:PORT, or "" for the default socket. Connects only with a
+  // request. Errors: invalid.
   static Result<Client> make(const std::string& coordinator);
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
@@ -40,8 +41,8 @@ class Client {
   // Errors as above; unavailable where it breaks off.
   using OnBytes = std::function<bool(std::string_view bytes)>;
   Status read(const std::string& path, const std::string& accept, const OnBytes& on_bytes);
-  // Reads a stream of events until the callback returns false or the server ends it. Errors as above; unavailable
-  // where the stream breaks.
+  // Reads a stream of events until the callback returns false or the server ends it. Errors as above;
+  // unavailable where the stream breaks.
   Status events(const std::string& path, const SseParser::OnEvent& on_event);
 
   // "/run/todd/api.sock": for messages.
@@ -53,7 +54,8 @@ class Client {
   std::unique_ptr<Impl> impl_;
 };
 
-// What an answer other than 2xx means: its problem+json with each place of errors[], or the status alone. Printable.
+// What an answer other than 2xx means: its problem+json with each place of errors[], or the status alone.
+// Printable.
 Error error_of_answer(long status, const std::string& body);
 
 // One part of a path, percent-encoded.

@@ -7,7 +7,8 @@ namespace todd::cli {
 
 using Row = std::vector<std::string>;
 
-// Aligned columns under a heading, two blanks apart, never wrapped; an empty cell shows as "-". Ends with a newline.
+// Aligned columns under a heading, two blanks apart, never wrapped; an empty cell shows as "-". Ends with a
+// newline.
 std::string columns(const Row& heading, const std::vector<Row>& rows);
 // "name   value" lines, one per pair, without those whose value is empty.
 std::string pairs(const std::vector<std::pair<std::string, std::string>>& rows);

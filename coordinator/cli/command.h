@@ -1,5 +1,6 @@
 #pragma once
-// How the verbs of `todd` hang together: each registers itself with its flags, the chosen one leaves its action, main runs it.
+// How the verbs of `todd` hang together: each registers itself with its flags, the chosen one leaves its
+// action, main runs it.
 
 #include <functional>
 #include <string>
@@ -21,7 +22,8 @@ struct Chosen {
 
 // Options before or after any verb.
 struct Globals {
-  std::string coordinator;  // --coordinator or TODD_COORDINATOR: a socket path or http://127.0.0.1:PORT; "" = the default socket
+  std::string coordinator;  // --coordinator or TODD_COORDINATOR: a socket path or http://127.0.0.1:PORT; "" =
+                            // the default socket
   bool no_color = false;    // --no-color, NO_COLOR
 };
 
@@ -36,9 +38,11 @@ void add_groups(CLI::App& app, const Globals& globals, Chosen& chosen);
 void add_suites(CLI::App& app, const Globals& globals, Chosen& chosen);
 void add_runs(CLI::App& app, const Globals& globals, Chosen& chosen);
 void add_testlets(CLI::App& app, const Globals& globals, Chosen& chosen);  // falls back to this host's folder
-void add_version(CLI::App& app, const Globals& globals, Chosen& chosen);   // of the coordinator too, if one answers
+void add_version(CLI::App& app, const Globals& globals,
+                 Chosen& chosen);  // of the coordinator too, if one answers
 
-// `todd try ... --from GROUP`: the document of a one-test suite run through the coordinator, reported like `todd run`.
+// `todd try ... --from GROUP`: the document of a one-test suite run through the coordinator, reported like
+// `todd run`.
 struct RemoteRun {
   std::string document, origin;  // YAML
   std::string output = "table";  // table | json | jsonl

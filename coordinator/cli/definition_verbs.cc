@@ -1,8 +1,8 @@
 // `todd groups`, `todd suites` and `todd apply`
 #include <cctype>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "coordinator/cli/columns.h"
 #include "coordinator/cli/document.h"
@@ -23,8 +23,8 @@ std::string list_groups(JsonValue answer) {
 }
 
 std::string show_group(JsonValue group) {
-  std::string out =
-      fmt::format("{} (of {}): {} members\n", text_at(group, "name"), text_at(group, "kind"), count_at(group, "member_count"));
+  std::string out = fmt::format("{} (of {}): {} members\n", text_at(group, "name"), text_at(group, "kind"),
+                                count_at(group, "member_count"));
   if (const auto error = text_at(group, "error"); !error.empty()) out += "error: " + error + "\n";
   for (const auto member : list_at(group, "members")) {
     const std::string address = text_at(member, "address");
@@ -79,16 +79,21 @@ std::string show_applied(JsonValue answer) {
 }  // namespace
 
 void add_groups(CLI::App& app, const Globals& globals, Chosen& chosen) {
-  const NounTraits traits{"groups", "group", "Stored groups and who is in them",
-                          "no groups yet; `todd apply -f FILE` stores some", list_groups, show_group};
+  const NounTraits traits{"groups",
+                          "group",
+                          "Stored groups and who is in them",
+                          "no groups yet; `todd apply -f FILE` stores some",
+                          list_groups,
+                          show_group};
   const Noun noun = add_noun(app, globals, chosen, traits);
   add_delete(noun, globals, chosen, traits);
   add_explain(noun, globals, chosen);
 }
 
 void add_suites(CLI::App& app, const Globals& globals, Chosen& chosen) {
-  const NounTraits traits{"suites", "suite", "Stored suites", "no suites yet; `todd apply -f FILE` stores some",
-                          list_suites, show_suite};
+  const NounTraits traits{"suites",        "suite",
+                          "Stored suites", "no suites yet; `todd apply -f FILE` stores some",
+                          list_suites,     show_suite};
   const Noun noun = add_noun(app, globals, chosen, traits);
   add_delete(noun, globals, chosen, traits);
 }

@@ -28,7 +28,8 @@ Result<std::string> read_stdin() {
     if (got < 0) return fail_errno(errno, "standard input");
     if (got == 0) return text;
     text.append(buffer.data(), static_cast<size_t>(got));
-    if (text.size() > kDocumentMost) return fail(Errc::invalid, "standard input: longer than 8 MiB: split it");
+    if (text.size() > kDocumentMost)
+      return fail(Errc::invalid, "standard input: longer than 8 MiB: split it");
   }
 }
 
@@ -51,7 +52,9 @@ bool is_file_argument(const std::string& argument) {
 Result<Document> read_document(const std::string& path) {
   auto text = path == "-" ? read_stdin() : read_text(path);
   if (!text) return tl::unexpected(text.error());
-  if (text->empty()) return fail(Errc::invalid, (path == "-" ? std::string("standard input") : path) + ": empty: a document begins with apiVersion: todd/v1");
+  if (text->empty())
+    return fail(Errc::invalid, (path == "-" ? std::string("standard input") : path) +
+                                   ": empty: a document begins with apiVersion: todd/v1");
   return Document{std::move(*text), path == "-" ? "stdin" : path, {}};
 }
 
@@ -63,8 +66,9 @@ Status read_hosts_files(Document& document, const std::string& path) {
     if (group.hosts_file.empty()) continue;
     auto lines = read_text((folder / group.hosts_file).string());
     if (!lines) {
-      return fail(lines.error().code, model::at(document.origin, group.position,
-                                                "group " + group.name + ": hosts_file: " + lines.error().detail));
+      return fail(lines.error().code,
+                  model::at(document.origin, group.position,
+                            "group " + group.name + ": hosts_file: " + lines.error().detail));
     }
     document.hosts_files.emplace(group.hosts_file, std::move(*lines));
   }

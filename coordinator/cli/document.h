@@ -18,8 +18,8 @@ bool is_file_argument(const std::string& argument);
 // "-" reads standard input. At most 8 MiB, as the coordinator takes. Errors: invalid (missing, too long),
 // denied, system.
 Result<Document> read_document(const std::string& path);
-// Reads what the groups' hosts_file name, relative to the document. A document that does not parse gets none: the
-// coordinator says what is wrong with it.
+// Reads what the groups' hosts_file name, relative to the document. A document that does not parse gets none:
+// the coordinator says what is wrong with it.
 Status read_hosts_files(Document& document, const std::string& path);
 // A message without the "origin:line:column: " it begins with: for documents of our own, whose lines nobody
 // has seen.

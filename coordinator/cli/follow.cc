@@ -74,7 +74,8 @@ void Progress::show_live(JsonValue event) {
   for (const auto test : list_at(event, "tests")) {
     const uint64_t edges = count_at(test, "edges"), done = count_at(test, "edges_done");
     if (!line.empty()) line += "  ";
-    line += fmt::format("{}: {} of {} edges{}", text_at(test, "name"), done, edges, done < edges ? probes(test) : "");
+    line += fmt::format("{}: {} of {} edges{}", text_at(test, "name"), done, edges,
+                        done < edges ? probes(test) : "");
   }
   if (line.empty()) return;
   std::fprintf(stderr, "\r\033[K%s", cut(line, terminal_width() - 1).c_str());
@@ -101,22 +102,25 @@ void Progress::clear() {
   shown_ = false;
 }
 
-Result<std::string> follow_run(Client& client, const std::string& which, Progress& progress, Interrupts& interrupts) {
+Result<std::string> follow_run(Client& client, const std::string& which, Progress& progress,
+                               Interrupts& interrupts) {
   client.set_interrupt(interrupts.fd());
   std::string id = which;
   Status status;
   for (int failures = 0; failures < kTries; ++failures) {
     bool finished = false;
     JsonText json;
-    status = client.events("runs/" + path_part(id) + "/events", [&](const std::string& name, const std::string& data) {
-      failures = 0;
-      if (json.parse(data)) {
-        if (const std::string full = text_at(json.root(), "run"); !full.empty()) id = full;
-        if (name == "snapshot" || name == "progress") progress.on_event(json.root());
-      }
-      if (name == "finished") finished = true;
-      return !finished;
-    });
+    status = client.events("runs/" + path_part(id) + "/events",
+                           [&](const std::string& name, const std::string& data) {
+                             failures = 0;
+                             if (json.parse(data)) {
+                               if (const std::string full = text_at(json.root(), "run"); !full.empty())
+                                 id = full;
+                               if (name == "snapshot" || name == "progress") progress.on_event(json.root());
+                             }
+                             if (name == "finished") finished = true;
+                             return !finished;
+                           });
     if (finished) break;
     if (!status && status.error().code == Errc::cancelled) interrupts.take();
     if (!status && status.error().code != Errc::unavailable) break;

@@ -35,9 +35,10 @@ class Progress {
 // What suits the terminal; elsewhere lines, if watch.
 Progress::Style progress_style(bool watch);
 
-// Until the run has finished; its full id. A broken stream is taken up again, always that of the run whose events came
-// first: what `last` means may change meanwhile. Errors: cancelled (interrupted; taken), timed_out (the client's
-// deadline), unavailable (the coordinator stays away), not_found.
-Result<std::string> follow_run(Client& client, const std::string& id, Progress& progress, Interrupts& interrupts);
+// Until the run has finished; its full id. A broken stream is taken up again, always that of the run whose
+// events came first: what `last` means may change meanwhile. Errors: cancelled (interrupted; taken),
+// timed_out (the client's deadline), unavailable (the coordinator stays away), not_found.
+Result<std::string> follow_run(Client& client, const std::string& id, Progress& progress,
+                               Interrupts& interrupts);
 
 }  // namespace todd::cli

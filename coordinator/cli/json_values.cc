@@ -6,7 +6,8 @@ namespace todd::cli {
 
 Status JsonText::parse(const std::string& json) {
   if (const auto error = parser_.parse(json).get(root_)) {
-    return fail(Errc::corrupt, std::string("the coordinator's answer is no JSON: ") + simdjson::error_message(error));
+    return fail(Errc::corrupt,
+                std::string("the coordinator's answer is no JSON: ") + simdjson::error_message(error));
   }
   return {};
 }

@@ -1,6 +1,6 @@
 #pragma once
-// Reading the API's answers: what is absent or of another type reads as nothing, because a newer coordinator may
-// differ.
+// Reading the API's answers: what is absent or of another type reads as nothing, because a newer coordinator
+// may differ.
 
 #include <cstdint>
 #include <string>

@@ -32,6 +32,8 @@ void LocalTransport::prepare(const std::string&, const v1::Task& task) { supervi
 void LocalTransport::start(const std::string&, const std::string& task, int64_t at_wall_ns) {
   supervisor_.start_task(task, at_wall_ns);
 }
-void LocalTransport::stop(const std::string&, const std::string& task, bool cancel) { supervisor_.stop_task(task, cancel); }
+void LocalTransport::stop(const std::string&, const std::string& task, bool cancel) {
+  supervisor_.stop_task(task, cancel);
+}
 
 }  // namespace todd::cli

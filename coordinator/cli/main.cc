@@ -61,7 +61,9 @@ int run(int argc, char** argv) {
   app.fallthrough();
   Globals globals;
   Chosen chosen;
-  app.add_option("--coordinator", globals.coordinator, "socket path or http://127.0.0.1:PORT of the coordinator")->envname("TODD_COORDINATOR");
+  app.add_option("--coordinator", globals.coordinator,
+                 "socket path or http://127.0.0.1:PORT of the coordinator")
+      ->envname("TODD_COORDINATOR");
   app.add_flag("--no-color", globals.no_color, "no colour (also NO_COLOR)");
   add_run(app, globals, chosen);
   add_try(app, globals, chosen);
@@ -78,10 +80,12 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     const auto better = suggestion(app, {argv + 1, argv + argc});
-    fmt::print(stderr, "todd: {}\nRun with --help for more information.\n", better.empty() ? error.what() : better);
+    fmt::print(stderr, "todd: {}\nRun with --help for more information.\n",
+               better.empty() ? error.what() : better);
     return kUsage;
   }
-  if (const char* no_color = getenv("NO_COLOR"); no_color != nullptr && *no_color != '\0') globals.no_color = true;
+  if (const char* no_color = getenv("NO_COLOR"); no_color != nullptr && *no_color != '\0')
+    globals.no_color = true;
   return chosen.action ? chosen.action() : static_cast<int>(kUsage);
 }
 

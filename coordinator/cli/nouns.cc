@@ -5,8 +5,8 @@
 #include <cstdio>
 #include <iostream>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "coordinator/cli/exit_code.h"
 
@@ -82,7 +82,8 @@ void add_delete(const Noun& noun, const Globals& globals, Chosen& chosen, const 
   verb->callback([&globals, &chosen, words, traits] {
     chosen.action = [&globals, words, traits] {
       return with_client(globals, [&](Client& client) -> Result<int> {
-        if (auto sure = confirm_delete(traits.one + " " + words->name, words->yes); !sure) return tl::unexpected(sure.error());
+        if (auto sure = confirm_delete(traits.one + " " + words->name, words->yes); !sure)
+          return tl::unexpected(sure.error());
         const auto answer = client.remove(traits.name + "/" + path_part(words->name));
         if (!answer) return tl::unexpected(answer.error());
         std::fprintf(stderr, "%s %s deleted\n", traits.one.c_str(), words->name.c_str());

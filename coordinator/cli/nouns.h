@@ -28,21 +28,23 @@ struct Noun {
   NounWordsPtr words;
 };
 struct NounTraits {
-  std::string name;      // "agents"
-  std::string one;       // "agent"
+  std::string name;  // "agents"
+  std::string one;   // "agent"
   std::string about;
   std::string if_empty;  // said on stderr where the list is empty
   Render list, show;
 };
 Noun add_noun(CLI::App& app, const Globals& globals, Chosen& chosen, const NounTraits& traits);
-// Deleting cannot be undone: asked at a terminal, to be said beforehand (yes) elsewhere. Errors: invalid, cancelled.
+// Deleting cannot be undone: asked at a terminal, to be said beforehand (yes) elsewhere. Errors: invalid,
+// cancelled.
 Status confirm_delete(const std::string& what, bool yes);
 // `delete NAME [--yes]`
 void add_delete(const Noun& noun, const Globals& globals, Chosen& chosen, const NounTraits& traits);
 // -o table|json on a verb or noun.
 void add_list_output(CLI::App& app, std::string& output);
 
-// Runs the function with a client of the chosen coordinator; its Error, or the client's, becomes the exit code.
+// Runs the function with a client of the chosen coordinator; its Error, or the client's, becomes the exit
+// code.
 int with_client(const Globals& globals, const std::function<Result<int>(Client&)>& run);
 // To stdout, as JSON or rendered; 0, or Errc::corrupt.
 Result<int> print_answer(const std::string& answer, const std::string& output, const Render& render);

@@ -28,7 +28,8 @@ Result<Output> parse_output(const std::string& text) {
   if (text == "json") return Output::json;
   if (text == "jsonl") return Output::jsonl;
   const auto near = manifest::nearest(text, {"table", "json", "jsonl"});
-  return fail(Errc::invalid, "unknown output \"" + text + "\"" + (near.empty() ? "" : ": did you mean \"" + near + "\"?") +
+  return fail(Errc::invalid, "unknown output \"" + text + "\"" +
+                                 (near.empty() ? "" : ": did you mean \"" + near + "\"?") +
                                  " (table, json or jsonl)");
 }
 

@@ -64,7 +64,8 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
       names = "--param-" + dashed;
     else if (dashed != param.name)
       names += ",--" + param.name;
-    flag->option = app.add_option(names, flag->text, help_of(param))->type_name(manifest::param_type_name(param.type));
+    flag->option =
+        app.add_option(names, flag->text, help_of(param))->type_name(manifest::param_type_name(param.type));
     if (param.type == manifest::ParamType::boolean) flag->option->expected(0, 1)->default_str("true");
     flags_.push_back(std::move(flag));
   };

@@ -2,8 +2,8 @@
 #include <cstdio>
 #include <optional>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "coordinator/cli/columns.h"
 #include "coordinator/cli/document.h"
@@ -18,7 +18,7 @@
 namespace todd::cli {
 namespace {
 
-constexpr int64_t kAnswerNs = 2'000'000'000;  // for the run's id, after Ctrl-C
+constexpr int64_t kAnswerNs = 2'000'000'000;   // for the run's id, after Ctrl-C
 constexpr int64_t kCancelNs = 15'000'000'000;  // for a cancelled run to end
 
 struct RunWords {
@@ -32,7 +32,8 @@ struct RunWords {
 };
 
 // "a=1" taken apart at the first '='.
-Status write_pairs(model::JsonWriter& json, const char* key, const std::vector<std::string>& words, const char* form) {
+Status write_pairs(model::JsonWriter& json, const char* key, const std::vector<std::string>& words,
+                   const char* form) {
   json.key(key).begin_object();
   for (const auto& word : words) {
     const size_t equals = word.find('=');
@@ -81,8 +82,8 @@ Status end_run(Client& client, const std::string& id, run::Runs::Because because
 }
 
 // Follows the run to its end, reports, and says how it went.
-int finish(Client& client, const RunWords& words, const ShowRun& show, const std::string& id, int64_t deadline_ns,
-           Interrupts& interrupts) {
+int finish(Client& client, const RunWords& words, const ShowRun& show, const std::string& id,
+           int64_t deadline_ns, Interrupts& interrupts) {
   client.set_deadline(deadline_ns);
   Progress progress(progress_style(words.watch));
   const auto followed = follow_run(client, id, progress, interrupts);
@@ -103,7 +104,8 @@ int finish(Client& client, const RunWords& words, const ShowRun& show, const std
   if (interrupted || (!report && interrupts.take())) return interrupts.exit_code();
   if (!report) return complain(report.error());
   if (late) {
-    return complain({Errc::timed_out, 0, fmt::format("the run did not end within --deadline {}", words.deadline)});
+    return complain(
+        {Errc::timed_out, 0, fmt::format("the run did not end within --deadline {}", words.deadline)});
   }
   return exit_for(*report, words.allow_incomplete);
 }
@@ -126,7 +128,8 @@ Result<int> start(Client& client, const Globals& globals, const RunWords& words)
   const auto answer = client.post("runs", *order);
   client.set_interrupt(interrupts.fd());
   if (!answer && interrupts.take()) {
-    std::fputs("todd: interrupted before the coordinator answered; `todd runs` shows whether the run began\n", stderr);
+    std::fputs("todd: interrupted before the coordinator answered; `todd runs` shows whether the run began\n",
+               stderr);
     return interrupts.exit_code();
   }
   if (!answer) return tl::unexpected(answer.error());
@@ -149,7 +152,8 @@ Result<int> run(Client& client, const Globals& globals, RunWords& words) {
   if (is_file_argument(words.suite)) {
     auto document = read_document(words.suite);
     if (!document) return tl::unexpected(document.error());
-    if (auto status = read_hosts_files(*document, words.suite); !status) return tl::unexpected(status.error());
+    if (auto status = read_hosts_files(*document, words.suite); !status)
+      return tl::unexpected(status.error());
     words.document = std::move(*document);
   }
   return start(client, globals, words);
@@ -160,16 +164,20 @@ Result<int> run(Client& client, const Globals& globals, RunWords& words) {
 void add_run(CLI::App& app, const Globals& globals, Chosen& chosen) {
   CLI::App* const verb = app.add_subcommand("run", "Run a suite by the coordinator's agents and report");
   const auto words = std::make_shared<RunWords>();
-  verb->add_option("suite", words->suite, "A stored suite's name, or a file (with / or .yaml), - for standard input")
+  verb->add_option("suite", words->suite,
+                   "A stored suite's name, or a file (with / or .yaml), - for standard input")
       ->required();
   verb->add_flag("--watch", words->watch, "Show progress even where stderr is no terminal");
   auto* const dry_run = verb->add_flag("--dry-run", words->dry_run, "Show the plan, start nothing");
   verb->add_flag("--check", words->check, "Prepare both ends of every edge, send nothing")->excludes(dry_run);
-  verb->add_option("--set", words->sets, "TEST.PARAM=VALUE: another value for one param")->allow_extra_args(false);
+  verb->add_option("--set", words->sets, "TEST.PARAM=VALUE: another value for one param")
+      ->allow_extra_args(false);
   verb->add_option("--only", words->only, "Only this test (may be repeated)")->allow_extra_args(false);
-  verb->add_option("--label", words->labels, "KEY=VALUE for the report (may be repeated)")->allow_extra_args(false);
+  verb->add_option("--label", words->labels, "KEY=VALUE for the report (may be repeated)")
+      ->allow_extra_args(false);
   verb->add_option("--deadline", words->deadline, "Cancel the run after this long: 30s, 5m");
-  verb->add_flag("--allow-incomplete", words->allow_incomplete, "Exit 0 where an expectation could not be judged");
+  verb->add_flag("--allow-incomplete", words->allow_incomplete,
+                 "Exit 0 where an expectation could not be judged");
   verb->add_flag("--detach", words->detach, "Print the run's id and do not wait")->excludes(dry_run);
   verb->add_flag("--periods", words->periods, "With every period of every edge (json)");
   verb->add_flag("--samples", words->samples, "With the samples that were kept (json)");
@@ -190,7 +198,8 @@ int run_document(const Globals& globals, const RemoteRun& remote) {
   words.allow_incomplete = remote.allow_incomplete;
   return with_client(globals, [&](Client& client) {
     auto code = start(client, globals, words);
-    if (!code) code.error().detail = as_flags(without_place(code.error().detail, remote.origin), *remote.testlet);
+    if (!code)
+      code.error().detail = as_flags(without_place(code.error().detail, remote.origin), *remote.testlet);
     return code;
   });
 }

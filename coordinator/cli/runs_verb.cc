@@ -30,8 +30,8 @@ std::string list_runs(JsonValue answer) {
   return columns({"ID", "SUITE", "STATE", "VERDICT", "STARTED", "FINISHED", "NOTE"}, rows);
 }
 
-// The list has no run of the suite: whether there is such a suite decides how that ends. One that was run from a
-// file is not stored.
+// The list has no run of the suite: whether there is such a suite decides how that ends. One that was run
+// from a file is not stored.
 Result<int> no_runs_of(Client& client, const std::string& suite) {
   const auto stored = client.get("suites/" + path_part(suite));
   if (!stored && stored.error().code != Errc::not_found) return tl::unexpected(stored.error());
@@ -94,7 +94,8 @@ Result<int> remove(Client& client, const RunsWords& words) {
 
 using Act = std::function<Result<int>(Client&, const Globals&, const RunsWords&)>;
 
-void on_call(CLI::App& verb, const Globals& globals, Chosen& chosen, const RunsWordsPtr& words, const Act& act) {
+void on_call(CLI::App& verb, const Globals& globals, Chosen& chosen, const RunsWordsPtr& words,
+             const Act& act) {
   verb.callback([&globals, &chosen, words, act] {
     chosen.action = [&globals, words, act] {
       return with_client(globals, [&](Client& client) { return act(client, globals, *words); });

@@ -37,7 +37,9 @@ struct ServeCommand {
 Result<v1::Task> task_of(const ServeCommand& command) {
   auto given = command.params->given();
   // The responder of ping is its UDP echo; ICMP is answered by the system.
-  if (const auto* mode = command.testlet.param("mode"); mode != nullptr && given.count("mode") == 0 && command.testlet.id == "ping") given["mode"] = "udp";
+  if (const auto* mode = command.testlet.param("mode");
+      mode != nullptr && given.count("mode") == 0 && command.testlet.id == "ping")
+    given["mode"] = "udp";
   auto values = manifest::resolve_params(command.testlet.params, given);
   if (!values) return tl::unexpected(values.error());
   v1::Task task;
@@ -54,7 +56,8 @@ Result<v1::Task> task_of(const ServeCommand& command) {
 std::string command_for_the_other_host(const ServeCommand& command, uint32_t port) {
   char host[256] = "HOST";
   gethostname(host, sizeof host - 1);
-  if (command.testlet.target_kind == "url") return fmt::format("todd try {} http://{}:{}/", command.testlet.id, host, port);
+  if (command.testlet.target_kind == "url")
+    return fmt::format("todd try {} http://{}:{}/", command.testlet.id, host, port);
   if (command.testlet.id == "ping") return fmt::format("todd try ping {}:{} --mode udp", host, port);
   return fmt::format("todd try {} {}:{}", command.testlet.id, host, port);
 }
@@ -63,11 +66,15 @@ std::string command_for_the_other_host(const ServeCommand& command, uint32_t por
 int cannot_serve(const ServeCommand& command, const std::string& reason, const std::string& detail) {
   const unsigned port = command.port != 0 ? command.port : command.testlet.default_port;
   if (port != 0 && detail.find(std::strerror(EADDRINUSE)) != std::string::npos) {
-    fmt::print(stderr, "todd: port {} is in use: give another with --port, or stop what listens there\n", port);
+    fmt::print(stderr, "todd: port {} is in use: give another with --port, or stop what listens there\n",
+               port);
     return kUsage;
   }
   if (port != 0 && detail.find(std::strerror(EACCES)) != std::string::npos) {
-    fmt::print(stderr, "todd: port {} may not be used: give one from 1024 up with --port, or grant CAP_NET_BIND_SERVICE\n", port);
+    fmt::print(
+        stderr,
+        "todd: port {} may not be used: give one from 1024 up with --port, or grant CAP_NET_BIND_SERVICE\n",
+        port);
     return kDenied;
   }
   fmt::print(stderr, "todd: {}\n", detail);
@@ -99,7 +106,8 @@ int serve(const ServeCommand& command) {
   };
   supervise::Supervisor::Events events;
   events.ready = [&](const v1::Ready& ready) {
-    fmt::print("{} answers on port {}; on the other host: {}\n", command.testlet.id, ready.port(), command_for_the_other_host(command, ready.port()));
+    fmt::print("{} answers on port {}; on the other host: {}\n", command.testlet.id, ready.port(),
+               command_for_the_other_host(command, ready.port()));
     fflush(stdout);
     self->start_task(kTask, wall_ns());
   };
@@ -132,14 +140,16 @@ int serve(const ServeCommand& command) {
 }  // namespace
 
 void add_serve(CLI::App& app, const Globals&, Chosen& chosen) {
-  auto* verb = app.add_subcommand("serve", "answer a testlet's probes on this host until Ctrl-C: todd serve iperf");
+  auto* verb =
+      app.add_subcommand("serve", "answer a testlet's probes on this host until Ctrl-C: todd serve iperf");
   verb->require_subcommand(1);
   for_each_host_testlet(*verb, [&](const manifest::Testlet& testlet) {
     if (!testlet.responder) return;
     auto command = std::make_shared<ServeCommand>();
     command->testlet = testlet;
     auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
-    sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)")->check(check_port);
+    sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)")
+        ->check(check_port);
     sub->add_flag("--once", command->once, "end 3 s after the last that the first client sent");
     sub->add_option("--engine", command->engine, "auto, uring or event");
     command->params = std::make_unique<ParamFlags>(*sub, testlet, false);

@@ -42,20 +42,26 @@ Result<std::vector<std::string>> expand_target_args(const std::vector<std::strin
   return out;
 }
 
-Status check_target_args(const std::vector<std::string>& targets, const manifest::Testlet& testlet, bool from) {
+Status check_target_args(const std::vector<std::string>& targets, const manifest::Testlet& testlet,
+                         bool from) {
   size_t urls = 0;
   for (const auto& target : targets) {
     const bool named = target.rfind("agent:", 0) == 0 || target.rfind("group:", 0) == 0;
     if (named && !from) {
-      return fail(Errc::invalid, fmt::format("{} is known to a coordinator only: add --from GROUP, the agents that test it", target));
+      return fail(Errc::invalid,
+                  fmt::format("{} is known to a coordinator only: add --from GROUP, the agents that test it",
+                              target));
     }
-    if (named && targets.size() > 1) return fail(Errc::invalid, fmt::format("{} must be the only target", target));
+    if (named && targets.size() > 1)
+      return fail(Errc::invalid, fmt::format("{} must be the only target", target));
     urls += target.find("://") != std::string::npos;
   }
   if (urls > 0 && testlet.target_kind != "url") {
-    return fail(Errc::invalid, fmt::format("{} takes no URLs: give addresses, names or HOST:PORT", testlet.id));
+    return fail(Errc::invalid,
+                fmt::format("{} takes no URLs: give addresses, names or HOST:PORT", testlet.id));
   }
-  if (urls > 0 && urls < targets.size()) return fail(Errc::invalid, "URLs and other targets do not mix: give either");
+  if (urls > 0 && urls < targets.size())
+    return fail(Errc::invalid, "URLs and other targets do not mix: give either");
   return {};
 }
 

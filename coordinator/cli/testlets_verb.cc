@@ -1,8 +1,8 @@
 // `todd testlets`: those of the coordinator's agents, or without a coordinator those on this host.
 #include <cstdio>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
+#include <CLI/CLI.hpp>
 
 #include "coordinator/cli/columns.h"
 #include "coordinator/cli/exit_code.h"
@@ -17,14 +17,16 @@ namespace todd::cli {
 namespace {
 
 std::string roles(bool source, bool responder) {
-  return std::string(source ? "source" : "") + (source && responder ? ", " : "") + (responder ? "responder" : "");
+  return std::string(source ? "source" : "") + (source && responder ? ", " : "") +
+         (responder ? "responder" : "");
 }
 
 std::string list_testlets(JsonValue answer) {
   std::vector<Row> rows;
   for (const auto testlet : list_at(answer, "testlets")) {
     rows.push_back({text_at(testlet, "id"), text_at(testlet, "version"),
-                    roles(flag_at(testlet, "source"), flag_at(testlet, "responder")), text_at(testlet, "summary")});
+                    roles(flag_at(testlet, "source"), flag_at(testlet, "responder")),
+                    text_at(testlet, "summary")});
   }
   std::string out = columns({"ID", "VERSION", "ROLES", "SUMMARY"}, rows);
   for (const auto refused : list_at(answer, "refused")) {
@@ -116,14 +118,20 @@ std::string local_list() {
   for (const auto& file : found) {
     if (!file.error.empty()) continue;
     for (const auto& testlet : file.manifest.testlets) {
-      json.begin_object().field("id", testlet.id).field("version", testlet.version).field("summary", testlet.summary);
-      json.field("source", testlet.source).field("responder", testlet.responder).field("heavy", testlet.heavy);
+      json.begin_object()
+          .field("id", testlet.id)
+          .field("version", testlet.version)
+          .field("summary", testlet.summary);
+      json.field("source", testlet.source)
+          .field("responder", testlet.responder)
+          .field("heavy", testlet.heavy);
       json.field("hash", file.manifest.hash).field("path", file.path).end_object();
     }
   }
   json.end_array().key("refused").begin_array();
   for (const auto& file : found) {
-    if (!file.error.empty()) json.begin_object().field("path", file.path).field("error", file.error).end_object();
+    if (!file.error.empty())
+      json.begin_object().field("path", file.path).field("error", file.error).end_object();
   }
   json.end_array().end_object();
   return out;
@@ -145,15 +153,17 @@ Result<std::string> local_show(const std::string& id) {
       return out;
     }
   }
-  return fail(Errc::not_found, fmt::format("this host has no testlet {}{}", id, manifest::did_you_mean(id, names)));
+  return fail(Errc::not_found,
+              fmt::format("this host has no testlet {}{}", id, manifest::did_you_mean(id, names)));
 }
 
 // Asks the coordinator, and this host where none answers.
-Result<int> answer_or_local(Client& client, const std::string& path, const std::string& output, const Render& render,
-                            const std::function<Result<std::string>()>& local) {
+Result<int> answer_or_local(Client& client, const std::string& path, const std::string& output,
+                            const Render& render, const std::function<Result<std::string>()>& local) {
   auto answer = client.get(path);
   if (!answer && answer.error().code == Errc::unavailable) {
-    std::fprintf(stderr, "no coordinator at %s; these are the testlets of this host:\n", client.address().c_str());
+    std::fprintf(stderr, "no coordinator at %s; these are the testlets of this host:\n",
+                 client.address().c_str());
     answer = local();
   }
   if (!answer) return tl::unexpected(answer.error());

@@ -73,14 +73,20 @@ ShowRun shown(const TryCommand& command, Output output, bool color) {
 std::string document_of(const TryCommand& command, const std::vector<std::string>& targets) {
   std::string list, params, expect;
   for (const auto& target : targets) list += (list.empty() ? "" : ", ") + quoted(target);
-  for (const auto& [name, value] : command.params->given()) params += (params.empty() ? "" : ", ") + name + ": " + quoted(value);
+  for (const auto& [name, value] : command.params->given())
+    params += (params.empty() ? "" : ", ") + name + ": " + quoted(value);
   for (const auto& one : command.options.expect) expect += (expect.empty() ? "" : ", ") + quoted(one);
   std::string to = fmt::format("{{hosts: [{}]}}", list);
-  if (targets.size() == 1 && targets[0].rfind("group:", 0) == 0) to = quoted(targets[0].substr(6));
-  else if (targets.size() == 1 && targets[0].rfind("agent:", 0) == 0) to = fmt::format("{{agent: {}}}", quoted(targets[0].substr(6)));
-  else if (targets[0].rfind("http", 0) == 0 && targets[0].find("://") != std::string::npos) to = fmt::format("{{urls: [{}]}}", list);
-  std::string text = fmt::format("apiVersion: todd/v1\nkind: Suite\nmetadata: {{name: try}}\nspec:\n  tests:\n    - name: {}\n      testlet: {}\n      from: {}\n      to: {}\n",
-                                 command.testlet.id, command.testlet.id, quoted(command.options.from), to);
+  if (targets.size() == 1 && targets[0].rfind("group:", 0) == 0)
+    to = quoted(targets[0].substr(6));
+  else if (targets.size() == 1 && targets[0].rfind("agent:", 0) == 0)
+    to = fmt::format("{{agent: {}}}", quoted(targets[0].substr(6)));
+  else if (targets[0].rfind("http", 0) == 0 && targets[0].find("://") != std::string::npos)
+    to = fmt::format("{{urls: [{}]}}", list);
+  std::string text = fmt::format(
+      "apiVersion: todd/v1\nkind: Suite\nmetadata: {{name: try}}\nspec:\n  tests:\n    - name: {}\n      "
+      "testlet: {}\n      from: {}\n      to: {}\n",
+      command.testlet.id, command.testlet.id, quoted(command.options.from), to);
   if (!params.empty()) text += fmt::format("      params: {{{}}}\n", params);
   if (!command.options.family.empty()) text += fmt::format("      family: v{}\n", command.options.family);
   if (!expect.empty()) text += fmt::format("      expect: [{}]\n", expect);
@@ -90,7 +96,8 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
 // Runs it on the local worker until it has ended; Ctrl-C cancels and keeps what was measured.
 // signal: the one that came, else 0.
 Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command, run::Request request,
-                                                      supervise::SupervisorOptions options, bool periods, int& signal) {
+                                                      supervise::SupervisorOptions options, bool periods,
+                                                      int& signal) {
   io::Loop loop;
   const Clock clock;
   LocalTransport transport(loop, std::move(options));
@@ -101,8 +108,10 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
   std::string id;
   auto watching = runs.subscribe([&](const run::Event& event) {
     if (event.kind == run::Event::Kind::run_finished) loop.stop();
-    if (event.kind == run::Event::Kind::run_progress && stderr_is_terminal() && command.options.output == "table")
-      for (const auto& test : event.tests) fmt::print(stderr, "\r\x1b[K{}: {} sent, {} answered", test.name, test.sent, test.received);
+    if (event.kind == run::Event::Kind::run_progress && stderr_is_terminal() &&
+        command.options.output == "table")
+      for (const auto& test : event.tests)
+        fmt::print(stderr, "\r\x1b[K{}: {} sent, {} answered", test.name, test.sent, test.received);
   });
   auto created = runs.create(std::move(request));
   if (!created) return tl::unexpected(created.error());
@@ -122,7 +131,8 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
   return runs.report(id, periods);
 }
 
-// The exit code for a one-off test of which no edge could even begin, by the first reason; nullopt where any could.
+// The exit code for a one-off test of which no edge could even begin, by the first reason; nullopt where any
+// could.
 std::optional<int> exit_for_nothing(const model::Report& report) {
   std::string why, detail;
   for (const auto& test : report.tests) {
@@ -135,7 +145,8 @@ std::optional<int> exit_for_nothing(const model::Report& report) {
   fmt::print(stderr, "todd: {}\n", detail);
   namespace reason = model::reason;
   if (why == reason::kPermission) return kDenied;
-  for (const char* ours : {reason::kNameResolution, reason::kUnsupported, reason::kBadParam, reason::kTestletMissing})
+  for (const char* ours :
+       {reason::kNameResolution, reason::kUnsupported, reason::kBadParam, reason::kTestletMissing})
     if (why == ours) return kUsage;
   return kInternal;
 }
@@ -145,7 +156,8 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   if (!output) return complain(output.error());
   auto targets = expand_target_args(command.options.targets);
   if (!targets) return complain(targets.error());
-  if (auto good = check_target_args(*targets, command.testlet, !command.options.from.empty()); !good) return complain(good.error());
+  if (auto good = check_target_args(*targets, command.testlet, !command.options.from.empty()); !good)
+    return complain(good.error());
   const ShowRun show = shown(command, *output, !globals.no_color);
   if (!command.options.from.empty()) {
     return run_document(globals, {.document = document_of(command, *targets),
@@ -193,7 +205,8 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
 }  // namespace
 
 void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
-  auto* verb = app.add_subcommand("try", "test targets once from this host: todd try ping 192.0.2.1 --count 10");
+  auto* verb =
+      app.add_subcommand("try", "test targets once from this host: todd try ping 192.0.2.1 --count 10");
   verb->require_subcommand(1);
   for_each_host_testlet(*verb, [&](const manifest::Testlet& testlet) {
     if (!testlet.source) return;
@@ -201,17 +214,24 @@ void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
     command->testlet = testlet;
     auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
     auto& o = command->options;
-    sub->add_option("targets", o.targets, "addresses, names, HOST:PORT, CIDR, A-B, URLs or @FILE")->required();
+    sub->add_option("targets", o.targets, "addresses, names, HOST:PORT, CIDR, A-B, URLs or @FILE")
+        ->required();
     sub->add_option("--from", o.from, "run it from the agents of this group, through the coordinator");
-    sub->add_option("--expect", o.expect, "an expectation, e.g. 'p99(rtt) < 20ms' (repeatable)")->allow_extra_args(false);
+    sub->add_option("--expect", o.expect, "an expectation, e.g. 'p99(rtt) < 20ms' (repeatable)")
+        ->allow_extra_args(false);
     sub->add_option("-o,--output", o.output, "table, json or jsonl");
     sub->add_option("--engine", o.engine, "auto, uring or event");
-    auto* v4 = sub->add_flag_callback("-4", [command] { command->options.family = "4"; }, "IPv4 addresses only");
-    sub->add_flag_callback("-6", [command] { command->options.family = "6"; }, "IPv6 addresses only")->excludes(v4);
+    auto* v4 = sub->add_flag_callback(
+        "-4", [command] { command->options.family = "4"; }, "IPv4 addresses only");
+    sub->add_flag_callback(
+           "-6", [command] { command->options.family = "6"; }, "IPv6 addresses only")
+        ->excludes(v4);
     sub->add_flag("--allow-incomplete", o.allow_incomplete, "exit 0 where an expectation cannot be judged");
     sub->add_flag("--yes", o.yes, "more than 65,536 targets are meant");
     command->params = std::make_unique<ParamFlags>(*sub, testlet, true);
-    sub->callback([command, &globals, &chosen] { chosen.action = [command, &globals] { return try_testlet(*command, globals); }; });
+    sub->callback([command, &globals, &chosen] {
+      chosen.action = [command, &globals] { return try_testlet(*command, globals); };
+    });
   });
 }
 

@@ -39,8 +39,10 @@ Result<io::KeyPair> load_or_make_ca(const std::string& folder) {
   if (certificate.error().code != Errc::not_found) return tl::unexpected(certificate.error());
   auto made = io::make_ca("ToDD coordinator CA " + io::random_hex(4), kCaDays);
   if (!made) return made;
-  if (auto written = write_file(key_file, made->key_pem, 0600); !written) return tl::unexpected(written.error());
-  if (auto written = write_file(certificate_file, made->certificate_pem, 0600); !written) return tl::unexpected(written.error());
+  if (auto written = write_file(key_file, made->key_pem, 0600); !written)
+    return tl::unexpected(written.error());
+  if (auto written = write_file(certificate_file, made->certificate_pem, 0600); !written)
+    return tl::unexpected(written.error());
   return made;
 }
 
@@ -62,14 +64,17 @@ Result<Authority> open_authority(const std::string& folder, const std::vector<st
   if (!key) return tl::unexpected(key.error());
   const auto request = io::make_csr(*key, "todd-coordinator");
   if (!request) return tl::unexpected(request.error());
-  const auto signed_pem = io::sign_csr(
-      *ca, *request,
-      {.common_name = "todd-coordinator", .alt_names = alt_names(hosts), .server = true, .days = kServerDays});
+  const auto signed_pem = io::sign_csr(*ca, *request,
+                                       {.common_name = "todd-coordinator",
+                                        .alt_names = alt_names(hosts),
+                                        .server = true,
+                                        .days = kServerDays});
   if (!signed_pem) return tl::unexpected(signed_pem.error());
   auto hash = io::spki_sha256_hex(ca->certificate_pem);
   if (!hash) return tl::unexpected(hash.error());
   const std::string chain = *signed_pem + ca->certificate_pem;
-  if (auto written = write_file(folder + "/server.pem", chain, 0600); !written) return tl::unexpected(written.error());
+  if (auto written = write_file(folder + "/server.pem", chain, 0600); !written)
+    return tl::unexpected(written.error());
   return Authority{std::move(*ca), {chain, std::move(*key)}, std::move(*hash)};
 }
 

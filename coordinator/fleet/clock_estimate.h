@@ -7,13 +7,14 @@
 
 namespace todd::fleet {
 
-// One four-timestamp exchange, all wall clocks: t1 sent here, t2 received there, t3 sent there, t4 received here.
+// One four-timestamp exchange, all wall clocks: t1 sent here, t2 received there, t3 sent there, t4 received
+// here.
 struct Exchange {
   int64_t t1 = 0, t2 = 0, t3 = 0, t4 = 0;
 };
 
-// Offset of the other side's wall clock from the last 16 exchanges: that of the smallest round trip, whose error is at most
-// half of it (the paths' asymmetry is unknown). Value.
+// Offset of the other side's wall clock from the last 16 exchanges: that of the smallest round trip, whose
+// error is at most half of it (the paths' asymmetry is unknown). Value.
 class ClockEstimate {
  public:
   // Exchanges that cannot be (negative round trip: a clock was set meanwhile) start the estimate over.

@@ -16,10 +16,10 @@ struct EnrolRequest {
   std::string tls_exporter;  // of the session it came over
 };
 
-// Lets one agent in: checks token, proof and name, signs its key, uses the token up, enters it in the roster, in this order; so a
-// crash in between costs a token, never lets one be used twice. Errors are for the joining person's eyes; without a valid proof
-// they tell nothing of the fleet.
-Result<EnrolledAgent> enrol(const EnrolRequest& request, const Authority& authority, Tokens& tokens, Roster& roster,
-                            std::string& certificate_pem);
+// Lets one agent in: checks token, proof and name, signs its key, uses the token up, enters it in the roster,
+// in this order; so a crash in between costs a token, never lets one be used twice. Errors are for the
+// joining person's eyes; without a valid proof they tell nothing of the fleet.
+Result<EnrolledAgent> enrol(const EnrolRequest& request, const Authority& authority, Tokens& tokens,
+                            Roster& roster, std::string& certificate_pem);
 
 }  // namespace todd::fleet

@@ -21,7 +21,8 @@ std::vector<std::string> cut_list(const Repeated& items) {
 
 bool is_label_key(const std::string& key) {
   return !key.empty() && key.size() <= 63 &&
-         key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-") == std::string::npos;
+         key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/-") ==
+             std::string::npos;
 }
 }  // namespace
 
@@ -36,7 +37,8 @@ model::Facts facts_of(const v1::Facts& facts) {
   for (const auto& [key, value] : facts.labels()) {
     if (is_label_key(key) && result.labels.size() < kMostItems) result.labels[key] = cut(value);
   }
-  if (facts.listen_first() > 0 && facts.listen_first() <= facts.listen_last() && facts.listen_last() <= UINT16_MAX) {
+  if (facts.listen_first() > 0 && facts.listen_first() <= facts.listen_last() &&
+      facts.listen_last() <= UINT16_MAX) {
     result.listen_first = static_cast<uint16_t>(facts.listen_first());
     result.listen_last = static_cast<uint16_t>(facts.listen_last());
   }

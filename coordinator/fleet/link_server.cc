@@ -56,8 +56,12 @@ v1::ToAgent goodbye(const char* word, const std::string& text) {
 
 struct LinkServer::Impl final : Session::Owner {
   Impl(io::Loop& l, LinkOptions o, Roster& r)
-      : loop(l), options(std::move(o)), roster(r), tokens(options.data_dir + "/join-tokens", system_clock),
-        manifests(options.data_dir + "/manifests"), limit(options.enrol_per_s, options.enrol_burst) {}
+      : loop(l),
+        options(std::move(o)),
+        roster(r),
+        tokens(options.data_dir + "/join-tokens", system_clock),
+        manifests(options.data_dir + "/manifests"),
+        limit(options.enrol_per_s, options.enrol_burst) {}
 
   Status start();
   void accept(UniqueFd fd);
@@ -94,8 +98,9 @@ struct LinkServer::Impl final : Session::Owner {
   std::function<bool(const std::string&, const std::string&)> wanted;
   std::shared_ptr<io::TlsContext> tls;
   std::map<std::string, run::ClockQuality> clocks;  // by agent, as last known
-  std::map<std::string, Session*> by_name;  // accepted hellos; the newest of each agent
-  // Ended sessions are moved to `ended` and destroyed in a turn of their own: their callbacks may still be on the stack.
+  std::map<std::string, Session*> by_name;          // accepted hellos; the newest of each agent
+  // Ended sessions are moved to `ended` and destroyed in a turn of their own: their callbacks may still be on
+  // the stack.
   std::map<Session*, std::unique_ptr<Session>> sessions;
   std::vector<std::unique_ptr<Session>> ended;
   io::HandlePtr sweep;
@@ -123,7 +128,8 @@ Status LinkServer::Impl::start() {
                                       .ask_peer_certificate = true});
   if (!context) return tl::unexpected(context.error());
   tls = std::move(*context);
-  auto listening = io::listen_tcp(loop, options.listen_address, options.port, [this](UniqueFd fd) { accept(std::move(fd)); });
+  auto listening = io::listen_tcp(loop, options.listen_address, options.port,
+                                  [this](UniqueFd fd) { accept(std::move(fd)); });
   if (!listening) return tl::unexpected(listening.error());
   listener = std::move(*listening);
   return {};
@@ -131,7 +137,8 @@ Status LinkServer::Impl::start() {
 
 void LinkServer::Impl::accept(UniqueFd fd) {
   if (sessions.size() >= options.max_connections) return;  // closed; the agent backs off
-  auto session = std::make_unique<Session>(loop, std::move(fd), tls, Session::Timing{options.ping_ns, options.hello_ns}, *this);
+  auto session = std::make_unique<Session>(loop, std::move(fd), tls,
+                                           Session::Timing{options.ping_ns, options.hello_ns}, *this);
   sessions.emplace(session.get(), std::move(session));
 }
 
@@ -141,13 +148,15 @@ void LinkServer::Impl::on_open(Session& session) {
   const auto key = io::spki_sha256_hex(session.peer_certificate_pem());
   if (enrolled && key && *key == enrolled->key_sha256_hex) return;
   session.send(goodbye(io::kGoodbyeIdentityInvalid,
-                       "agent " + session.peer_id() + " is not enrolled here; join again with a token of `todd agents invite`"));
+                       "agent " + session.peer_id() +
+                           " is not enrolled here; join again with a token of `todd agents invite`"));
   session.finish("its certificate is of no enrolled agent");
 }
 
 void LinkServer::Impl::on_enrol(Session& session, const v1::Enroll& request) {
   const auto peer = io::parse_host_port(session.peer_address());
-  Result<EnrolledAgent> agent = fail(Errc::exhausted, "too many attempts to join from this address; try again in a minute");
+  Result<EnrolledAgent> agent =
+      fail(Errc::exhausted, "too many attempts to join from this address; try again in a minute");
   v1::ToAgent answer;
   v1::Enrolled& enrolled = *answer.mutable_enrolled();
   if (limit.take(peer ? peer->host : session.peer_address(), monotonic_ns())) {
@@ -169,15 +178,16 @@ void LinkServer::Impl::on_enrol(Session& session, const v1::Enroll& request) {
 
 void LinkServer::Impl::on_hello(Session& session, const v1::AgentHello& hello) {
   const EnrolledAgent* enrolled = roster.by_id(session.peer_id());
-  if (!enrolled || hello.agent_id() != session.peer_id()) return session.end("its hello is of another agent than its certificate");
+  if (!enrolled || hello.agent_id() != session.peer_id())
+    return session.end("its hello is of another agent than its certificate");
   v1::ToAgent answer;
   v1::CoordinatorHello& greeting = *answer.mutable_hello();
   greeting.set_version(kVersion);
   greeting.set_protocol(kProtocol);
   if (hello.protocol_min() > kProtocol || hello.protocol_max() < kProtocol) {
     greeting.set_error("the agent speaks link protocol " + std::to_string(hello.protocol_min()) + " to " +
-                       std::to_string(hello.protocol_max()) + ", this coordinator (" + kVersion + ") speaks " +
-                       std::to_string(kProtocol) + "; bring both to the same release");
+                       std::to_string(hello.protocol_max()) + ", this coordinator (" + kVersion +
+                       ") speaks " + std::to_string(kProtocol) + "; bring both to the same release");
     session.send(answer);
     return session.finish(greeting.error());
   }
@@ -199,7 +209,8 @@ void LinkServer::Impl::replace_older(Session& session, const std::string& name) 
   const auto older = by_name.find(name);
   if (older == by_name.end()) return;
   Session& other = *older->second;
-  other.send(goodbye(io::kGoodbyeReplaced, "agent " + name + " connected again from " + session.peer_address()));
+  other.send(
+      goodbye(io::kGoodbyeReplaced, "agent " + name + " connected again from " + session.peer_address()));
   // Lost now, not when its goodbye has left: the newer one is about to be announced.
   const std::string reason = "replaced by a connection from " + session.peer_address();
   by_name.erase(older);
@@ -217,7 +228,8 @@ void LinkServer::Impl::store_facts(Session& session, const v1::Facts& facts, con
   session.agent.engine = facts.engine();
   session.agent.engine_why = facts.engine_why();
   session.agent.quarantined.clear();
-  for (const v1::TestletOffer& offer : facts.quarantined()) session.agent.quarantined.push_back({offer.path(), offer.error()});
+  for (const v1::TestletOffer& offer : facts.quarantined())
+    session.agent.quarantined.push_back({offer.path(), offer.error()});
   if (hello) {
     changed.facts.manifests.clear();
     for (const v1::TestletOffer& offer : hello->testlets()) {
@@ -230,7 +242,8 @@ void LinkServer::Impl::store_facts(Session& session, const v1::Facts& facts, con
     }
   }
   if (auto stored = roster.put(changed); !stored) {
-    log(LogLevel::error, "fleet", "facts of " + session.agent.name + " are not stored: " + stored.error().detail);
+    log(LogLevel::error, "fleet",
+        "facts of " + session.agent.name + " are not stored: " + stored.error().detail);
   }
   if (offered != changed.facts.manifests) refresh_testlets();
 }
@@ -245,14 +258,19 @@ void LinkServer::Impl::on_manifest(Session& session, const v1::ManifestText& tex
   announce_if_ready(session);
 }
 
-void LinkServer::Impl::on_facts(Session& session, const v1::Facts& facts) { store_facts(session, facts, nullptr); }
+void LinkServer::Impl::on_facts(Session& session, const v1::Facts& facts) {
+  store_facts(session, facts, nullptr);
+}
 
 void LinkServer::Impl::on_message(Session& session, const v1::FromAgent& message) {
   if (!events) return;
   const std::string name = session.agent.name;
-  if (message.has_ready()) on_ready(session, message.ready());
-  else if (message.has_failed()) events->on_failed(name, message.failed());
-  else events->on_record(name, message.record());
+  if (message.has_ready())
+    on_ready(session, message.ready());
+  else if (message.has_failed())
+    events->on_failed(name, message.failed());
+  else
+    events->on_record(name, message.record());
 }
 
 // Answers come in parts when they hold many endpoints.
@@ -297,7 +315,9 @@ void LinkServer::Impl::on_exchange(Session& session) {
 // A run may plan with this agent once its testlets and its clock are known.
 void LinkServer::Impl::announce_if_ready(Session& session) {
   Session::Agent& agent = session.agent;
-  if (agent.announced || live(agent.name) != &session || !agent.wanted_manifests.empty() || !session.clock().known()) return;
+  if (agent.announced || live(agent.name) != &session || !agent.wanted_manifests.empty() ||
+      !session.clock().known())
+    return;
   agent.announced = true;
   const std::string name = agent.name;
   log(LogLevel::info, "fleet", "agent " + name + " connected from " + session.peer_address());
@@ -316,7 +336,8 @@ void LinkServer::Impl::on_end(Session& session, const std::string& reason) {
     });
   }
   const std::string name = session.agent.name;
-  const std::string who = name.empty() ? session.peer_address() : "agent " + name + " at " + session.peer_address();
+  const std::string who =
+      name.empty() ? session.peer_address() : "agent " + name + " at " + session.peer_address();
   log(LogLevel::info, "fleet", "link with " + who + " ended: " + reason);
   const auto current = by_name.find(name);
   if (current == by_name.end() || current->second != &session) return;
@@ -327,7 +348,8 @@ void LinkServer::Impl::on_end(Session& session, const std::string& reason) {
 
 void LinkServer::Impl::refresh_testlets() {
   std::set<std::string> hashes;
-  for (const auto& [id, agent] : roster.agents()) hashes.insert(agent.facts.manifests.begin(), agent.facts.manifests.end());
+  for (const auto& [id, agent] : roster.agents())
+    hashes.insert(agent.facts.manifests.begin(), agent.facts.manifests.end());
   newest = manifests.newest(hashes);
 }
 
@@ -360,7 +382,8 @@ AgentDetails LinkServer::Impl::details(const EnrolledAgent& enrolled) const {
   result.engine = session->agent.engine;
   result.engine_why = session->agent.engine_why;
   result.refused = session->agent.refused;
-  result.refused.insert(result.refused.end(), session->agent.quarantined.begin(), session->agent.quarantined.end());
+  result.refused.insert(result.refused.end(), session->agent.quarantined.begin(),
+                        session->agent.quarantined.end());
   return result;
 }
 
@@ -398,11 +421,14 @@ std::vector<model::Facts> LinkServer::agents() const {
 
 Result<AgentDetails> LinkServer::details(const std::string& agent) const {
   const EnrolledAgent* enrolled = impl_->roster.by_name(agent);
-  if (!enrolled) return fail(Errc::not_found, "no agent named " + agent + " is enrolled; `todd agents` lists them");
+  if (!enrolled)
+    return fail(Errc::not_found, "no agent named " + agent + " is enrolled; `todd agents` lists them");
   return impl_->details(*enrolled);
 }
 
-const std::map<std::string, manifest::Testlet>& LinkServer::testlets() const { return impl_->newest.testlets; }
+const std::map<std::string, manifest::Testlet>& LinkServer::testlets() const {
+  return impl_->newest.testlets;
+}
 const std::map<std::string, std::string>& LinkServer::testlet_hashes() const { return impl_->newest.hashes; }
 
 Result<std::string> LinkServer::invite(InviteOptions options) {
@@ -411,12 +437,14 @@ Result<std::string> LinkServer::invite(InviteOptions options) {
   }
   auto made = impl_->tokens.make(options.ttl_ns);
   if (!made) return tl::unexpected(made.error());
-  return io::write_join_token({advertised(impl_->options, port()), impl_->authority.ca_sha256_hex, made->id, made->secret});
+  return io::write_join_token(
+      {advertised(impl_->options, port()), impl_->authority.ca_sha256_hex, made->id, made->secret});
 }
 
 Status LinkServer::remove(const std::string& agent) {
   const EnrolledAgent* enrolled = impl_->roster.by_name(agent);
-  if (!enrolled) return fail(Errc::not_found, "no agent named " + agent + " is enrolled; `todd agents` lists them");
+  if (!enrolled)
+    return fail(Errc::not_found, "no agent named " + agent + " is enrolled; `todd agents` lists them");
   if (auto removed = impl_->roster.remove(enrolled->id); !removed) return removed;
   if (Session* session = impl_->live(agent)) {
     session->send(goodbye(io::kGoodbyeIdentityInvalid, "agent " + agent + " was taken out of the fleet"));

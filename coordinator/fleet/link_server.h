@@ -1,5 +1,6 @@
 #pragma once
-// The coordinator's end of the links: lets agents join, knows who is there and what they can do, carries tasks and records.
+// The coordinator's end of the links: lets agents join, knows who is there and what they can do, carries
+// tasks and records.
 
 #include <cstdint>
 #include <functional>
@@ -19,14 +20,14 @@ namespace todd::fleet {
 
 struct LinkOptions {
   std::string listen_address = "127.0.0.1";
-  uint16_t port = 7481;                   // 0: any free one (tests)
-  std::string data_dir;                   // ca.pem, tokens, manifests/ live here; made if missing
-  std::vector<std::string> advertise;     // hosts or host:port for tokens and the certificate; default: where it listens,
-                                          // and for a wildcard address this host's addresses
-  int64_t ping_ns = 5'000'000'000;        // keep-alive; three unanswered ones end a link
-  int64_t hello_ns = 5'000'000'000;       // from TLS to the first message
+  uint16_t port = 7481;                // 0: any free one (tests)
+  std::string data_dir;                // ca.pem, tokens, manifests/ live here; made if missing
+  std::vector<std::string> advertise;  // hosts or host:port for tokens and the certificate; default: where it
+                                       // listens, and for a wildcard address this host's addresses
+  int64_t ping_ns = 5'000'000'000;   // keep-alive; three unanswered ones end a link
+  int64_t hello_ns = 5'000'000'000;  // from TLS to the first message
   size_t max_connections = 12'000;
-  double enrol_per_s = 1;                 // per source address
+  double enrol_per_s = 1;  // per source address
   double enrol_burst = 20;
 };
 
@@ -36,17 +37,18 @@ struct AgentDetails {
   int64_t connected_wall_ns = 0;  // since when; 0 = not connected
   std::string peer_address;       // "" while not connected
   run::ClockQuality clock;
-  std::string engine;             // "uring" | "event" | "" (not known)
+  std::string engine;  // "uring" | "event" | "" (not known)
   std::string engine_why;
   struct Refused {
     std::string path;
     std::string error;
   };
-  std::vector<Refused> refused;   // libraries the agent found and will not load, or not again
+  std::vector<Refused> refused;  // libraries the agent found and will not load, or not again
 };
 
-// Resource; all on the loop's thread. TLS 1.3 always. A peer without certificate may only enrol; one with a certificate must
-// be in the roster with that key. A malformed, oversized or unexpected frame ends that link, with the reason in the log.
+// Resource; all on the loop's thread. TLS 1.3 always. A peer without certificate may only enrol; one with a
+// certificate must be in the roster with that key. A malformed, oversized or unexpected frame ends that link,
+// with the reason in the log.
 class LinkServer : public run::Transport {
  public:
   LinkServer(io::Loop& loop, LinkOptions options, Roster& roster);
@@ -72,7 +74,8 @@ class LinkServer : public run::Transport {
   };
   // A join token for one agent. Errors: invalid (ttl), system.
   Result<std::string> invite(InviteOptions options);
-  // Out of the fleet: its link is cut, its certificate is worth nothing from now on. Errors: not_found, system.
+  // Out of the fleet: its link is cut, its certificate is worth nothing from now on. Errors: not_found,
+  // system.
   Status remove(const std::string& agent);
 
   // run::Transport

@@ -58,9 +58,12 @@ Status Manifests::load() {
     if (entry.path().extension() != kEnding) continue;
     const std::string hash = entry.path().stem();
     const auto content = read_file(entry.path(), manifest::kMaxManifestBytes);
-    auto parsed = content ? manifest::parse_manifest(*content) : Result<manifest::Manifest>(tl::unexpected(content.error()));
+    auto parsed = content ? manifest::parse_manifest(*content)
+                          : Result<manifest::Manifest>(tl::unexpected(content.error()));
     if (!parsed || parsed->hash != hash) {
-      log(LogLevel::warn, "fleet", entry.path().string() + " is left out: " + (parsed ? "its content has another hash" : parsed.error().detail));
+      log(LogLevel::warn, "fleet",
+          entry.path().string() +
+              " is left out: " + (parsed ? "its content has another hash" : parsed.error().detail));
       continue;
     }
     by_hash_.emplace(hash, std::move(*parsed));
@@ -77,11 +80,13 @@ const manifest::Manifest* Manifests::find(const std::string& hash) const {
 Status Manifests::put(const std::string& hash, const std::string& json) {
   if (has(hash)) return {};
   if (by_hash_.size() >= kMostManifests) {
-    return fail(Errc::exhausted, "more than 1,000 different testlet manifests are known; remove old ones from " + folder_);
+    return fail(Errc::exhausted,
+                "more than 1,000 different testlet manifests are known; remove old ones from " + folder_);
   }
   auto parsed = manifest::parse_manifest(json);
   if (!parsed) return tl::unexpected(parsed.error());
-  if (parsed->hash != hash || !is_hash(hash)) return fail(Errc::corrupt, "a manifest's content does not match its hash");
+  if (parsed->hash != hash || !is_hash(hash))
+    return fail(Errc::corrupt, "a manifest's content does not match its hash");
   if (auto written = write_file(folder_ + "/" + hash + kEnding, json, 0600); !written) return written;
   by_hash_.emplace(hash, std::move(*parsed));
   return {};

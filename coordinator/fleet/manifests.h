@@ -9,7 +9,8 @@
 
 namespace todd::fleet {
 
-// Manifests learned from agents, by hash; kept on disk as HASH.json so that plans can be made while agents are away. Resource.
+// Manifests learned from agents, by hash; kept on disk as HASH.json so that plans can be made while agents
+// are away. Resource.
 class Manifests {
  public:
   explicit Manifests(std::string folder);
@@ -20,7 +21,8 @@ class Manifests {
   bool has(const std::string& hash) const { return by_hash_.contains(hash); }
   const manifest::Manifest* find(const std::string& hash) const;
 
-  // Takes a manifest's text. Errors: invalid (does not parse), corrupt (its hash is another), exhausted (more than 1,000 known).
+  // Takes a manifest's text. Errors: invalid (does not parse), corrupt (its hash is another), exhausted (more
+  // than 1,000 known).
   Status put(const std::string& hash, const std::string& json);
 
   // The newest version of each testlet among those manifests, and the hash of the manifest it is in.
@@ -35,7 +37,8 @@ class Manifests {
   std::map<std::string, manifest::Manifest> by_hash_;
 };
 
-// Versions by their numbers, "1.10" after "1.9"; other text after a number counts less than none ("1.0-rc1" before "1.0").
+// Versions by their numbers, "1.10" after "1.9"; other text after a number counts less than none ("1.0-rc1"
+// before "1.0").
 bool version_less(const std::string& a, const std::string& b);
 
 }  // namespace todd::fleet

@@ -47,11 +47,13 @@ Result<std::vector<v1::Prepare>> split_task(const v1::Task& task) {
   const size_t whole = task.ByteSizeLong();
   if (whole > kMaxTaskBytes) {
     return fail(Errc::exhausted, "a task of " + std::to_string(whole >> 20) + " MiB for one agent, at most " +
-                                     std::to_string(kMaxTaskBytes >> 20) + " are sent; spread its targets over more agents or tests");
+                                     std::to_string(kMaxTaskBytes >> 20) +
+                                     " are sent; spread its targets over more agents or tests");
   }
   const v1::Task head = without_lists(task);
   if (head.ByteSizeLong() > kPartBytes) {
-    return fail(Errc::exhausted, "the params of the test take more than " + std::to_string(kPartBytes >> 10) + " KiB");
+    return fail(Errc::exhausted,
+                "the params of the test take more than " + std::to_string(kPartBytes >> 10) + " KiB");
   }
   Splitter splitter(head);
   splitter.append(task.targets(), [](v1::Task& to) { return to.add_targets(); });

@@ -6,7 +6,8 @@
 
 namespace todd::fleet {
 
-// Token buckets by key. Memory is bounded: full buckets are dropped, and when too many are not full, new keys are refused.
+// Token buckets by key. Memory is bounded: full buckets are dropped, and when too many are not full, new keys
+// are refused.
 class RateLimit {
  public:
   RateLimit(double per_s, double burst) : per_s_(per_s), burst_(burst) {}

@@ -5,7 +5,6 @@
 #include <filesystem>
 #include <string_view>
 
-
 #include "engine/base/files.h"
 #include "engine/base/log.h"
 
@@ -18,9 +17,12 @@ constexpr char kEnding[] = ".agent";
 std::string escaped(const std::string& value) {
   std::string out;
   for (const char c : value) {
-    if (c == '\\') out += "\\\\";
-    else if (c == '\n') out += "\\n";
-    else out.push_back(c);
+    if (c == '\\')
+      out += "\\\\";
+    else if (c == '\n')
+      out += "\\n";
+    else
+      out.push_back(c);
   }
   return out;
 }
@@ -50,21 +52,36 @@ Taken take(EnrolledAgent& agent, const std::string& key, std::string value) {
   constexpr std::string_view kLabel = "label.";
   model::Facts& facts = agent.facts;
   const auto number = [&](auto& out) { return read_number(value, out) ? Taken::yes : Taken::wrong; };
-  if (key.starts_with(kLabel)) facts.labels[key.substr(kLabel.size())] = std::move(value);
-  else if (key == "id") agent.id = std::move(value);
-  else if (key == "name") agent.name = std::move(value);
-  else if (key == "key_sha256") agent.key_sha256_hex = std::move(value);
-  else if (key == "enrolled_wall_ns") return number(agent.enrolled_wall_ns);
-  else if (key == "hostname") facts.hostname = std::move(value);
-  else if (key == "os") facts.os = std::move(value);
-  else if (key == "kernel") facts.kernel = std::move(value);
-  else if (key == "version") facts.version = std::move(value);
-  else if (key == "address") facts.addresses.push_back(std::move(value));
-  else if (key == "test_address") facts.test_addresses.push_back(std::move(value));
-  else if (key == "listen_first") return number(facts.listen_first);
-  else if (key == "listen_last") return number(facts.listen_last);
-  else if (key == "manifest") facts.manifests.push_back(std::move(value));
-  else return Taken::unknown;
+  if (key.starts_with(kLabel))
+    facts.labels[key.substr(kLabel.size())] = std::move(value);
+  else if (key == "id")
+    agent.id = std::move(value);
+  else if (key == "name")
+    agent.name = std::move(value);
+  else if (key == "key_sha256")
+    agent.key_sha256_hex = std::move(value);
+  else if (key == "enrolled_wall_ns")
+    return number(agent.enrolled_wall_ns);
+  else if (key == "hostname")
+    facts.hostname = std::move(value);
+  else if (key == "os")
+    facts.os = std::move(value);
+  else if (key == "kernel")
+    facts.kernel = std::move(value);
+  else if (key == "version")
+    facts.version = std::move(value);
+  else if (key == "address")
+    facts.addresses.push_back(std::move(value));
+  else if (key == "test_address")
+    facts.test_addresses.push_back(std::move(value));
+  else if (key == "listen_first")
+    return number(facts.listen_first);
+  else if (key == "listen_last")
+    return number(facts.listen_last);
+  else if (key == "manifest")
+    facts.manifests.push_back(std::move(value));
+  else
+    return Taken::unknown;
   return Taken::yes;
 }
 
@@ -74,16 +91,21 @@ bool equal(const EnrolledAgent& a, const EnrolledAgent& b) { return write_agent(
 Status check_agent_name(const std::string& name) {
   constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
   constexpr size_t kLongest = 63;
-  const bool good = !name.empty() && name.size() <= kLongest && kLetters.find(name[0]) != std::string_view::npos &&
+  const bool good = !name.empty() && name.size() <= kLongest &&
+                    kLetters.find(name[0]) != std::string_view::npos &&
                     name.find_first_not_of(std::string(kLetters) + "._-") == std::string::npos;
   if (good) return {};
-  return fail(Errc::invalid, "\"" + escaped(name.substr(0, kLongest)) +
-                                 "\" cannot name an agent: use up to 63 letters, digits and ._- beginning with a letter or digit");
+  return fail(
+      Errc::invalid,
+      "\"" + escaped(name.substr(0, kLongest)) +
+          "\" cannot name an agent: use up to 63 letters, digits and ._- beginning with a letter or digit");
 }
 
 std::string write_agent(const EnrolledAgent& agent) {
   std::string text;
-  const auto line = [&](const std::string& key, const std::string& value) { text += key + " = " + escaped(value) + "\n"; };
+  const auto line = [&](const std::string& key, const std::string& value) {
+    text += key + " = " + escaped(value) + "\n";
+  };
   line("id", agent.id);
   line("name", agent.name);
   line("key_sha256", agent.key_sha256_hex);
@@ -113,8 +135,11 @@ Result<EnrolledAgent> read_agent(const std::string& text) {
     const size_t between = line.find(kBetween);
     const Taken taken = between == std::string::npos
                             ? Taken::wrong
-                            : take(agent, line.substr(0, between), unescaped(std::string_view(line).substr(between + kBetween.size())));
-    if (taken == Taken::wrong) return fail(Errc::corrupt, "line " + std::to_string(number) + ": not \"KEY = VALUE\" with a valid value");
+                            : take(agent, line.substr(0, between),
+                                   unescaped(std::string_view(line).substr(between + kBetween.size())));
+    if (taken == Taken::wrong)
+      return fail(Errc::corrupt,
+                  "line " + std::to_string(number) + ": not \"KEY = VALUE\" with a valid value");
   }
   if (agent.id.empty() || agent.key_sha256_hex.empty() || !check_agent_name(agent.name)) {
     return fail(Errc::corrupt, "id, name or key_sha256 is missing");
@@ -134,11 +159,15 @@ Status Roster::load() {
   for (const auto& entry : fs::directory_iterator(folder_, error)) {
     if (entry.path().extension() != kEnding) continue;
     const auto content = read_file(entry.path());
-    const auto agent = content ? read_agent(*content) : Result<EnrolledAgent>(tl::unexpected(content.error()));
+    const auto agent =
+        content ? read_agent(*content) : Result<EnrolledAgent>(tl::unexpected(content.error()));
     std::string damage;
-    if (!agent) damage = agent.error().detail;
-    else if (path(agent->id) != entry.path()) damage = "it is of another agent, " + agent->id;
-    else if (id_by_name_.contains(agent->name)) damage = "another file has the name " + agent->name;
+    if (!agent)
+      damage = agent.error().detail;
+    else if (path(agent->id) != entry.path())
+      damage = "it is of another agent, " + agent->id;
+    else if (id_by_name_.contains(agent->name))
+      damage = "another file has the name " + agent->name;
     if (!damage.empty()) {
       log(LogLevel::error, "fleet", entry.path().string() + ": " + damage + "; this agent is not let in");
       continue;
@@ -164,8 +193,11 @@ Status Roster::put(const EnrolledAgent& agent) {
   if (auto good = check_agent_name(agent.name); !good) return good;
   const auto holder = id_by_name_.find(agent.name);
   if (holder != id_by_name_.end() && holder->second != agent.id) {
-    return fail(Errc::exists, "an agent named " + agent.name + " is enrolled already; choose another --name, or take the old one out with `todd agents delete " +
-                                  agent.name + "`");
+    return fail(
+        Errc::exists,
+        "an agent named " + agent.name +
+            " is enrolled already; choose another --name, or take the old one out with `todd agents delete " +
+            agent.name + "`");
   }
   const EnrolledAgent* before = by_id(agent.id);
   if (before && equal(*before, agent)) return {};

@@ -17,7 +17,8 @@ constexpr size_t kMostHeldBytes = 8u << 20;
 constexpr size_t kMaxStrangerFrame = 16 * 1024;  // an Enroll with its CSR takes about 1 KiB
 }  // namespace
 
-Session::Session(io::Loop& loop, UniqueFd fd, std::shared_ptr<io::TlsContext> tls, Timing timing, Owner& owner)
+Session::Session(io::Loop& loop, UniqueFd fd, std::shared_ptr<io::TlsContext> tls, Timing timing,
+                 Owner& owner)
     : loop_(loop), timing_(timing), owner_(owner) {
   io::Channel::Events events;
   events.on_open = [this] {
@@ -27,7 +28,8 @@ Session::Session(io::Loop& loop, UniqueFd fd, std::shared_ptr<io::TlsContext> tl
   };
   events.on_data = [this](std::string_view bytes) { return take(bytes); };
   events.on_close = [this](const Error& error) { closed(finishing_ ? finish_reason_ : error.detail); };
-  channel_ = io::adopt(loop, std::move(fd), std::move(tls), std::move(events), {.write_limit = kWriteLimit, .handshake_ns = timing.hello_ns});
+  channel_ = io::adopt(loop, std::move(fd), std::move(tls), std::move(events),
+                       {.write_limit = kWriteLimit, .handshake_ns = timing.hello_ns});
 }
 
 Session::~Session() = default;
@@ -76,8 +78,10 @@ size_t Session::take(std::string_view bytes) {
     if (*frame == 0) return taken;
     taken += *frame;
     v1::FromAgent message;
-    if (message.ParseFromArray(payload.data(), static_cast<int>(payload.size()))) dispatch(message);
-    else end("a message that does not parse");
+    if (message.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
+      dispatch(message);
+    else
+      end("a message that does not parse");
   }
   return bytes.size();
 }
@@ -89,7 +93,8 @@ void Session::dispatch(const v1::FromAgent& message) {
     greeted_ = true;
     if (peer_id_.empty() && kind == Kind::kEnroll) return owner_.on_enrol(*this, message.enroll());
     if (!peer_id_.empty() && kind == Kind::kHello) return owner_.on_hello(*this, message.hello());
-    return end(peer_id_.empty() ? "no certificate: only Enroll is accepted" : "the first message is not AgentHello");
+    return end(peer_id_.empty() ? "no certificate: only Enroll is accepted"
+                                : "the first message is not AgentHello");
   }
   switch (kind) {
     case Kind::kPong: return answer(message.pong());

@@ -32,7 +32,8 @@ namespace todd::fleet {
 // ping. What messages mean is the owner's affair. Resource.
 class Session {
  public:
-  // The owner. Every call may end the session with end() or finish(); the object itself must live on until the call returns.
+  // The owner. Every call may end the session with end() or finish(); the object itself must live on until
+  // the call returns.
   class Owner {
    public:
     virtual ~Owner() = default;
@@ -42,8 +43,8 @@ class Session {
     virtual void on_manifest(Session& session, const v1::ManifestText& manifest) = 0;
     virtual void on_facts(Session& session, const v1::Facts& facts) = 0;
     virtual void on_message(Session& session, const v1::FromAgent& message) = 0;  // ready, failed, record
-    virtual void on_exchange(Session& session) = 0;                              // the clock estimate has one more
-    virtual void on_end(Session& session, const std::string& reason) = 0;         // once; no call follows
+    virtual void on_exchange(Session& session) = 0;                        // the clock estimate has one more
+    virtual void on_end(Session& session, const std::string& reason) = 0;  // once; no call follows
   };
   struct Timing {
     int64_t ping_ns;
@@ -68,7 +69,7 @@ class Session {
 
   // Filled and read by the owner.
   struct Agent {
-    std::string name;      // "" until hello was accepted
+    std::string name;  // "" until hello was accepted
     std::string engine, engine_why;
     std::set<std::string> wanted_manifests;
     std::vector<AgentDetails::Refused> refused, quarantined;
@@ -92,11 +93,11 @@ class Session {
   Timing timing_;
   Owner& owner_;
   std::string peer_id_;
-  bool greeted_ = false;    // the first message was taken
+  bool greeted_ = false;  // the first message was taken
   bool finishing_ = false;
   std::string finish_reason_;
   bool ended_ = false;
-  bool heard_ = false;      // anything since the last keep-alive
+  bool heard_ = false;  // anything since the last keep-alive
   int missed_ = 0;
   uint64_t ping_id_ = 0;
   int64_t ping_sent_ns_ = 0;

@@ -28,7 +28,8 @@ Status Tokens::load() {
     Token token;
     if (!(words >> id >> token.expires_wall_ns >> token.secret) || words >> extra) {
       return fail(Errc::corrupt, file_ + ":" + std::to_string(number) +
-                                     ": not \"ID EXPIRES SECRET\"; remove the file (open invitations are lost, enrolled agents are not)");
+                                     ": not \"ID EXPIRES SECRET\"; remove the file (open invitations are "
+                                     "lost, enrolled agents are not)");
     }
     found[id] = token;
   }
@@ -59,7 +60,9 @@ Result<Tokens::Made> Tokens::make(int64_t ttl_ns) {
 Result<std::string> Tokens::secret(const std::string& id) const {
   const auto it = tokens_.find(id);
   if (it == tokens_.end()) {
-    return fail(Errc::not_found, "this join token was used already, or is not of this coordinator; make a new one with `todd agents invite`");
+    return fail(Errc::not_found,
+                "this join token was used already, or is not of this coordinator; make a new one with `todd "
+                "agents invite`");
   }
   if (it->second.expires_wall_ns <= clock_.wall_now_ns()) {
     return fail(Errc::timed_out, "this join token has expired; make a new one with `todd agents invite`");

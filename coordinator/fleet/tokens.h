@@ -8,7 +8,8 @@
 
 namespace todd::fleet {
 
-// Join tokens that may still be used, in one file (0600; it holds the secrets, which the proof needs). Resource.
+// Join tokens that may still be used, in one file (0600; it holds the secrets, which the proof needs).
+// Resource.
 class Tokens {
  public:
   Tokens(std::string file, const Clock& clock);

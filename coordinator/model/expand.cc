@@ -23,8 +23,10 @@ struct Address {
 Address read_address(std::string_view text) {
   Address address;
   const std::string plain(text.substr(0, text.find('%')));  // without a scope
-  if (inet_pton(AF_INET, plain.c_str(), address.bytes.data()) == 1) address.family = Family::v4;
-  else if (inet_pton(AF_INET6, plain.c_str(), address.bytes.data()) == 1) address.family = Family::v6;
+  if (inet_pton(AF_INET, plain.c_str(), address.bytes.data()) == 1)
+    address.family = Family::v4;
+  else if (inet_pton(AF_INET6, plain.c_str(), address.bytes.data()) == 1)
+    address.family = Family::v6;
   return address;
 }
 

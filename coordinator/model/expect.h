@@ -63,7 +63,7 @@ struct EdgeData {
   bool has_data = false;
   bool suspect = false;
   bool cut_short = false;  // the edge did not run to its end: what it lacks might have failed
-  double seconds = 0;  // that the metrics cover
+  double seconds = 0;      // that the metrics cover
   stats::Values metrics;
 };
 

@@ -10,7 +10,9 @@ namespace todd::model {
 
 // A ratio of like things, 0..1; the other ratios are rates (bytes over time).
 namespace {
-bool is_fraction(const manifest::Metric& metric) { return metric.kind == stats::Kind::ratio && metric.unit == "1"; }
+bool is_fraction(const manifest::Metric& metric) {
+  return metric.kind == stats::Kind::ratio && metric.unit == "1";
+}
 
 // From counters as recorded (bytes, nanoseconds) to the ratio's unit.
 double ratio_scale(const manifest::Metric& metric) { return metric.unit == "bit/s" ? 8e9 : 1; }
@@ -233,8 +235,10 @@ Outcome evaluate_percent(const Expectation& e, const Tally& t) {
   // Where no value fails, an edge that does not hold for want of one is worse than any that does.
   const bool without_value = t.fail == 0 && t.unknown > 0;
   outcome.worst_edge = without_value ? t.unknown_edge : t.worst_edge;
-  if (without_value) outcome.reason += ", " + unknown_text(t);
-  else if (!std::isnan(t.worst)) outcome.reason += fmt::format(", the worst has {}", observed_text(e, t.worst));
+  if (without_value)
+    outcome.reason += ", " + unknown_text(t);
+  else if (!std::isnan(t.worst))
+    outcome.reason += fmt::format(", the worst has {}", observed_text(e, t.worst));
   const auto enough = [&](size_t holding) {
     return 100.0 * static_cast<double>(holding) >= e.percent * static_cast<double>(t.edges);
   };
@@ -255,7 +259,9 @@ Outcome evaluate_total(const Expectation& e, const std::vector<EdgeData>& edges,
   for (const EdgeData& edge : edges) {
     if (edge.has_data && !edge.suspect && !edge.cut_short) continue;
     outcome.verdict = Verdict::unknown;
-    const char* why = !edge.has_data ? "no data" : edge.suspect ? "its quality is suspect" : "it did not run to its end";
+    const char* why = !edge.has_data ? "no data"
+                      : edge.suspect ? "its quality is suspect"
+                                     : "it did not run to its end";
     outcome.reason = fmt::format("{}: {}", edge.name, why);
     break;
   }
@@ -320,8 +326,7 @@ void fill_histogram(const stats::Histogram& histogram, double scale, MetricRepor
 
 }  // namespace
 
-MetricReports to_report(const manifest::Testlet& testlet,
-                        const stats::Values& metrics) {
+MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& metrics) {
   MetricReports result;
   for (const auto& metric : testlet.metrics) {
     const auto found = metrics.find(metric.name);

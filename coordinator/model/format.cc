@@ -116,8 +116,10 @@ std::string printable(std::string_view text) {
     } else if (c == 0x1B) {
       text.remove_prefix(escape_length(text));
     } else {
-      if (!is_unprintable(c)) out += text.substr(0, length);
-      else if (c == '\n' || c == '\t') out += ' ';
+      if (!is_unprintable(c))
+        out += text.substr(0, length);
+      else if (c == '\n' || c == '\t')
+        out += ' ';
       text.remove_prefix(length);
     }
   }

@@ -10,8 +10,10 @@ namespace {
 
 void text_or_null(JsonWriter& json, std::string_view name, const std::string& value) {
   json.key(name);
-  if (value.empty()) json.null();
-  else json.text(value);
+  if (value.empty())
+    json.null();
+  else
+    json.text(value);
 }
 
 void write_map(JsonWriter& json, std::string_view name, const std::map<std::string, std::string>& values) {
@@ -94,8 +96,10 @@ void write_samples(JsonWriter& json, const std::vector<SampleReport>& samples) {
     json.begin_object().key("at").time(sample.at_ns);
     json.field("rtt", sample.rtt_s).field("outcome", sample.outcome).field("seq", sample.seq);
     json.key("ttl");
-    if (sample.ttl < 0) json.null();
-    else json.integer(sample.ttl);
+    if (sample.ttl < 0)
+      json.null();
+    else
+      json.integer(sample.ttl);
     text_or_null(json, "tx_stamp", sample.tx_stamp);
     text_or_null(json, "rx_stamp", sample.rx_stamp);
     json.end_object();

@@ -24,8 +24,10 @@ std::string name_from(const std::string& origin) {
   for (char& c : name) {
     const bool upper = c >= 'A' && c <= 'Z';
     const bool good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
-    if (upper) c = static_cast<char>(c - 'A' + 'a');
-    else if (!good) c = '-';
+    if (upper)
+      c = static_cast<char>(c - 'A' + 'a');
+    else if (!good)
+      c = '-';
   }
   name.erase(0, name.find_first_not_of("._-"));
   if (name.size() > 63) name.resize(63);

@@ -177,8 +177,9 @@ class Planner {
     const bool v6 = source.find(':') != std::string::npos;
     const Family own = v6 ? Family::v6 : Family::v4;
     if (plan.test.family != Family::any && plan.test.family != own) {
-      return refuse_param(plan, Error{Errc::invalid, 0, fmt::format("source: {} is {}, which is not the family of the test",
-                                                                    source, v6 ? "IPv6" : "IPv4")});
+      return refuse_param(plan, Error{Errc::invalid, 0,
+                                      fmt::format("source: {} is {}, which is not the family of the test",
+                                                  source, v6 ? "IPv6" : "IPv4")});
     }
     plan.test.family = own;
     return {};

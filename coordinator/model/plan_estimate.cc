@@ -30,7 +30,8 @@ double seconds_for(const TestPlan& plan, uint64_t targets) {
   if (plan.testlet.schedule.tickets && host.count > 0) {
     const double count = static_cast<double>(host.count);
     double by_count = 0;  // as fast as it goes
-    if (host.interval_ns > 0) by_count = count * static_cast<double>(host.interval_ns) / 1e9;
+    if (host.interval_ns > 0)
+      by_count = count * static_cast<double>(host.interval_ns) / 1e9;
     else if (host.rate > 0 && std::isfinite(host.rate))
       by_count = count * static_cast<double>(targets) / host.rate;
     seconds = std::min(seconds, by_count);
@@ -120,7 +121,8 @@ uint64_t planned_samples(const TestPlan& plan) {
   if (host.duration_ns > 0) {
     const double seconds = static_cast<double>(host.duration_ns) / 1e9;
     double rate = HUGE_VAL;
-    if (host.interval_ns > 0) rate = 1e9 / static_cast<double>(host.interval_ns);
+    if (host.interval_ns > 0)
+      rate = 1e9 / static_cast<double>(host.interval_ns);
     else if (host.rate > 0) {
       uint64_t most = 1;
       for (const auto& [agent, targets] : targets_by_source(plan)) most = std::max(most, targets);

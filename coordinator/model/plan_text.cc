@@ -28,18 +28,20 @@ std::string load_text(const Load& load) {
   return text + "\n";
 }
 
-// Whether the duration is where the probes end at the latest: the params bound them, and the edges take no turns.
+// Whether the duration is where the probes end at the latest: the params bound them, and the edges take no
+// turns.
 bool is_most(const TestPlan& plan) {
   const bool paced = plan.host.interval_ns > 0 || (plan.host.rate > 0 && std::isfinite(plan.host.rate));
   return plan.at_once == 0 && plan.testlet.schedule.tickets && (plan.host.duration_ns > 0 || paced);
 }
 
 std::string test_text(const TestPlan& plan) {
-  std::string out = fmt::format(
-      "  {} ({} {}): {} edge{}, {}\n", plan.label, plan.testlet.id, plan.testlet.version, plan.edges.size(),
-      plan.edges.size() == 1 ? "" : "s",
-      plan.duration_ns > 0 ? (is_most(plan) ? "at most " : "about ") + format_amount(static_cast<double>(plan.duration_ns) / 1e9, "s")
-                           : std::string("as long as it takes"));
+  std::string out =
+      fmt::format("  {} ({} {}): {} edge{}, {}\n", plan.label, plan.testlet.id, plan.testlet.version,
+                  plan.edges.size(), plan.edges.size() == 1 ? "" : "s",
+                  plan.duration_ns > 0 ? (is_most(plan) ? "at most " : "about ") +
+                                             format_amount(static_cast<double>(plan.duration_ns) / 1e9, "s")
+                                       : std::string("as long as it takes"));
   if (plan.at_once > 0)
     out += fmt::format("    at most {} edge{} at a time per agent\n", plan.at_once,
                        plan.at_once == 1 ? "" : "s");
@@ -85,7 +87,10 @@ std::string plan_text(const Suite& suite, const std::vector<TestPlan>& plans) {
   total_ns += step_ns;
   const std::string duration = format_amount(static_cast<double>(total_ns) / 1e9, "s");
   return out + fmt::format("{} tests, {} edges, {} {}\n", plans.size(), edges,
-                           !known ? "more than" : most ? "at most" : "about", duration);
+                           !known ? "more than"
+                           : most ? "at most"
+                                  : "about",
+                           duration);
 }
 
 }  // namespace todd::model

@@ -21,8 +21,8 @@ constexpr Named<RunState> kRunStates[] = {{RunState::running, "running"},
                                           {RunState::failed, "failed"},
                                           {RunState::cancelled, "cancelled"}};
 constexpr Named<EdgeState> kEdgeStates[] = {
-    {EdgeState::complete, "complete"}, {EdgeState::partial, "partial"},     {EdgeState::error, "error"},
-    {EdgeState::no_data, "no_data"},   {EdgeState::skipped, "skipped"},     {EdgeState::cancelled, "cancelled"},
+    {EdgeState::complete, "complete"}, {EdgeState::partial, "partial"}, {EdgeState::error, "error"},
+    {EdgeState::no_data, "no_data"},   {EdgeState::skipped, "skipped"}, {EdgeState::cancelled, "cancelled"},
     {EdgeState::waiting, "waiting"},   {EdgeState::running, "running"}};
 constexpr Named<Grade> kGrades[] = {{Grade::good, "good"}, {Grade::suspect, "suspect"}};
 constexpr Named<MetricKind> kMetricKinds[] = {{MetricKind::counter, "counter"},

@@ -26,7 +26,7 @@ enum class Severity { fail, warn };
 namespace reason {
 inline constexpr const char* kNameResolution = "name_resolution";    // the target's name has no address
 inline constexpr const char* kPermission = "permission";             // a privilege is missing on the agent
-inline constexpr const char* kUnsupported = "unsupported";          // this version or host cannot
+inline constexpr const char* kUnsupported = "unsupported";           // this version or host cannot
 inline constexpr const char* kBadParam = "bad_param";                // the testlet refused a value
 inline constexpr const char* kTestletMissing = "testlet_missing";    // the agent does not have it
 inline constexpr const char* kTestletFailed = "testlet_failed";      // it gave up

@@ -112,7 +112,8 @@ std::string param_text(const Node& node, const std::string& name, Problems& prob
     if (node.is_null()) problems.add(node.position, what + " has no value");
     return node.text;
   }
-  problems.add(node.position, fmt::format("{} holds a {} where only text can stand", what, kind_name(node.kind)));
+  problems.add(node.position,
+               fmt::format("{} holds a {} where only text can stand", what, kind_name(node.kind)));
   return "";
 }
 

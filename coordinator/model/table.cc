@@ -41,7 +41,8 @@ double value_of(const MetricReport& metric, double MetricReport::*value) {
 }
 
 std::string metric_text(const MetricReport& metric, double MetricReport::*value) {
-  return format_amount(value_of(metric, value), metric.kind == MetricKind::ratio && metric.unit == "1" ? "%" : metric.unit);
+  return format_amount(value_of(metric, value),
+                       metric.kind == MetricKind::ratio && metric.unit == "1" ? "%" : metric.unit);
 }
 
 struct Wanted {
@@ -126,8 +127,10 @@ class Table {
                        : colour == Verdict::fail    ? "31"
                        : colour == Verdict::unknown ? "33"
                                                     : "";
-    if (options_.colour && *code) out_ += fmt::format("\x1b[{}m{}\x1b[0m\n", code, cut);
-    else out_ += cut + "\n";
+    if (options_.colour && *code)
+      out_ += fmt::format("\x1b[{}m{}\x1b[0m\n", code, cut);
+    else
+      out_ += cut + "\n";
   }
 
   void print_test(const TestReport& test) {

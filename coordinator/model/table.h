@@ -14,8 +14,8 @@ struct TableOptions {
   size_t max_edges = 40;  // per test; edges that are not ok come first
 };
 
-// Per test the edges with their main metrics, why those that are not ok are not, and the expectations; then one
-// line with the verdict. Ends with a newline.
+// Per test the edges with their main metrics, why those that are not ok are not, and the expectations; then
+// one line with the verdict. Ends with a newline.
 std::string report_table(const Report& report, const TableOptions& options = {});
 
 // A number for people: "23.4 ms", "1.5 kB", "94.1 Mbit/s", "0.4 %", "1,024". Unit is a base unit. "-" for

@@ -10,10 +10,14 @@ size_t utf8_length(std::string_view text, uint32_t* code_point) {
   uint32_t point = lead;
   uint32_t least = 0;
   if (lead >= 0x80) {
-    if (lead >= 0xC2 && lead <= 0xDF) length = 2, point = lead & 0x1F, least = 0x80;
-    else if ((lead & 0xF0) == 0xE0) length = 3, point = lead & 0x0F, least = 0x800;
-    else if (lead >= 0xF0 && lead <= 0xF4) length = 4, point = lead & 0x07, least = 0x10000;
-    else return 0;
+    if (lead >= 0xC2 && lead <= 0xDF)
+      length = 2, point = lead & 0x1F, least = 0x80;
+    else if ((lead & 0xF0) == 0xE0)
+      length = 3, point = lead & 0x0F, least = 0x800;
+    else if (lead >= 0xF0 && lead <= 0xF4)
+      length = 4, point = lead & 0x07, least = 0x10000;
+    else
+      return 0;
   }
   if (text.size() < length) return 0;
   for (size_t i = 1; i < length; ++i) {

@@ -206,10 +206,9 @@ class Loader {
 Result<std::vector<Node>> parse_yaml(std::string_view text, const std::string& origin,
                                      const YamlLimits& limits) {
   if (text.size() > limits.max_bytes) {
-    return fail(Errc::exhausted,
-                at(origin, {1, 1},
-                   fmt::format("{} bytes are more than the limit of {}: split the file", text.size(),
-                               limits.max_bytes)));
+    return fail(Errc::exhausted, at(origin, {1, 1},
+                                    fmt::format("{} bytes are more than the limit of {}: split the file",
+                                                text.size(), limits.max_bytes)));
   }
   return Loader(text, origin, limits).documents();
 }

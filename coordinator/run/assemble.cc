@@ -53,7 +53,8 @@ EdgeState state_of(const Run& run, const Slot& slot) {
   if (slot.has_record) return EdgeState::running;
   if (slot.source_task == Slot::kNoTask) return EdgeState::waiting;
   const Task::Phase phase = run.tasks[slot.source_task]->phase;
-  return phase == Task::Phase::running || phase == Task::Phase::ended ? EdgeState::running : EdgeState::waiting;
+  return phase == Task::Phase::running || phase == Task::Phase::ended ? EdgeState::running
+                                                                      : EdgeState::waiting;
 }
 
 model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& slot, model::EdgeData& data) {
@@ -209,7 +210,8 @@ void add_test(model::Report& out, model::TestReport test) {
 
 model::Report assemble_run(const Run& run) {
   model::Report out = assemble_frame(run);
-  for (const TestRun& test : run.tests) add_test(out, test.report ? *test.report : assemble_test(run, test, false));
+  for (const TestRun& test : run.tests)
+    add_test(out, test.report ? *test.report : assemble_test(run, test, false));
   return out;
 }
 

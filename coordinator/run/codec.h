@@ -10,7 +10,7 @@
 namespace todd::v1 {
 class JournalOpened;
 class Task;
-}
+}  // namespace todd::v1
 
 namespace todd::run {
 

@@ -10,9 +10,9 @@ namespace todd::run {
 // How far one test of a run is.
 struct TestProgress {
   std::string name;
-  uint64_t edges = 0;       // every address of a range is one
+  uint64_t edges = 0;  // every address of a range is one
   uint64_t edges_done = 0;
-  uint64_t sent = 0;        // probes so far, of testlets that count them
+  uint64_t sent = 0;  // probes so far, of testlets that count them
   uint64_t received = 0;
 };
 

@@ -10,8 +10,8 @@
 
 namespace todd::run {
 
-// What is said of a run with more periods than are kept. The metrics count them all, so it is only for reports
-// with periods.
+// What is said of a run with more periods than are kept. The metrics count them all, so it is only for
+// reports with periods.
 std::string periods_warning(const RunsOptions& options);
 
 // Adds a record that has not been merged before: cells, periods, samples, examples, quality. offset_ns is the

@@ -153,7 +153,8 @@ bool Runs::Impl::take_up(const std::string& id) {
     }
     if (!entry.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || !replay(*reopened, entry)) {
       log(LogLevel::warn, "run",
-          "run " + id + ": entry " + std::to_string(count - 1) + " of its journal makes no sense, passed over");
+          "run " + id + ": entry " + std::to_string(count - 1) +
+              " of its journal makes no sense, passed over");
     }
     return true;
   };

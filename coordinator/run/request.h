@@ -18,7 +18,7 @@ struct Request {
   std::vector<model::TestPlan> plans;                  // from plan_suite, in the order of the file
   std::map<std::string, std::string> manifest_hashes;  // by testlet, as the agents announced them
   std::vector<model::Facts> agents;                    // of every agent that the plans name
-  bool check_only = false;  // prepare both ends, start nothing
+  bool check_only = false;                             // prepare both ends, start nothing
 };
 
 }  // namespace todd::run

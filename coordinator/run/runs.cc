@@ -60,8 +60,10 @@ Status Runs::cancel(const std::string& id, Because because) {
   if (std::exchange(run.cancelled, true)) return {};
   run.overdue = because == Because::deadline;
   v1::JournalEntry entry;
-  if (run.overdue) entry.set_overdue(true);
-  else entry.set_cancelled(true);
+  if (run.overdue)
+    entry.set_overdue(true);
+  else
+    entry.set_cancelled(true);
   impl_->write_down(run, entry);
   for (TestRun& test : run.tests) {
     for (Unit& unit : test.units) impl_->cancel_unit(run, unit);
@@ -141,7 +143,8 @@ Result<std::shared_ptr<const model::Report>> Runs::report(const std::string& id,
   const std::string warning = periods_warning(impl_->options);
   const auto& warnings = (*report)->warnings;
   const bool warned = !periods && std::find(warnings.begin(), warnings.end(), warning) != warnings.end();
-  auto delivery = impl_->stores.sinks == nullptr ? std::vector<model::Delivery>() : impl_->stores.sinks->delivery(id);
+  auto delivery =
+      impl_->stores.sinks == nullptr ? std::vector<model::Delivery>() : impl_->stores.sinks->delivery(id);
   if (!warned && delivery.empty()) return report;
   auto fresh = std::make_shared<model::Report>(**report);
   if (warned) std::erase(fresh->warnings, warning);

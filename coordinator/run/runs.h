@@ -24,23 +24,25 @@ class SinkSet;
 namespace todd::run {
 
 struct RunsOptions {
-  size_t max_open = 64;                     // runs that have not ended; more are refused (unavailable)
-  int64_t prepare_ns = 10'000'000'000;      // for both ends of a test, names included
-  int64_t grace_ns = 5'000'000'000;  // after a test's planned end and its timeout, for records under way
-  int64_t return_ns = 35'000'000'000;  // after a restart, for agents to come back: their longest back-off, and to join
-  int64_t cancel_ns = 2'000'000'000;        // for what still comes after a cancel
-  int64_t turn_ns = 3'600'000'000'000;      // longest wait for the turn of a heavy edge
-  int64_t start_lead_ns = 50'000'000;       // START is at least this far ahead
-  int64_t progress_ns = 250'000'000;        // least distance of two run_progress events of a run
-  size_t max_periods = 10'000;              // edge periods kept per run, further ones only go to the sinks; 0: nobody wants any
-  size_t max_samples = 100'000;             // per run
-  size_t examples_per_outcome = 5;          // per edge
+  size_t max_open = 64;                 // runs that have not ended; more are refused (unavailable)
+  int64_t prepare_ns = 10'000'000'000;  // for both ends of a test, names included
+  int64_t grace_ns = 5'000'000'000;     // after a test's planned end and its timeout, for records under way
+  int64_t return_ns =
+      35'000'000'000;  // after a restart, for agents to come back: their longest back-off, and to join
+  int64_t cancel_ns = 2'000'000'000;    // for what still comes after a cancel
+  int64_t turn_ns = 3'600'000'000'000;  // longest wait for the turn of a heavy edge
+  int64_t start_lead_ns = 50'000'000;   // START is at least this far ahead
+  int64_t progress_ns = 250'000'000;    // least distance of two run_progress events of a run
+  size_t max_periods =
+      10'000;  // edge periods kept per run, further ones only go to the sinks; 0: nobody wants any
+  size_t max_samples = 100'000;     // per run
+  size_t examples_per_outcome = 5;  // per edge
 };
 
 // What outlives the process; each may be null. They must outlive Runs.
 struct Stores {
-  store::Journal* journal = nullptr;         // open runs
-  store::FinishedRuns* finished = nullptr;   // null: the last 100 runs are kept in memory
+  store::Journal* journal = nullptr;        // open runs
+  store::FinishedRuns* finished = nullptr;  // null: the last 100 runs are kept in memory
   sink::SinkSet* sinks = nullptr;
 };
 

@@ -45,8 +45,8 @@ struct SlotDetails {
 // One source, one target address: an edge of the report. A range in the plan is many of them.
 struct Slot {
   static constexpr uint32_t kNoTask = UINT32_MAX;
-  uint32_t edge = 0;     // of the plan
-  uint32_t offset = 0;   // within the edge's range
+  uint32_t edge = 0;    // of the plan
+  uint32_t offset = 0;  // within the edge's range
   uint32_t source_task = kNoTask;
   bool has_record = false;
   std::optional<model::EdgeState> state;  // none: not decided yet
@@ -80,8 +80,8 @@ struct Task {
   bool cancelled = false;  // ended by a cancel of the run
   bool stopped = false;    // its agent ended it early, for stopped_why
   std::string stopped_why;
-  bool stopping = false;                     // told to stop
-  std::string prepare;  // the serialized v1::Task, for an agent that was away; empty once it runs
+  bool stopping = false;  // told to stop
+  std::string prepare;    // the serialized v1::Task, for an agent that was away; empty once it runs
   int64_t clock_error_ns = 0;
 
   uint64_t seq = 0;      // highest seen
@@ -106,8 +106,8 @@ struct Unit {
   uint32_t test = 0;
   uint32_t index = 0;
   std::vector<uint32_t> edges;
-  std::vector<uint32_t> tasks;  // of the run
-  std::map<uint32_t, Answerer> answerers;     // by edge
+  std::vector<uint32_t> tasks;             // of the run
+  std::map<uint32_t, Answerer> answerers;  // by edge
   Phase phase = Phase::waiting;
   int64_t deadline_ns = 0;  // of the phase, on the monotonic clock
   int64_t started_wall_ns = 0;
@@ -120,7 +120,7 @@ struct TestRun {
   std::vector<Slot> slots;
   std::vector<Unit> units;
   Cells total;
-  uint64_t done = 0;  // slots: those without a source, and those whose source has ended
+  uint64_t done = 0;                      // slots: those without a source, and those whose source has ended
   std::map<std::string, uint32_t> turns;  // edges running, by agent: for at_once of tests that are not heavy
   std::optional<model::TestReport> report;  // once it has ended
 };
@@ -145,7 +145,7 @@ struct Run {
   size_t periods = 0, samples = 0;
   std::vector<std::string> warnings;
   std::string waiting;
-  int64_t progress_due_ns = 0;   // 0: nothing to tell
+  int64_t progress_due_ns = 0;  // 0: nothing to tell
   int64_t progress_last_ns = 0;
 };
 

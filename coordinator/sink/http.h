@@ -18,9 +18,9 @@ struct HttpRequest {
 };
 
 struct HttpAnswer {
-  int status = 0;        // 0: no answer, see error
-  std::string body;      // the first 4 KiB
-  std::string error;     // "127.0.0.1:8086: Connection refused"
+  int status = 0;     // 0: no answer, see error
+  std::string body;   // the first 4 KiB
+  std::string error;  // "127.0.0.1:8086: Connection refused"
   int64_t retry_after_ns = 0;
 };
 

@@ -15,11 +15,11 @@ namespace todd::sink {
 
 // What became of one batch.
 enum class Taken {
-  all,          // delivered
-  refused,      // some line is bad: bisect
-  too_large,    // send less at a time
-  retry,        // later, with back-off
-  misconfigured // only a person can mend it
+  all,           // delivered
+  refused,       // some line is bad: bisect
+  too_large,     // send less at a time
+  retry,         // later, with back-off
+  misconfigured  // only a person can mend it
 };
 struct Outcome {
   Taken taken = Taken::all;

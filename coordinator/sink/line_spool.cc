@@ -55,7 +55,7 @@ Result<LineSpool> LineSpool::open(std::string path) {
 }
 
 Status LineSpool::take_up() {
-  struct stat info{};
+  struct stat info {};
   if (::fstat(fd_.get(), &info) != 0) return fail_errno(errno, "cannot read " + path_);
   const auto size = static_cast<uint64_t>(info.st_size);
   begin_ = end_ = kHeader;

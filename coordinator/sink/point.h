@@ -14,10 +14,10 @@ struct Point {
   const std::string& suite;
   const std::string& test;
   const manifest::Testlet& testlet;
-  const std::string& source;   // agent
-  const std::string& target;   // as shown
-  const std::string& address;  // may be empty
-  int64_t at_ns = 0;           // wall clock, end of the period, different for every point of a series
+  const std::string& source;     // agent
+  const std::string& target;     // as shown
+  const std::string& address;    // may be empty
+  int64_t at_ns = 0;             // wall clock, end of the period, different for every point of a series
   const stats::Values& metrics;  // deltas, in the testlet's units
 };
 

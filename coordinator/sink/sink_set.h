@@ -14,9 +14,9 @@
 namespace todd::sink {
 
 struct SinkConfig {
-  std::string name;            // [a-z0-9][a-z0-9._-]*
-  std::string type;            // "influx" (InfluxDB 1 and VictoriaMetrics) or "jsonl"
-  std::string url;             // influx: "http://127.0.0.1:8086"
+  std::string name;  // [a-z0-9][a-z0-9._-]*
+  std::string type;  // "influx" (InfluxDB 1 and VictoriaMetrics) or "jsonl"
+  std::string url;   // influx: "http://127.0.0.1:8086"
   std::string database = "todd";
   std::string user, password;  // influx, may be empty
   bool create = false;         // influx: make the database if it is missing
@@ -28,12 +28,12 @@ struct SinkOptions {
   size_t batch_bytes = size_t{1} << 20;
   size_t backlog_bytes =
       size_t{64} << 20;  // per sink without a spool folder; what comes beyond is dropped and counted as dead
-  size_t spool_bytes = size_t{1} << 30;       // per sink with one
-  int64_t gather_ns = 200'000'000;            // a batch that is not full waits this long for more
-  int64_t timeout_ns = 10'000'000'000;        // of one request
-  int64_t retry_first_ns = 100'000'000;       // back-off with full jitter, doubled up to
+  size_t spool_bytes = size_t{1} << 30;  // per sink with one
+  int64_t gather_ns = 200'000'000;       // a batch that is not full waits this long for more
+  int64_t timeout_ns = 10'000'000'000;   // of one request
+  int64_t retry_first_ns = 100'000'000;  // back-off with full jitter, doubled up to
   int64_t retry_most_ns = 30'000'000'000;
-  int64_t probe_ns = 30'000'000'000;          // after an answer that only a person can mend (401, 403, 404)
+  int64_t probe_ns = 30'000'000'000;  // after an answer that only a person can mend (401, 403, 404)
 };
 
 // How a sink is doing, over all runs.

@@ -28,8 +28,8 @@ bool is_definition(const std::filesystem::path& path) {
   return ending == ".yaml" || ending == ".yml" || ending == ".json";
 }
 
-// Whether the objects of a file get files of their own before one of them is written. YAML does not belong into
-// a file that says it is JSON.
+// Whether the objects of a file get files of their own before one of them is written. YAML does not belong
+// into a file that says it is JSON.
 bool must_split(const std::string& path, size_t objects) { return objects > 1 || path.ends_with(".json"); }
 }  // namespace
 
@@ -80,8 +80,8 @@ Status Definitions::may_hold(const std::string& path, const std::pair<std::strin
   if (there == files_.end()) return {};
   const std::string wanted = lower(key.first) + " \"" + key.second + "\" would be written to " + path + ", ";
   if (!there->second.error.empty()) {
-    return fail(Errc::exists, wanted + "which cannot be read; mend it or move it away first: " +
-                                  there->second.error);
+    return fail(Errc::exists,
+                wanted + "which cannot be read; mend it or move it away first: " + there->second.error);
   }
   for (const auto& held : there->second.keys) {
     if (held == key) continue;
@@ -127,7 +127,7 @@ void Definitions::refresh() {
   std::sort(paths.begin(), paths.end());
   std::map<std::string, Stamp> there;
   for (const std::string& path : paths) {
-    struct stat info{};
+    struct stat info {};
     if (::stat(path.c_str(), &info) != 0 || !S_ISREG(info.st_mode)) continue;
     there[path] = {info.st_mtim.tv_sec * int64_t{1'000'000'000} + info.st_mtim.tv_nsec, info.st_size};
   }

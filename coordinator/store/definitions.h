@@ -25,8 +25,8 @@ class Definitions {
     std::string error;  // with file, line and column
   };
 
-  // Replaces or adds; durable when it returns. Errors: invalid (says where), exists (a file written by hand is
-  // in the way: which and what to do), system.
+  // Replaces or adds; durable when it returns. Errors: invalid (says where), exists (a file written by hand
+  // is in the way: which and what to do), system.
   Status put(const model::Definition& definition);
   // All of them, or none where one is wrong or not possible. Errors as put.
   Status put_all(const std::vector<model::Definition>& definitions);
@@ -73,8 +73,8 @@ class Definitions {
   Status split(const std::string& path);
 
   std::string dir_;
-  std::map<std::string, File> files_;                                    // by path
-  std::map<std::pair<std::string, std::string>, Entry> entries_;         // by kind and name
+  std::map<std::string, File> files_;                             // by path
+  std::map<std::pair<std::string, std::string>, Entry> entries_;  // by kind and name
 };
 
 }  // namespace todd::store

@@ -107,10 +107,11 @@ Status Journal::recover(const std::string& run, const std::function<bool(std::st
   const std::string path = path_of(run);
   File file;
   file.fd.reset(::open(path.c_str(), O_RDWR | O_CLOEXEC));
-  struct stat info{};
+  struct stat info {};
   if (!file.fd || ::fstat(file.fd.get(), &info) != 0) return fail_errno(errno, "cannot read " + path);
   const auto size = static_cast<uint64_t>(info.st_size);
-  for (std::string entry; read_entry(file.fd.get(), file.size, size, entry); file.size += kHead + entry.size()) {
+  for (std::string entry; read_entry(file.fd.get(), file.size, size, entry);
+       file.size += kHead + entry.size()) {
     if (!on_entry(entry)) return {};
   }
   if (file.size < size) {

@@ -29,9 +29,9 @@ class Journal {
 
   // The runs that were open when the last process ended.
   std::vector<std::string> left_open() const;
-  // Takes such a run up: calls back with its whole entries in the order appended, one in memory at a time, until
-  // false says that the run is not wanted. A torn, damaged or unreadable end is cut off, in the file too; later
-  // appends go on from there. on_entry must not append. Errors: not_found, denied, system.
+  // Takes such a run up: calls back with its whole entries in the order appended, one in memory at a time,
+  // until false says that the run is not wanted. A torn, damaged or unreadable end is cut off, in the file
+  // too; later appends go on from there. on_entry must not append. Errors: not_found, denied, system.
   Status recover(const std::string& run, const std::function<bool(std::string_view entry)>& on_entry);
 
   // Begins a run's file with its first entry, durable when it returns. Errors: exists, exhausted (above
@@ -44,7 +44,8 @@ class Journal {
               std::function<void(const Status&)> on_durable = nullptr);
   // Syncs now and calls what waits.
   void commit();
-  // The run needs no recovery any more: removes its file, begun or left. What is still waiting is called with success first.
+  // The run needs no recovery any more: removes its file, begun or left. What is still waiting is called with
+  // success first.
   void end(const std::string& run);
 
  private:

@@ -28,8 +28,10 @@ supervise::SupervisorOptions supervisor_options(const Config& config) {
 std::string malformed(const v1::Task& task) {
   if (task.id().empty() || task.testlet().empty()) return "a task without id or testlet";
   if (task.role() != v1::SOURCE && task.role() != v1::RESPONDER) return "a task without role";
-  if (task.targets_size() > kMostEdges || task.peers_size() > kMostEdges) return "a task with more than 1,000,000 edges";
-  if (task.listen_first() > task.listen_last() || task.listen_last() > UINT16_MAX || task.listen_port() > UINT16_MAX) {
+  if (task.targets_size() > kMostEdges || task.peers_size() > kMostEdges)
+    return "a task with more than 1,000,000 edges";
+  if (task.listen_first() > task.listen_last() || task.listen_last() > UINT16_MAX ||
+      task.listen_port() > UINT16_MAX) {
     return "a task with ports that are none";
   }
   if (task.deadline_ns() < 0) return "a task whose deadline is negative";
@@ -38,8 +40,13 @@ std::string malformed(const v1::Task& task) {
 }  // namespace
 
 struct Agent::Impl {
-  Impl(io::Loop& l, const Clock& c, Config g, Identity identity, std::function<void(Status)> e, int64_t longest_away_ns)
-      : loop(l), config(std::move(g)), ended(std::move(e)), lease_ns(longest_away_ns), supervisor(l, supervisor_options(config), supervisor_events()),
+  Impl(io::Loop& l, const Clock& c, Config g, Identity identity, std::function<void(Status)> e,
+       int64_t longest_away_ns)
+      : loop(l),
+        config(std::move(g)),
+        ended(std::move(e)),
+        lease_ns(longest_away_ns),
+        supervisor(l, supervisor_options(config), supervisor_events()),
         link(l, std::move(identity), spool, c, link_events()) {}
 
   supervise::Supervisor::Events supervisor_events();
@@ -62,8 +69,8 @@ struct Agent::Impl {
   std::function<void(Status)> ended;
   const int64_t lease_ns;
   Spool spool;
-  std::set<std::string> open;  // tasks prepared here whose last word was not spoken
-  std::map<std::string, v1::Ready> answers;  // what was answered for them: the link may have been down
+  std::set<std::string> open;                  // tasks prepared here whose last word was not spoken
+  std::map<std::string, v1::Ready> answers;    // what was answered for them: the link may have been down
   std::map<std::string, std::string> stopped;  // of them, those this agent ends by itself, and why
   supervise::Supervisor supervisor;
   Link link;
@@ -193,7 +200,8 @@ void Agent::Impl::record(v1::Record&& record) {
   const uint64_t dropped = spool.dropped();
   spool.add(record);
   if (dropped == 0 && spool.dropped() > 0) {
-    log(LogLevel::error, "agent", "the memory for unacknowledged records is full; the oldest lose their content");
+    log(LogLevel::error, "agent",
+        "the memory for unacknowledged records is full; the oldest lose their content");
   }
   if (record.last()) {
     open.erase(record.task());
@@ -209,7 +217,8 @@ void Agent::Impl::link_changed(bool up) {
   }
   lease = loop.after(lease_ns, [this] {
     const std::string why = "no coordinator for " + manifest::format_duration(lease_ns);
-    if (!open.empty()) log(LogLevel::warn, "agent", why + ": stopping " + std::to_string(open.size()) + " tasks");
+    if (!open.empty())
+      log(LogLevel::warn, "agent", why + ": stopping " + std::to_string(open.size()) + " tasks");
     stop_all(why, false);
   });
 }
@@ -226,7 +235,8 @@ void Agent::Impl::shut_down() {
   if (std::exchange(leaving, true)) return end({});
   stop_all("the agent was stopped", true);
   farewell = loop.after(kFarewellNs, [this] {
-    if (spool.records() > 0) log(LogLevel::warn, "agent", std::to_string(spool.records()) + " records could not be delivered");
+    if (spool.records() > 0)
+      log(LogLevel::warn, "agent", std::to_string(spool.records()) + " records could not be delivered");
     end({});
   });
   end_if_done();
@@ -244,9 +254,10 @@ void Agent::Impl::end(Status status) {
   });
 }
 
-Agent::Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity, std::function<void(Status)> ended,
-             int64_t lease_ns)
-    : impl_(std::make_unique<Impl>(loop, clock, std::move(config), std::move(identity), std::move(ended), lease_ns)) {}
+Agent::Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity,
+             std::function<void(Status)> ended, int64_t lease_ns)
+    : impl_(std::make_unique<Impl>(loop, clock, std::move(config), std::move(identity), std::move(ended),
+                                   lease_ns)) {}
 Agent::~Agent() = default;
 
 Status Agent::start() {

@@ -18,11 +18,11 @@ inline constexpr int64_t kLeaseNs = 600'000'000'000;  // tasks go on that long w
 // Resource, on the loop's thread.
 class Agent {
  public:
-  // ended is called once, from the loop: with a value after shut_down(), or the error that makes going on useless.
-  // Tasks that end because the agent stops, or because no link came back within lease_ns, say so in their last record: state
-  // "cancelled", and why.
-  Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity, std::function<void(Status)> ended,
-        int64_t lease_ns = kLeaseNs);
+  // ended is called once, from the loop: with a value after shut_down(), or the error that makes going on
+  // useless. Tasks that end because the agent stops, or because no link came back within lease_ns, say so in
+  // their last record: state "cancelled", and why.
+  Agent(io::Loop& loop, const Clock& clock, Config config, Identity identity,
+        std::function<void(Status)> ended, int64_t lease_ns = kLeaseNs);
   ~Agent();
 
   Status start();

@@ -8,7 +8,8 @@ namespace todd::agent {
 // Full jitter: a random delay within a bound that doubles with each attempt. Value.
 class Backoff {
  public:
-  Backoff(int64_t first_ns, int64_t longest_ns, uint64_t seed) : first_(first_ns), longest_(longest_ns), random_(seed) {}
+  Backoff(int64_t first_ns, int64_t longest_ns, uint64_t seed)
+      : first_(first_ns), longest_(longest_ns), random_(seed) {}
 
   int64_t bound_ns() const {
     constexpr int kMostDoublings = 40;

@@ -11,16 +11,19 @@
 namespace todd::agent {
 namespace {
 constexpr char kAbout[] =
-    "todd-agent runs network tests for a coordinator. It dials out to it and listens only for tests, in --listen-ports.\n"
+    "todd-agent runs network tests for a coordinator. It dials out to it and listens only for tests, in "
+    "--listen-ports.\n"
     "The first start needs --join; later ones find the identity in the data folder.\n";
 constexpr char kFooter[] =
     "A configuration file holds the same options, one per line:\n"
     "  label = [\"site=branch-7\", \"role=edge\"]\n  listen-ports = 7500-7599\n"
-    "Exit codes: 0 stopped, 2 wrong usage, 3 no coordinator answers, 4 refused by the coordinator, 7 other faults.";
+    "Exit codes: 0 stopped, 2 wrong usage, 3 no coordinator answers, 4 refused by the coordinator, 7 other "
+    "faults.";
 
 // What CLI11 fills before it is checked and converted.
 struct Raw {
-  std::string join, data_dir = default_data_dir(), name = host_name(), coordinator, ports = "7500-7599", engine = "auto", level = "info";
+  std::string join, data_dir = default_data_dir(), name = host_name(), coordinator, ports = "7500-7599",
+                    engine = "auto", level = "info";
   std::vector<std::string> labels, test_addresses, testlets;
 };
 
@@ -34,7 +37,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--name", raw.name, "Name to join under")->capture_default_str();
   app.add_option("--coordinator", raw.coordinator, "HOST:PORT to dial instead of where the token says");
   app.add_option("--label", raw.labels, "KEY=VALUE for groups to match; may be repeated");
-  app.add_option("--test-address", raw.test_addresses, "Address others aim at; default: those of the default route's interface");
+  app.add_option("--test-address", raw.test_addresses,
+                 "Address others aim at; default: those of the default route's interface");
   app.add_option("--listen-ports", raw.ports, "The only ports responders use")->capture_default_str();
   app.add_option("--engine", raw.engine, "auto, uring or event")->capture_default_str();
   app.add_option("--testlets", raw.testlets, "Folder of testlets; may be repeated");
@@ -53,12 +57,15 @@ std::string config_fault(const CLI::App& app, const CLI::ConfigError& error) {
   return file + ": there is no option \"" + key + "\"" + manifest::did_you_mean(key, known);
 }
 
-tl::unexpected<Error> wrong(const std::string& option, const std::string& why) { return fail(Errc::invalid, option + ": " + why); }
+tl::unexpected<Error> wrong(const std::string& option, const std::string& why) {
+  return fail(Errc::invalid, option + ": " + why);
+}
 
 Status take_labels(const std::vector<std::string>& texts, std::map<std::string, std::string>& labels) {
   for (const std::string& text : texts) {
     const size_t equals = text.find('=');
-    if (equals == 0 || equals == std::string::npos) return wrong("--label", "\"" + text + "\": write KEY=VALUE");
+    if (equals == 0 || equals == std::string::npos)
+      return wrong("--label", "\"" + text + "\": write KEY=VALUE");
     if (!labels.emplace(text.substr(0, equals), text.substr(equals + 1)).second) {
       return wrong("--label", "\"" + text.substr(0, equals) + "\" is given twice");
     }
@@ -67,11 +74,16 @@ Status take_labels(const std::vector<std::string>& texts, std::map<std::string, 
 }
 
 Status take_level(const std::string& text, LogLevel& level) {
-  if (text == "debug") level = LogLevel::debug;
-  else if (text == "info") level = LogLevel::info;
-  else if (text == "warn") level = LogLevel::warn;
-  else if (text == "error") level = LogLevel::error;
-  else return wrong("--log-level", "\"" + text + "\" is none of debug, info, warn, error");
+  if (text == "debug")
+    level = LogLevel::debug;
+  else if (text == "info")
+    level = LogLevel::info;
+  else if (text == "warn")
+    level = LogLevel::warn;
+  else if (text == "error")
+    level = LogLevel::error;
+  else
+    return wrong("--log-level", "\"" + text + "\" is none of debug, info, warn, error");
   return {};
 }
 
@@ -105,7 +117,9 @@ Result<Config> convert(const Raw& raw) {
 }  // namespace
 
 Status parse_port_range(const std::string& text, uint16_t& first, uint16_t& last) {
-  const auto bad = [&] { return fail(Errc::invalid, "\"" + text + "\": write FIRST-LAST, ports of 1..65535"); };
+  const auto bad = [&] {
+    return fail(Errc::invalid, "\"" + text + "\": write FIRST-LAST, ports of 1..65535");
+  };
   const char* const end = text.data() + text.size();
   const auto [after_first, error] = std::from_chars(text.data(), end, first);
   if (error != std::errc() || first == 0) return bad();

@@ -15,10 +15,10 @@ namespace todd::agent {
 struct Config {
   std::optional<io::JoinToken> join;
   std::string data_dir;
-  std::string name;                          // default: the host name
-  std::optional<io::HostPort> coordinator;   // instead of where the token or the identity says
+  std::string name;                         // default: the host name
+  std::optional<io::HostPort> coordinator;  // instead of where the token or the identity says
   std::map<std::string, std::string> labels;
-  std::vector<std::string> test_addresses;   // empty: those of the default route's interface
+  std::vector<std::string> test_addresses;  // empty: those of the default route's interface
   uint16_t listen_first = 7500;
   uint16_t listen_last = 7599;
   io::Backend engine = io::Backend::automatic;
@@ -35,14 +35,15 @@ struct Parsed {
   std::optional<Help> help;  // --help, --version
 };
 
-// The command line, and the file named by --config (lines of `option = value`, the options' names without dashes; the command
-// line wins). Errors: invalid, with a text that names option and remedy.
+// The command line, and the file named by --config (lines of `option = value`, the options' names without
+// dashes; the command line wins). Errors: invalid, with a text that names option and remedy.
 Result<Parsed> parse_command_line(int argc, const char* const* argv);
 
 // "7500-7599" or "7500".
 Status parse_port_range(const std::string& text, uint16_t& first, uint16_t& last);
 
-// Where identity lives by default: /var/lib/todd-agent for root, else $XDG_STATE_HOME or ~/.local/state, /todd-agent.
+// Where identity lives by default: /var/lib/todd-agent for root, else $XDG_STATE_HOME or ~/.local/state,
+// /todd-agent.
 std::string default_data_dir();
 
 }  // namespace todd::agent

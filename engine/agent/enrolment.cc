@@ -17,7 +17,10 @@ constexpr size_t kMaxAnswer = 64 * 1024;
 
 struct Enrolment::Impl {
   Impl(io::Loop& l, EnrolOptions o, Done d)
-      : loop(l), options(std::move(o)), done(std::move(d)), give_up_at(monotonic_ns() + options.give_up_ns),
+      : loop(l),
+        options(std::move(o)),
+        done(std::move(d)),
+        give_up_at(monotonic_ns() + options.give_up_ns),
         backoff(kFirstDelayNs, kLongestDelayNs, std::random_device{}()) {
     timer = loop.after(0, [this] { begin(); });
   }
@@ -47,7 +50,10 @@ void Enrolment::Impl::begin() {
   if (!key) return finish(tl::unexpected(key.error()));
   auto request = io::make_csr(*key, options.name);
   if (!request) return finish(tl::unexpected(request.error()));
-  auto context = io::make_tls_client({.certificate_pem = {}, .key_pem = {}, .ca_pem = {}, .pinned_spki_sha256_hex = options.token.ca_sha256_hex});
+  auto context = io::make_tls_client({.certificate_pem = {},
+                                      .key_pem = {},
+                                      .ca_pem = {},
+                                      .pinned_spki_sha256_hex = options.token.ca_sha256_hex});
   if (!context) return finish(tl::unexpected(context.error()));
   key_pem = std::move(*key);
   csr_pem = std::move(*request);
@@ -81,11 +87,14 @@ size_t Enrolment::Impl::take(std::string_view bytes) {
   const auto frame = io::next_frame(bytes, payload, kMaxAnswer);
   if (frame && *frame == 0) return 0;
   v1::ToAgent message;
-  const bool good = frame && message.ParseFromArray(payload.data(), static_cast<int>(payload.size())) && message.has_enrolled();
+  const bool good = frame && message.ParseFromArray(payload.data(), static_cast<int>(payload.size())) &&
+                    message.has_enrolled();
   const size_t all = bytes.size();
   channel->pause_reading(true);
-  if (good) answered(message.enrolled());
-  else finish(fail(Errc::corrupt, "what answers at the token's address does not speak the link's protocol"));
+  if (good)
+    answered(message.enrolled());
+  else
+    finish(fail(Errc::corrupt, "what answers at the token's address does not speak the link's protocol"));
   return all;
 }
 
@@ -94,11 +103,12 @@ void Enrolment::Impl::answered(const v1::Enrolled& enrolled) {
     return finish(fail(Errc::denied, "the coordinator refused: " + enrolled.error()));
   }
   const auto ca_hash = io::spki_sha256_hex(enrolled.ca_pem());
-  if (!ca_hash || *ca_hash != options.token.ca_sha256_hex || enrolled.agent_id().empty() || enrolled.certificate_pem().empty()) {
+  if (!ca_hash || *ca_hash != options.token.ca_sha256_hex || enrolled.agent_id().empty() ||
+      enrolled.certificate_pem().empty()) {
     return finish(fail(Errc::corrupt, "the coordinator's answer is not of the CA that the join token names"));
   }
-  finish(Identity{enrolled.agent_id(), options.name, options.token.id, options.token.coordinators, enrolled.certificate_pem(), key_pem,
-                  enrolled.ca_pem()});
+  finish(Identity{enrolled.agent_id(), options.name, options.token.id, options.token.coordinators,
+                  enrolled.certificate_pem(), key_pem, enrolled.ca_pem()});
 }
 
 void Enrolment::Impl::unanswered(const Error& error) {
@@ -106,11 +116,14 @@ void Enrolment::Impl::unanswered(const Error& error) {
   const std::string where = io::format_host_port(options.token.coordinators[(next_address - 1) % addresses]);
   // Another key than the pinned one does not get better by waiting, but another address may be the right one.
   const bool permanent = error.code == Errc::denied || error.code == Errc::corrupt;
-  if (permanent && next_address >= addresses) return finish(fail(Errc::corrupt, "coordinator at " + where + ": " + error.detail));
+  if (permanent && next_address >= addresses)
+    return finish(fail(Errc::corrupt, "coordinator at " + where + ": " + error.detail));
   const int64_t delay = backoff.next_ns();
   if (monotonic_ns() + delay > give_up_at) {
-    return finish(fail(Errc::unavailable, "no coordinator answered; last " + where + ": " + error.detail +
-                                              "; check the address in the token and the firewall, or say --coordinator HOST:PORT"));
+    return finish(
+        fail(Errc::unavailable,
+             "no coordinator answered; last " + where + ": " + error.detail +
+                 "; check the address in the token and the firewall, or say --coordinator HOST:PORT"));
   }
   log(LogLevel::info, "agent", "joining by " + where + ": " + error.detail + "; trying again");
   timer = loop.after(delay, [this] { dial(); });

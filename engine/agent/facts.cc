@@ -34,7 +34,8 @@ std::string host_name() {
 
 std::vector<std::string> host_addresses() {
   auto all = io::interface_addresses();
-  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.loopback < b.loopback; });
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto& a, const auto& b) { return a.loopback < b.loopback; });
   std::vector<std::string> result;
   for (const io::InterfaceAddress& own : all) result.push_back(own.address);
   return result;
@@ -67,7 +68,9 @@ std::string default_interface_v6(std::string_view route_table) {
   while (std::getline(lines, line)) {
     std::istringstream words(line);
     std::string destination, prefix, source, source_prefix, hop, metric_hex, refs, use, flags, interface;
-    if (!(words >> destination >> prefix >> source >> source_prefix >> hop >> metric_hex >> refs >> use >> flags >> interface)) continue;
+    if (!(words >> destination >> prefix >> source >> source_prefix >> hop >> metric_hex >> refs >> use >>
+          flags >> interface))
+      continue;
     // The kernel keeps a "no route" entry for everything on lo.
     if (destination != zeros || prefix != "00" || interface == "lo") continue;
     const unsigned long metric = std::strtoul(metric_hex.c_str(), nullptr, 16);
@@ -95,7 +98,8 @@ std::string os_name(std::string_view os_release) {
   while (std::getline(lines, line)) {
     if (!line.starts_with(kKey)) continue;
     std::string value = line.substr(kKey.size());
-    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') && value.back() == value.front()) {
+    if (value.size() >= 2 && (value.front() == '"' || value.front() == '\'') &&
+        value.back() == value.front()) {
       value = value.substr(1, value.size() - 2);
     }
     return value;
@@ -111,7 +115,8 @@ void fill_facts(v1::Facts& facts, const Config& config) {
   if (::uname(&kernel) == 0) facts.set_kernel(std::string(kernel.sysname) + " " + kernel.release);
   facts.set_version(kVersion);
   for (const std::string& address : host_addresses()) facts.add_addresses(address);
-  for (const std::string& address : config.test_addresses.empty() ? default_test_addresses() : config.test_addresses) {
+  for (const std::string& address :
+       config.test_addresses.empty() ? default_test_addresses() : config.test_addresses) {
     facts.add_test_addresses(address);
   }
   for (const auto& [key, value] : config.labels) (*facts.mutable_labels())[key] = value;

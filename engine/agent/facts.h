@@ -16,7 +16,8 @@ namespace todd::agent {
 std::string host_name();
 // Addresses of all interfaces that are up, loopback ones last, link-local ones with their zone.
 std::vector<std::string> host_addresses();
-// Those of the default route's interface, one per family, IPv4 first; loopback where there is no default route.
+// Those of the default route's interface, one per family, IPv4 first; loopback where there is no default
+// route.
 std::vector<std::string> default_test_addresses();
 // PRETTY_NAME of an os-release text; "" if there is none.
 std::string os_name(std::string_view os_release);

@@ -20,7 +20,7 @@ struct Identity {
   std::string token_id;                    // what it joined with
   std::vector<io::HostPort> coordinators;  // tried in order
   std::string certificate_pem;
-  std::string key_pem;                     // made here, never leaves
+  std::string key_pem;  // made here, never leaves
   std::string ca_pem;
 };
 
@@ -36,8 +36,8 @@ struct EnrolOptions {
 };
 
 // One enrolment under way. Destroying it stops it. done is called once, from the loop:
-// Errc::denied: the coordinator refused (token used, expired, name taken), trying again is useless; Errc::unavailable: nobody
-// answered in time; Errc::corrupt: not the coordinator the token speaks of.
+// Errc::denied: the coordinator refused (token used, expired, name taken), trying again is useless;
+// Errc::unavailable: nobody answered in time; Errc::corrupt: not the coordinator the token speaks of.
 class Enrolment {
  public:
   using Done = std::function<void(Result<Identity>)>;

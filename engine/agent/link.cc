@@ -24,7 +24,12 @@ constexpr int kStoppingAttempts = 5;          // a coordinator that stops is not
 
 struct Link::Impl {
   Impl(io::Loop& l, Identity i, Spool& s, const Clock& c, Events e, LinkOptions o)
-      : loop(l), identity(std::move(i)), spool(s), clock(c), events(std::move(e)), options(o),
+      : loop(l),
+        identity(std::move(i)),
+        spool(s),
+        clock(c),
+        events(std::move(e)),
+        options(o),
         backoff(o.first_delay_ns, o.longest_delay_ns, std::random_device{}()) {}
 
   void dial();
@@ -57,9 +62,9 @@ struct Link::Impl {
   int64_t heard_ns = 0;
   int64_t up_since_ns = 0;
   bool up = false;
-  bool stopped = false;                    // rejected: dials no more
-  std::deque<std::string> pending;         // frames that wait for the link
-  std::map<std::string, v1::Task> parts;   // tasks of which more is to come
+  bool stopped = false;                   // rejected: dials no more
+  std::deque<std::string> pending;        // frames that wait for the link
+  std::map<std::string, v1::Task> parts;  // tasks of which more is to come
   size_t part_bytes = 0;
 };
 
@@ -87,7 +92,9 @@ void Link::Impl::greet() {
 
 void Link::Impl::watch_silence() {
   const int64_t left = heard_ns + options.silence_ns - clock.now_ns();
-  if (left <= 0) return down("the coordinator has said nothing for " + std::to_string(options.silence_ns / 1'000'000'000) + " s");
+  if (left <= 0)
+    return down("the coordinator has said nothing for " + std::to_string(options.silence_ns / 1'000'000'000) +
+                " s");
   silence_timer = loop.after(left, [this] { watch_silence(); });
 }
 
@@ -213,7 +220,8 @@ void Link::Impl::down(const std::string& why) {
   if (!stopped) {
     const int64_t delay = backoff.next_ns();
     log(was_up ? LogLevel::warn : LogLevel::info, "agent",
-        (was_up ? "link lost: " : "no link: ") + why + "; dialling again in " + std::to_string(delay / 1'000'000) + " ms");
+        (was_up ? "link lost: " : "no link: ") + why + "; dialling again in " +
+            std::to_string(delay / 1'000'000) + " ms");
     dial_timer = loop.after(delay, [this] { dial(); });
   }
   if (was_up && events.state) events.state(false);
@@ -249,7 +257,8 @@ void Link::Impl::flush() {
   }
 }
 
-Link::Link(io::Loop& loop, Identity identity, Spool& spool, const Clock& clock, Events events, LinkOptions options)
+Link::Link(io::Loop& loop, Identity identity, Spool& spool, const Clock& clock, Events events,
+           LinkOptions options)
     : impl_(std::make_unique<Impl>(loop, std::move(identity), spool, clock, std::move(events), options)) {}
 Link::~Link() = default;
 

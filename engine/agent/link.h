@@ -25,9 +25,9 @@ namespace todd::agent {
 inline constexpr uint32_t kProtocol = 1;  // of the link
 
 struct LinkOptions {
-  int64_t first_delay_ns = 100'000'000;      // before trying again: random within a bound that doubles from here
-  int64_t longest_delay_ns = 30'000'000'000; // to here
-  int64_t silence_ns = 15'000'000'000;       // a coordinator that says nothing for so long is gone
+  int64_t first_delay_ns = 100'000'000;  // before trying again: random within a bound that doubles from here
+  int64_t longest_delay_ns = 30'000'000'000;  // to here
+  int64_t silence_ns = 15'000'000'000;        // a coordinator that says nothing for so long is gone
   uint32_t protocol_min = kProtocol;
   uint32_t protocol_max = kProtocol;
 };
@@ -42,13 +42,16 @@ class Link {
     std::function<void(const std::string& task, int64_t at_wall_ns)> start;
     std::function<void(const std::string& task, bool cancel)> stop;
     std::function<void(const std::string& task)> forget;  // nobody waits for it any more
-    std::function<void()> acked;  // the spool got shorter; may be empty
+    std::function<void()> acked;                          // the spool got shorter; may be empty
     std::function<void(bool up)> state;
-    // The coordinator will not have this agent (Errc::denied), or shares no protocol (Errc::unsupported). It dials no more.
+    // The coordinator will not have this agent (Errc::denied), or shares no protocol (Errc::unsupported). It
+    // dials no more.
     std::function<void(const Error&)> rejected;
   };
-  // clock gives wall times for pongs. spool is shared with the caller, on the same thread; call flush() after adding to it.
-  Link(io::Loop& loop, Identity identity, Spool& spool, const Clock& clock, Events events, LinkOptions options = {});
+  // clock gives wall times for pongs. spool is shared with the caller, on the same thread; call flush() after
+  // adding to it.
+  Link(io::Loop& loop, Identity identity, Spool& spool, const Clock& clock, Events events,
+       LinkOptions options = {});
   ~Link();
 
   // Dials, and goes on dialling until rejected or destroyed. Errors: the identity makes no TLS context.

@@ -39,8 +39,9 @@ Result<Identity> find_identity(io::Loop& loop, const Config& config) {
   if (!stored && !first) return stored;
   if (stored && (!config.join || config.join->id == stored->token_id)) return stored;
   if (!config.join) {
-    return fail(Errc::not_found, "no identity in " + config.data_dir +
-                                     "; join a coordinator with --join TOKEN, made there by `todd agents invite`");
+    return fail(Errc::not_found,
+                "no identity in " + config.data_dir +
+                    "; join a coordinator with --join TOKEN, made there by `todd agents invite`");
   }
   EnrolOptions options{.token = *config.join, .name = config.name};
   if (config.coordinator) options.token.coordinators = {*config.coordinator};
@@ -67,8 +68,10 @@ int run(const Config& config) {
   bool told_to_stop = false;
   const auto stop = [&] {
     told_to_stop = true;
-    if (agent) agent->shut_down();
-    else loop.stop();
+    if (agent)
+      agent->shut_down();
+    else
+      loop.stop();
   };
   const io::HandlePtr on_term = loop.on_signal(SIGTERM, stop);
   const io::HandlePtr on_int = loop.on_signal(SIGINT, stop);

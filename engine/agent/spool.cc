@@ -14,7 +14,8 @@ std::string empty_record(const std::string& task, uint64_t seq, size_t lost_byte
   record.set_task(task);
   record.set_seq(seq);
   record.set_partial(true);
-  record.set_detail(std::to_string(lost_bytes) + " bytes of results were dropped: the agent's memory for unacknowledged records was full");
+  record.set_detail(std::to_string(lost_bytes) +
+                    " bytes of results were dropped: the agent's memory for unacknowledged records was full");
   return message.SerializeAsString();
 }
 }  // namespace

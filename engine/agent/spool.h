@@ -11,10 +11,12 @@ class Record;
 
 namespace todd::agent {
 
-// Records the coordinator has not acknowledged, in the order they were made, in memory. Resource, of one thread.
+// Records the coordinator has not acknowledged, in the order they were made, in memory. Resource, of one
+// thread.
 //
-// Above the limit the oldest records that do not end a task lose their content: what stays is an empty record of the same seq,
-// partial, with the detail saying so. So the coordinator sees no gap in seq, and sees that something was lost.
+// Above the limit the oldest records that do not end a task lose their content: what stays is an empty record
+// of the same seq, partial, with the detail saying so. So the coordinator sees no gap in seq, and sees that
+// something was lost.
 class Spool {
  public:
   explicit Spool(size_t limit_bytes = 64u << 20);
@@ -24,7 +26,8 @@ class Spool {
   void ack(const std::string& task, uint64_t seq);
   void forget(const std::string& task);
 
-  // The next record that was not sent on this link, as a FromAgent message, or nullptr. Valid until the next call.
+  // The next record that was not sent on this link, as a FromAgent message, or nullptr. Valid until the next
+  // call.
   const std::string* next();
   // A new link: everything left is to be sent again.
   void rewind() { cursor_ = 0; }
@@ -47,7 +50,7 @@ class Spool {
 
   size_t limit_;
   size_t bytes_ = 0;
-  size_t cursor_ = 0;  // entries_ before it were sent on this link
+  size_t cursor_ = 0;     // entries_ before it were sent on this link
   size_t full_from_ = 0;  // entries_ before it have nothing more to drop
   uint64_t dropped_ = 0;
   std::deque<Entry> entries_;

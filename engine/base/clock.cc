@@ -1,7 +1,7 @@
 #include "engine/base/clock.h"
 
-#include <ctime>
 #include <cstdio>
+#include <ctime>
 
 namespace todd {
 namespace {

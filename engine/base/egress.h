@@ -6,8 +6,8 @@
 
 namespace todd {
 
-// The bit of IPv4 that forbids routers to cut a packet; for IPv6, which never lets them, whether the sender may.
-// set: packets leave whole even where a smaller path MTU is known, and what they meet is measured.
+// The bit of IPv4 that forbids routers to cut a packet; for IPv6, which never lets them, whether the sender
+// may. set: packets leave whole even where a smaller path MTU is known, and what they meet is measured.
 enum class DontFragment : uint8_t { system, set, clear };  // in the order of the param's choices
 
 struct Egress {

@@ -52,9 +52,11 @@ Status write_file(const std::string& path, const std::string& content, unsigned 
   UniqueFd fd(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd) return fail_errno(errno, "making " + beside);
   Status written = write_all(fd.get(), content, beside);
-  if (written && ::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0) written = fail_errno(errno, "setting the mode of " + beside);
+  if (written && ::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0)
+    written = fail_errno(errno, "setting the mode of " + beside);
   if (written && ::fsync(fd.get()) != 0) written = fail_errno(errno, "syncing " + beside);
-  if (written && ::rename(beside.c_str(), path.c_str()) != 0) written = fail_errno(errno, "renaming " + beside);
+  if (written && ::rename(beside.c_str(), path.c_str()) != 0)
+    written = fail_errno(errno, "renaming " + beside);
   if (!written) {
     ::unlink(beside.c_str());
     return written;
@@ -69,7 +71,8 @@ Status make_folders(const std::string& path, unsigned mode) {
     }
   }
   if (::mkdir(path.c_str(), 0700) != 0 && errno != EEXIST) return fail_errno(errno, "making folder " + path);
-  if (::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0) return fail_errno(errno, "setting the mode of folder " + path);
+  if (::chmod(path.c_str(), static_cast<mode_t>(mode)) != 0)
+    return fail_errno(errno, "setting the mode of folder " + path);
   return {};
 }
 

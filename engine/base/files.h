@@ -10,8 +10,8 @@ namespace todd {
 // All of the file. Errors: not_found, denied, exhausted (longer than max_bytes), system.
 Result<std::string> read_file(const std::string& path, size_t max_bytes = 16u << 20);
 
-// The file holds either its old content or all of the new one, after a crash too: written beside it, synced, renamed,
-// and the folder synced. mode e.g. 0600, regardless of the umask.
+// The file holds either its old content or all of the new one, after a crash too: written beside it, synced,
+// renamed, and the folder synced. mode e.g. 0600, regardless of the umask.
 Status write_file(const std::string& path, const std::string& content, unsigned mode);
 
 // The folder and those above it, where missing; the last one gets the mode.

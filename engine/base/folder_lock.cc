@@ -24,7 +24,8 @@ Result<UniqueFd> lock_folder(const std::string& folder, const std::string& holde
                                   "; stop it or name another --data-dir");
   }
   const std::string pid = std::to_string(getpid()) + "\n";
-  if (ftruncate(fd.get(), 0) != 0 || pwrite(fd.get(), pid.data(), pid.size(), 0) < 0) return fail_errno(errno, path);
+  if (ftruncate(fd.get(), 0) != 0 || pwrite(fd.get(), pid.data(), pid.size(), 0) < 0)
+    return fail_errno(errno, path);
   return fd;
 }
 

@@ -3,7 +3,8 @@
 
 namespace todd {
 
-// One line to stderr: "2026-01-31T10:00:00.000Z warn coordinator: text". Never on the probe path. [any-thread]
+// One line to stderr: "2026-01-31T10:00:00.000Z warn coordinator: text". Never on the probe path.
+// [any-thread]
 enum class LogLevel { debug, info, warn, error };
 void set_log_level(LogLevel least);
 void log(LogLevel level, std::string_view component, std::string_view text);

@@ -14,7 +14,8 @@ class Mapping {
   // The descriptor may be closed afterwards. Requires: the file has at least so many bytes.
   static Result<Mapping> of(int fd, size_t bytes, Access access);
   Mapping() = default;
-  Mapping(Mapping&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping(Mapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   Mapping& operator=(Mapping&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);

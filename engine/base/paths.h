@@ -3,7 +3,8 @@
 
 namespace todd {
 
-// Where a program of that name keeps what must survive it: /var/lib/NAME for root, else NAME in $XDG_STATE_HOME or
+// Where a program of that name keeps what must survive it: /var/lib/NAME for root, else NAME in
+// $XDG_STATE_HOME or
 // ~/.local/state.
 std::string state_folder(const std::string& name);
 // That of the system, whoever runs.

@@ -2,7 +2,8 @@
 
 namespace todd {
 
-// ToDD's own version, "MAJOR.MINOR.PATCH": the one of project() in CMakeLists.txt. Testlets and the SDK have theirs.
+// ToDD's own version, "MAJOR.MINOR.PATCH": the one of project() in CMakeLists.txt. Testlets and the SDK have
+// theirs.
 extern const char kVersion[];
 
 }  // namespace todd

@@ -34,18 +34,24 @@ Libraries::Libraries() : impl_(std::make_unique<Impl>()) {}
 Libraries::~Libraries() { (void)impl_.release(); }
 
 Status check_entry(const todd_entry& entry, const std::string& path) {
-  if (entry.magic != TODD_MAGIC) return fail(Errc::corrupt, fmt::format("{}: {} is not a testlet entry (wrong magic)", path, kSymbol));
+  if (entry.magic != TODD_MAGIC)
+    return fail(Errc::corrupt, fmt::format("{}: {} is not a testlet entry (wrong magic)", path, kSymbol));
   if (entry.abi_major != TODD_ABI_MAJOR || entry.abi_minor != TODD_ABI_MINOR) {
-    return fail(Errc::unsupported,
-                fmt::format("{}: needs testlet ABI {}.{}, this host offers {}.{}: rebuild it with the SDK of this version", path,
-                            entry.abi_major, entry.abi_minor, TODD_ABI_MAJOR, TODD_ABI_MINOR));
+    return fail(
+        Errc::unsupported,
+        fmt::format(
+            "{}: needs testlet ABI {}.{}, this host offers {}.{}: rebuild it with the SDK of this version",
+            path, entry.abi_major, entry.abi_minor, TODD_ABI_MAJOR, TODD_ABI_MINOR));
   }
   if (entry.size < sizeof(todd_entry) || entry.size > 4096 || entry.testlets == nullptr)
     return fail(Errc::corrupt, fmt::format("{}: {} has an impossible size ({})", path, kSymbol, entry.size));
   for (const todd_testlet* const* t = entry.testlets; *t != nullptr; ++t) {
-    if ((*t)->size < sizeof(todd_testlet) || (*t)->size > 65536 || (*t)->id == nullptr || (*t)->create == nullptr ||
-        (*t)->start == nullptr || (*t)->step == nullptr || (*t)->destroy == nullptr)
-      return fail(Errc::corrupt, fmt::format("{}: a testlet descriptor is incomplete: rebuild it with todd_add_testlet", path));
+    if ((*t)->size < sizeof(todd_testlet) || (*t)->size > 65536 || (*t)->id == nullptr ||
+        (*t)->create == nullptr || (*t)->start == nullptr || (*t)->step == nullptr ||
+        (*t)->destroy == nullptr)
+      return fail(
+          Errc::corrupt,
+          fmt::format("{}: a testlet descriptor is incomplete: rebuild it with todd_add_testlet", path));
   }
   return {};
 }
@@ -62,8 +68,10 @@ Result<Loaded> Libraries::load(const std::string& path, const std::string& testl
     boost::dll::shared_library library(path, mode, code);
     if (code) return fail(Errc::corrupt, load_problem(path, code));
     if (!library.has(kSymbol))
-      return fail(Errc::unsupported, fmt::format("{}: has no symbol {}: it is not a testlet of ABI major {}", path, kSymbol, TODD_ABI_MAJOR));
-    if (auto good = check_entry(library.get<const todd_entry>(kSymbol), path); !good) return tl::unexpected(good.error());
+      return fail(Errc::unsupported, fmt::format("{}: has no symbol {}: it is not a testlet of ABI major {}",
+                                                 path, kSymbol, TODD_ABI_MAJOR));
+    if (auto good = check_entry(library.get<const todd_entry>(kSymbol), path); !good)
+      return tl::unexpected(good.error());
     it = impl_->open.emplace(path, Impl::Open{std::move(library), std::move(*manifest)}).first;
   }
   const auto& entry = it->second.library.get<const todd_entry>(kSymbol);
@@ -71,7 +79,9 @@ Result<Loaded> Libraries::load(const std::string& path, const std::string& testl
   for (const todd_testlet* const* t = entry.testlets; *t != nullptr; ++t) {
     if (testlet_id != (*t)->id) continue;
     if (described == nullptr || described->version != (*t)->version)
-      return fail(Errc::corrupt, fmt::format("{}: the manifest and the library disagree about {}: seal it again", path, testlet_id));
+      return fail(
+          Errc::corrupt,
+          fmt::format("{}: the manifest and the library disagree about {}: seal it again", path, testlet_id));
     return Loaded{*t, *described, it->second.manifest.hash};
   }
   return fail(Errc::not_found, fmt::format("{}: has no testlet \"{}\"", path, testlet_id));

@@ -18,14 +18,16 @@ struct Loaded {
   std::string manifest_hash;  // of the library that is loaded, not of what lies on the disk now
 };
 
-// Libraries stay loaded until the process ends: TLS destructors and unique symbols make unloading a lie. [one thread]
+// Libraries stay loaded until the process ends: TLS destructors and unique symbols make unloading a lie. [one
+// thread]
 class Libraries {
  public:
   Libraries();
   ~Libraries();
 
-  // Reads the manifest and loads the library, both once per path, and compares what it says of itself with the manifest: magic, ABI, sizes, ids and
-  // versions. Errors name the file, what it needs, what this host offers, and what to do.
+  // Reads the manifest and loads the library, both once per path, and compares what it says of itself with
+  // the manifest: magic, ABI, sizes, ids and versions. Errors name the file, what it needs, what this host
+  // offers, and what to do.
   Result<Loaded> load(const std::string& path, const std::string& testlet_id);
 
  private:

@@ -22,18 +22,22 @@
 namespace todd::io {
 namespace {
 
-// After close_after_flush() the peer gets this long to read the rest and close: closing at once with its bytes unread
-// would reset the connection and might take the last answer with it.
+// After close_after_flush() the peer gets this long to read the rest and close: closing at once with its
+// bytes unread would reset the connection and might take the last answer with it.
 constexpr int64_t kLingerNs = 1'000'000'000;
 const Error kClosedHere{Errc::cancelled, 0, "closed here after flushing"};
 const Error kClosedByPeer{Errc::unavailable, 0, "closed by peer"};
 
-// States: connecting (connector_, no bev_), handshaking (bev_, not open_), open, flushing, finished (no bev_, no
-// events). libevent calls back deferred, from the loop and never from inside a method of ours.
+// States: connecting (connector_, no bev_), handshaking (bev_, not open_), open, flushing, finished (no bev_,
+// no events). libevent calls back deferred, from the loop and never from inside a method of ours.
 class BufferedChannel final : public Channel {
  public:
-  BufferedChannel(Loop& loop, std::string peer, std::shared_ptr<TlsContext> tls, Events events, ChannelOptions options)
-      : loop_(loop), options_(options), tls_(std::move(tls)), events_(std::make_shared<Events>(std::move(events))),
+  BufferedChannel(Loop& loop, std::string peer, std::shared_ptr<TlsContext> tls, Events events,
+                  ChannelOptions options)
+      : loop_(loop),
+        options_(options),
+        tls_(std::move(tls)),
+        events_(std::make_shared<Events>(std::move(events))),
         peer_(std::move(peer)) {}
   ~BufferedChannel() override { release(); }
 
@@ -55,7 +59,9 @@ class BufferedChannel final : public Channel {
  private:
   static void on_read(bufferevent*, void* self) { static_cast<BufferedChannel*>(self)->read(); }
   static void on_written(bufferevent*, void* self) { static_cast<BufferedChannel*>(self)->written(); }
-  static void on_event(bufferevent*, short what, void* self) { static_cast<BufferedChannel*>(self)->event(what); }
+  static void on_event(bufferevent*, short what, void* self) {
+    static_cast<BufferedChannel*>(self)->event(what);
+  }
 
   Connector& make_connector();
   void arm_deadline(const char* phase);
@@ -89,12 +95,12 @@ class BufferedChannel final : public Channel {
   std::optional<Error> held_;  // the end, while the owner has paused reading and there are bytes before it
   bool open_ = false;
   bool paused_ = false;
-  bool undrained_ = false;  // sent something since the last on_drained
-  bool flushing_ = false;   // close_after_flush() was called
-  bool flushed_ = false;    // our direction is shut
-  bool peer_ended_ = false; // theirs is, while flushing
-  bool doomed_ = false;     // over the write limit, about to finish
-  bool broken_ = false;     // no orderly TLS end possible
+  bool undrained_ = false;   // sent something since the last on_drained
+  bool flushing_ = false;    // close_after_flush() was called
+  bool flushed_ = false;     // our direction is shut
+  bool peer_ended_ = false;  // theirs is, while flushing
+  bool doomed_ = false;      // over the write limit, about to finish
+  bool broken_ = false;      // no orderly TLS end possible
   bool finished_ = false;
 };
 
@@ -112,8 +118,9 @@ Connector& BufferedChannel::make_connector() {
 
 void BufferedChannel::arm_deadline(const char* phase) {
   deadline_ = loop_.after(options_.handshake_ns, [this, phase] {
-    finish({Errc::timed_out, 0, std::string(phase) + " with " + peer_ + ": not done in " +
-                                    std::to_string(options_.handshake_ns / 1'000'000) + " ms"});
+    finish({Errc::timed_out, 0,
+            std::string(phase) + " with " + peer_ + ": not done in " +
+                std::to_string(options_.handshake_ns / 1'000'000) + " ms"});
   });
 }
 
@@ -162,8 +169,9 @@ void BufferedChannel::send(std::string_view bytes) {
   if (finished_ || flushing_ || doomed_ || bytes.empty()) return;
   undrained_ = true;
   if (unsent() + bytes.size() > options_.write_limit) {
-    return finish_soon({Errc::exhausted, 0, "connection to " + peer_ + ": more than " + std::to_string(options_.write_limit) +
-                                                " bytes unsent; the peer reads too slowly"});
+    return finish_soon({Errc::exhausted, 0,
+                        "connection to " + peer_ + ": more than " + std::to_string(options_.write_limit) +
+                            " bytes unsent; the peer reads too slowly"});
   }
   if (bev_ != nullptr) {
     bufferevent_write(bev_, bytes.data(), bytes.size());
@@ -241,7 +249,8 @@ void BufferedChannel::event(short what) {
 
 void BufferedChannel::ended_by_peer() {
   if (flushing_) {
-    // A plain peer may have shut its direction only: it still gets the rest. A TLS session is over with either end.
+    // A plain peer may have shut its direction only: it still gets the rest. A TLS session is over with
+    // either end.
     if (!tls_ && unsent() > 0) {
       peer_ended_ = true;
       return;
@@ -274,7 +283,8 @@ Error BufferedChannel::failure() {
   if (SSL* tls = session()) {
     std::vector<unsigned long> codes;
     while (const unsigned long code = bufferevent_get_openssl_error(bev_)) codes.push_back(code);
-    const bool of_tls = std::any_of(codes.begin(), codes.end(), [](unsigned long code) { return ERR_GET_LIB(code) == ERR_LIB_SSL; });
+    const bool of_tls = std::any_of(codes.begin(), codes.end(),
+                                    [](unsigned long code) { return ERR_GET_LIB(code) == ERR_LIB_SSL; });
     if (of_tls || error == 0) return tls_failure(tls, codes, peer_);
   }
   if (error == ECONNRESET || error == EPIPE) return {Errc::unavailable, error, "reset by peer"};
@@ -312,8 +322,8 @@ std::string BufferedChannel::tls_exporter(std::string_view label) const {
   SSL* tls = session();
   if (tls == nullptr || !open_) return {};
   std::string out(32, '\0');
-  const int good = SSL_export_keying_material(tls, reinterpret_cast<unsigned char*>(out.data()), out.size(), label.data(),
-                                              label.size(), nullptr, 0, 0);
+  const int good = SSL_export_keying_material(tls, reinterpret_cast<unsigned char*>(out.data()), out.size(),
+                                              label.data(), label.size(), nullptr, 0, 0);
   TODD_CHECK(good == 1);
   return out;
 }
@@ -322,7 +332,8 @@ std::string BufferedChannel::tls_exporter(std::string_view label) const {
 
 ChannelPtr connect_tcp(Loop& loop, const std::string& host, uint16_t port, std::shared_ptr<TlsContext> tls,
                        Channel::Events events, ChannelOptions options) {
-  auto channel = std::make_unique<BufferedChannel>(loop, host_and_port(host, port), std::move(tls), std::move(events), options);
+  auto channel = std::make_unique<BufferedChannel>(loop, host_and_port(host, port), std::move(tls),
+                                                   std::move(events), options);
   channel->connect_to_host(host, port);
   return channel;
 }
@@ -333,9 +344,11 @@ ChannelPtr connect_unix(Loop& loop, const std::string& path, Channel::Events eve
   return channel;
 }
 
-ChannelPtr adopt(Loop& loop, UniqueFd fd, std::shared_ptr<TlsContext> tls_server, Channel::Events events, ChannelOptions options) {
+ChannelPtr adopt(Loop& loop, UniqueFd fd, std::shared_ptr<TlsContext> tls_server, Channel::Events events,
+                 ChannelOptions options) {
   TODD_CHECK(fd);
-  auto channel = std::make_unique<BufferedChannel>(loop, "", std::move(tls_server), std::move(events), options);
+  auto channel =
+      std::make_unique<BufferedChannel>(loop, "", std::move(tls_server), std::move(events), options);
   channel->attach(std::move(fd), true);
   return channel;
 }

@@ -18,7 +18,8 @@ void Connector::tcp(const std::string& host, uint16_t port) {
     return;
   }
   timer_ = loop_.after(deadline_ns_ - monotonic_ns(), [this] {
-    finish(fail(Errc::timed_out, "resolving " + name_ + ": no answer in time; check the name servers in resolv.conf"));
+    finish(fail(Errc::timed_out,
+                "resolving " + name_ + ": no answer in time; check the name servers in resolv.conf"));
   });
   resolver_ = std::make_unique<Resolver>(loop_);
   resolver_->resolve(host, AF_UNSPEC, [this, port](Result<std::vector<std::string>> addresses) {
@@ -32,7 +33,8 @@ void Connector::tcp(const std::string& host, uint16_t port) {
 
 void Connector::local(const std::string& path) {
   const auto endpoint = unix_endpoint(path);
-  if (!endpoint) return fail_soon({Errc::invalid, 0, "unix socket '" + path + "': a path of 1 to 107 bytes is needed"});
+  if (!endpoint)
+    return fail_soon({Errc::invalid, 0, "unix socket '" + path + "': a path of 1 to 107 bytes is needed"});
   left_.push_back(*endpoint);
   timer_ = loop_.after(0, [this] { try_next(); });
 }
@@ -46,7 +48,9 @@ void Connector::try_next() {
   const auto share = (deadline_ns_ - monotonic_ns()) / static_cast<int64_t>(left_.size());
   const Endpoint to = left_.front();
   left_.pop_front();
-  timer_ = loop_.after(share, [this] { failed({Errc::timed_out, 0, "connecting to " + name_ + ": no answer in time"}); });
+  timer_ = loop_.after(share, [this] {
+    failed({Errc::timed_out, 0, "connecting to " + name_ + ": no answer in time"});
+  });
   attempt(to);
 }
 

@@ -15,8 +15,8 @@ namespace todd::io {
 class Connector {
  public:
   using Done = std::function<void(Result<UniqueFd>)>;
-  // within_ns bounds the whole; each address gets an equal share of what is left, so that one black hole does not hide
-  // the others. The error is that of the last address tried.
+  // within_ns bounds the whole; each address gets an equal share of what is left, so that one black hole does
+  // not hide the others. The error is that of the last address tried.
   Connector(Loop& loop, std::string name, int64_t within_ns, Done done);
 
   void tcp(const std::string& host, uint16_t port);

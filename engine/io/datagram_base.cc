@@ -9,7 +9,8 @@
 
 namespace todd::io {
 
-DatagramBase::DatagramBase(UniqueFd fd, DatagramSink& sink, const DatagramOptions& options, ReactorShared& shared)
+DatagramBase::DatagramBase(UniqueFd fd, DatagramSink& sink, const DatagramOptions& options,
+                           ReactorShared& shared)
     : fd_(std::move(fd)),
       traits_(traits_of(fd_.get())),
       options_(options),
@@ -26,7 +27,8 @@ bool DatagramBase::send(const DatagramOut& out) {
   QueuedDatagram datagram{out.data, out.len, out.ttl, out.tos, *out.to, Address{}, out.cookie};
   if (out.from) datagram.from = *out.from;
   datagram.stamp = stamps_ && options_.tx_stamps == TxStamps::some && out.stamp;
-  if (traits_.icmp) set_port(datagram.to, 0);  // a raw IPv6 socket takes the port for a protocol and says EINVAL
+  if (traits_.icmp)
+    set_port(datagram.to, 0);  // a raw IPv6 socket takes the port for a protocol and says EINVAL
   queue_.push_back(datagram);
   if (queue_.size() == 1) first_queued();
   return true;
@@ -39,7 +41,8 @@ void DatagramBase::take_queue() {
 
 bool DatagramBase::report(const QueuedDatagram& datagram, const Watch& watch) {
   ++shared_.callbacks;
-  if (datagram.result == 0 && stamps_ && (datagram.stamp || options_.tx_stamps == TxStamps::all)) ++stamps_due_;
+  if (datagram.result == 0 && stamps_ && (datagram.stamp || options_.tx_stamps == TxStamps::all))
+    ++stamps_due_;
   sink_.on_sent(datagram.cookie, datagram.result, datagram.tx_mono_ns);
   return !watch.gone();
 }
@@ -62,13 +65,15 @@ void DatagramBase::settle() {
     }
   }
   sending_.clear();
-  // Stamps nobody fetches fill the receive buffer. Replies fetch them on their way; where none come, this does.
+  // Stamps nobody fetches fill the receive buffer. Replies fetch them on their way; where none come, this
+  // does.
   constexpr uint64_t kUnfetched = 256;
   if (stamps_due_ >= kUnfetched) drain_errors();
 }
 
-// Errors of others come in while this one is repeated, more than one where many targets are unreachable: as long as there are
-// any, what the send says may be theirs. Twice in any case, as the kernel queues an error before it makes it the pending one.
+// Errors of others come in while this one is repeated, more than one where many targets are unreachable: as
+// long as there are any, what the send says may be theirs. Twice in any case, as the kernel queues an error
+// before it makes it the pending one.
 void DatagramBase::repeat_until_own(QueuedDatagram& datagram, const Watch& watch) {
   constexpr int kLeast = 2, kMost = 16;
   for (int tries = 0; tries < kMost && is_network_error(datagram.result); ++tries) {
@@ -114,7 +119,8 @@ size_t DatagramBase::drain_errors() {
     }
     if (got < static_cast<int>(batch.capacity())) break;
   }
-  // Some never come: the queue was full, or a packet was dropped before its driver. They are not looked for at every reply.
+  // Some never come: the queue was full, or a packet was dropped before its driver. They are not looked for
+  // at every reply.
   if (stamps_due_ == due_before) stamps_due_ /= 2;
   return told;
 }
@@ -124,7 +130,8 @@ void DatagramBase::check_drops() {
   dropped(dropped_so_far(fd()));
 }
 
-// A datagram carries the count as it was when it was queued, which check_drops() may have overtaken. The counter wraps at 2^32.
+// A datagram carries the count as it was when it was queued, which check_drops() may have overtaken. The
+// counter wraps at 2^32.
 void DatagramBase::dropped(uint32_t so_far) {
   const auto more = static_cast<int32_t>(so_far - drops_seen_);
   if (more <= 0) return;

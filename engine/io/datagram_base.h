@@ -1,5 +1,6 @@
 #pragma once
-// The half of a datagram socket that both back ends share: the send queue, the outcome of sends, the error queue, delivery.
+// The half of a datagram socket that both back ends share: the send queue, the outcome of sends, the error
+// queue, delivery.
 
 #include <vector>
 
@@ -11,8 +12,9 @@ namespace todd::io {
 // One per reactor, used by all its sockets.
 struct ReactorShared {
   uint64_t syscalls = 0;
-  uint64_t callbacks = 0;  // sink calls and tasks: tells turn() that something happened
-  uint64_t collections = 0;  // how often what the kernel had was taken: what is delivered between two counts came before the first
+  uint64_t callbacks = 0;    // sink calls and tasks: tells turn() that something happened
+  uint64_t collections = 0;  // how often what the kernel had was taken: what is delivered between two counts
+                             // came before the first
   MessageBatch errors{kBatch, 1536, 512};  // for MSG_ERRQUEUE: an error quotes at most a packet
 };
 
@@ -28,13 +30,16 @@ class DatagramBase : public DatagramSocket, public Mortal {
   virtual void first_queued() = 0;  // the queue was empty before this send()
   // Moves the queue to sending_; what sinks send from now on waits for the next turn.
   void take_queue();
-  // Reports the outcome of everything in sending_. A network errno may belong to another datagram: for those, after all the
-  // others were reported, drain the error queue, repeat and report what comes of it. May destroy *this.
+  // Reports the outcome of everything in sending_. A network errno may belong to another datagram: for those,
+  // after all the others were reported, drain the error queue, repeat and report what comes of it. May
+  // destroy *this.
   void settle();
   size_t drain_errors();  // how many errors of the network it told; may destroy *this
-  // With stamps: the error queue was drained after what is being delivered now had been taken from the kernel.
+  // With stamps: the error queue was drained after what is being delivered now had been taken from the
+  // kernel.
   bool drained() const { return stamps_ && drained_at_ == shared_.collections; }
-  // Stamps of what was sent, before what came in reply. Only where some are due and not yet looked for. May destroy *this.
+  // Stamps of what was sent, before what came in reply. Only where some are due and not yet looked for. May
+  // destroy *this.
   void drain_stamps();
   void deliver(const msghdr& header, const uint8_t* data, uint32_t len);  // may destroy *this
 
@@ -53,8 +58,8 @@ class DatagramBase : public DatagramSocket, public Mortal {
   DatagramSink& sink_;
   std::vector<QueuedDatagram> queue_;
   uint32_t drops_seen_;
-  const bool stamps_;            // some or all
-  uint64_t stamps_due_ = 0;      // sent with a stamp asked for that has not come yet
+  const bool stamps_;                 // some or all
+  uint64_t stamps_due_ = 0;           // sent with a stamp asked for that has not come yet
   uint64_t drained_at_ = UINT64_MAX;  // shared_.collections of the last drain
 };
 

@@ -39,7 +39,9 @@ bool control_value(const cmsghdr& control, T& value) {
   return true;
 }
 
-bool is(const cmsghdr& control, int level, int type) { return control.cmsg_level == level && control.cmsg_type == type; }
+bool is(const cmsghdr& control, int level, int type) {
+  return control.cmsg_level == level && control.cmsg_type == type;
+}
 
 bool read_stamp(const cmsghdr& control, int64_t& wall) {
   timespec at;
@@ -104,7 +106,8 @@ void build_message(QueuedDatagram& datagram, OutgoingMessage& out) {
   const int level = v6 ? SOL_IPV6 : SOL_IP;
   if (datagram.ttl) add_control(out.header, level, v6 ? IPV6_HOPLIMIT : IP_TTL, int{datagram.ttl});
   if (datagram.tos) add_control(out.header, level, v6 ? IPV6_TCLASS : IP_TOS, int{datagram.tos});
-  if (datagram.stamp) add_control(out.header, SOL_SOCKET, SO_TIMESTAMPING, uint32_t{SOF_TIMESTAMPING_TX_SOFTWARE});
+  if (datagram.stamp)
+    add_control(out.header, SOL_SOCKET, SO_TIMESTAMPING, uint32_t{SOF_TIMESTAMPING_TX_SOFTWARE});
   if (datagram.from.sa.sa_family == AF_INET) {
     in_pktinfo info{};
     info.ipi_spec_dst = datagram.from.v4.sin_addr;
@@ -139,8 +142,8 @@ bool is_network_error(int result) {
   }
 }
 
-bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, const SocketTraits& traits, DatagramIn& in,
-                   uint32_t& drop_count) {
+bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, const SocketTraits& traits,
+                   DatagramIn& in, uint32_t& drop_count) {
   in = {};
   in.data = data;
   in.len = len;
@@ -198,7 +201,8 @@ int64_t read_tx_stamp(const msghdr& header) {
     sock_extended_err extended;
     if (is(*c, SOL_SOCKET, SCM_TIMESTAMPING) && control_value(*c, stamps)) {
       wall = int64_t{stamps.ts[0].tv_sec} * 1'000'000'000 + stamps.ts[0].tv_nsec;
-    } else if ((is(*c, SOL_IP, IP_RECVERR) || is(*c, SOL_IPV6, IPV6_RECVERR)) && control_value(*c, extended)) {
+    } else if ((is(*c, SOL_IP, IP_RECVERR) || is(*c, SOL_IPV6, IPV6_RECVERR)) &&
+               control_value(*c, extended)) {
       ours = extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING && extended.ee_info == SCM_TSTAMP_SND;
     }
   }
@@ -217,7 +221,8 @@ bool read_error(const msghdr& header, const uint8_t* data, uint32_t len, Datagra
     if (read_stamp(*c, error.rx_wall_ns)) continue;
     if (!is(*c, SOL_IP, IP_RECVERR) && !is(*c, SOL_IPV6, IPV6_RECVERR)) continue;
     if (!control_value(*c, extended)) continue;
-    if (extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING || extended.ee_origin == SO_EE_ORIGIN_ZEROCOPY) return false;
+    if (extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING || extended.ee_origin == SO_EE_ORIGIN_ZEROCOPY)
+      return false;
     error.sys_errno = static_cast<int>(extended.ee_errno);
     error.origin = extended.ee_origin;
     error.type = extended.ee_type;

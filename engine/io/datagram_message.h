@@ -11,14 +11,15 @@
 
 namespace todd::io {
 
-inline constexpr uint32_t kBatch = 64;           // datagrams per system call; more would blur the transmit stamps
-inline constexpr uint32_t kReceiveControl = 256; // stamps 32 and 64, ttl 24, tos 24, packet info 40, drops 24, and room
+inline constexpr uint32_t kBatch = 64;  // datagrams per system call; more would blur the transmit stamps
+inline constexpr uint32_t kReceiveControl =
+    256;  // stamps 32 and 64, ttl 24, tos 24, packet info 40, drops 24, and room
 
 struct SocketTraits {
   int family = AF_INET;
   bool icmp = false;
-  bool raw = false;     // no ICMP errors on its error queue; datagrams arrive with their IPv4 header
-  uint16_t port = 0;    // local port, network order
+  bool raw = false;   // no ICMP errors on its error queue; datagrams arrive with their IPv4 header
+  uint16_t port = 0;  // local port, network order
 };
 SocketTraits traits_of(int fd);
 // Datagrams the kernel has dropped on this socket so far, the count that SO_RXQ_OVFL continues.
@@ -50,14 +51,15 @@ void build_message(QueuedDatagram& datagram, OutgoingMessage& out);
 // When the k-th of n datagrams left that one system call sent between two readings of the clock.
 int64_t interpolate(int64_t before_ns, int64_t after_ns, uint32_t k, uint32_t n);
 
-// Errno values that may be the pending ICMP error of an earlier datagram on the same socket. The lists are the kernel's:
-// icmp_err_convert (IPv4) and icmpv6_err_convert (IPv6).
+// Errno values that may be the pending ICMP error of an earlier datagram on the same socket. The lists are
+// the kernel's: icmp_err_convert (IPv4) and icmpv6_err_convert (IPv6).
 bool is_network_error(int result);
 
-// Reads a received message. `header` has the control data and the address; data and len are the payload. drop_count gets the
-// kernel's running count where the message carries one. False for a raw datagram too short to be what it claims.
-bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, const SocketTraits& traits, DatagramIn& in,
-                   uint32_t& drop_count);
+// Reads a received message. `header` has the control data and the address; data and len are the payload.
+// drop_count gets the kernel's running count where the message carries one. False for a raw datagram too
+// short to be what it claims.
+bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, const SocketTraits& traits,
+                   DatagramIn& in, uint32_t& drop_count);
 // Turns on transmit stamps; false if this socket or kernel has none.
 bool enable_tx_stamps(int fd, TxStamps which);
 // The wall time of a transmit stamp on the error queue, 0 if the message is none.

@@ -22,7 +22,8 @@ std::optional<Endpoint> literal_endpoint(const std::string& host, uint16_t port)
 std::optional<Endpoint> unix_endpoint(const std::string& path);
 // "192.0.2.1:443", "[2001:db8::1]:443".
 std::string host_and_port(const std::string& host, uint16_t port);
-// Who is at the other end of a connected socket: as above, or "unix:uid=0". "unknown" if the kernel does not say.
+// Who is at the other end of a connected socket: as above, or "unix:uid=0". "unknown" if the kernel does not
+// say.
 std::string peer_name(int fd);
 uint32_t peer_uid_of(int fd);  // UINT32_MAX when it is not a unix socket
 

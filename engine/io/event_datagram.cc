@@ -8,13 +8,15 @@
 
 namespace todd::io {
 
-EventDatagram::EventDatagram(EventReactor& reactor, UniqueFd fd, DatagramSink& sink, const DatagramOptions& options)
+EventDatagram::EventDatagram(EventReactor& reactor, UniqueFd fd, DatagramSink& sink,
+                             const DatagramOptions& options)
     : DatagramBase(std::move(fd), sink, options, reactor.shared()),
       reactor_(reactor),
       batch_(reactor.batch_of(options.max_payload)),
       readable_(reactor.new_event(
           this->fd(), EV_READ | EV_PERSIST,
-          [](evutil_socket_t, short, void* self) { static_cast<EventDatagram*>(self)->on_readable(); }, this)) {
+          [](evutil_socket_t, short, void* self) { static_cast<EventDatagram*>(self)->on_readable(); },
+          this)) {
   TODD_CHECK(event_add(readable_.get(), nullptr) == 0);
 }
 
@@ -54,7 +56,8 @@ size_t EventDatagram::send_some(size_t first) {
   return first + failed;
 }
 
-// epoll reports an error queue as an event that libevent shows as readable. It stays until drained, so drain at every wake-up.
+// epoll reports an error queue as an event that libevent shows as readable. It stays until drained, so drain
+// at every wake-up.
 void EventDatagram::on_readable() {
   Watch watch(*this);
   ++shared_.collections;

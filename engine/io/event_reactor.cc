@@ -15,7 +15,8 @@ namespace {
 
 // PRECISE_TIMER: libevent waits by a timerfd on CLOCK_MONOTONIC instead of epoll_wait's milliseconds.
 event_base* make_base() {
-  const std::unique_ptr<event_config, decltype(&event_config_free)> config(event_config_new(), event_config_free);
+  const std::unique_ptr<event_config, decltype(&event_config_free)> config(event_config_new(),
+                                                                           event_config_free);
   TODD_CHECK(config);
   event_config_set_flag(config.get(), EVENT_BASE_FLAG_NOLOCK);
   event_config_set_flag(config.get(), EVENT_BASE_FLAG_PRECISE_TIMER);
@@ -44,14 +45,16 @@ EventReactor::EventReactor(std::string why)
       },
       this);
   event_add(wake_.get(), nullptr);
-  deadline_ = new_event(-1, 0, [](evutil_socket_t, short, void*) {}, nullptr);  // only ends the wait
+  deadline_ = new_event(
+      -1, 0, [](evutil_socket_t, short, void*) {}, nullptr);  // only ends the wait
 }
 
 EventReactor::~EventReactor() = default;
 
 uint64_t EventReactor::syscalls() const { return shared_->syscalls; }
 
-std::unique_ptr<DatagramSocket> EventReactor::add_datagram(UniqueFd fd, DatagramSink& sink, DatagramOptions options) {
+std::unique_ptr<DatagramSocket> EventReactor::add_datagram(UniqueFd fd, DatagramSink& sink,
+                                                           DatagramOptions options) {
   return std::make_unique<EventDatagram>(*this, std::move(fd), sink, options);
 }
 
@@ -94,7 +97,8 @@ uint8_t* EventReactor::chunk_of(uint32_t bytes) {
 void EventReactor::flush() {
   flushing_.clear();
   flushing_.swap(dirty_);
-  for (size_t i = 0; i < flushing_.size(); ++i) {  // by index: a flush may destroy any socket, which nulls its entry
+  for (size_t i = 0; i < flushing_.size();
+       ++i) {  // by index: a flush may destroy any socket, which nulls its entry
     if (EventFlushable* const socket = flushing_[i]) socket->flush();
   }
 }

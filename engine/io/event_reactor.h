@@ -37,7 +37,8 @@ class EventReactor final : public Reactor {
   const std::string& why() const override { return why_; }
   void turn(int64_t deadline_mono_ns) override;
   void post(std::function<void()> task) override { mailbox_.post(std::move(task)); }
-  std::unique_ptr<DatagramSocket> add_datagram(UniqueFd fd, DatagramSink& sink, DatagramOptions options) override;
+  std::unique_ptr<DatagramSocket> add_datagram(UniqueFd fd, DatagramSink& sink,
+                                               DatagramOptions options) override;
   std::unique_ptr<Stream> add_stream(UniqueFd fd, StreamSink& sink, StreamOptions options) override;
   std::unique_ptr<Acceptor> add_acceptor(UniqueFd listening, AcceptSink& sink) override;
   uint64_t syscalls() const override;
@@ -47,8 +48,8 @@ class EventReactor final : public Reactor {
   EventPtr new_event(int fd, short what, event_callback_fn callback, void* argument);
   void queue_flush(EventFlushable& socket) { dirty_.push_back(&socket); }
   void forget_flush(EventFlushable& socket);
-  MessageBatch& batch_of(uint32_t payload_bytes);     // for at least that size, shared by all sockets near it
-  uint8_t* chunk_of(uint32_t bytes);                  // likewise, for streams
+  MessageBatch& batch_of(uint32_t payload_bytes);  // for at least that size, shared by all sockets near it
+  uint8_t* chunk_of(uint32_t bytes);               // likewise, for streams
   std::vector<OutgoingMessage>& outgoing() { return outgoing_; }  // kBatch of them
   std::vector<mmsghdr>& outgoing_headers() { return outgoing_headers_; }
 

@@ -15,7 +15,8 @@ constexpr int kAcceptsPerWake = 64;
 constexpr timeval kAcceptPause{0, 50'000};  // after EMFILE and the like, which stay true for a while
 }  // namespace
 
-// ---- streams ------------------------------------------------------------------------------------------------
+// ---- streams
+// ------------------------------------------------------------------------------------------------
 
 EventStream::EventStream(EventReactor& reactor, UniqueFd fd, StreamSink& sink, const StreamOptions& options)
     : reactor_(reactor),
@@ -28,7 +29,8 @@ EventStream::EventStream(EventReactor& reactor, UniqueFd fd, StreamSink& sink, c
           [](evutil_socket_t, short, void* self) { static_cast<EventStream*>(self)->on_readable(); }, this)),
       writable_(reactor.new_event(
           fd_.get(), EV_WRITE,
-          [](evutil_socket_t, short, void* self) { static_cast<EventStream*>(self)->on_writable(); }, this)) {}
+          [](evutil_socket_t, short, void* self) { static_cast<EventStream*>(self)->on_writable(); }, this)) {
+}
 
 EventStream::~EventStream() { reactor_.forget_flush(*this); }
 
@@ -98,7 +100,8 @@ void EventStream::write_pieces() {
   Watch watch(*this);
   for (size_t left = pieces_.size(); left > 0;) {  // what the sink sends from now on waits for the next turn
     Piece& piece = pieces_.front();
-    const ssize_t sent = ::send(fd(), piece.data + piece.done, piece.len - piece.done, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t sent =
+        ::send(fd(), piece.data + piece.done, piece.len - piece.done, MSG_DONTWAIT | MSG_NOSIGNAL);
     const int error = errno;
     ++reactor_.shared().syscalls;
     if (sent < 0 && error == EINTR) continue;
@@ -132,12 +135,14 @@ void EventStream::on_readable() {
     if (got < 0 && (error == EAGAIN || error == EINTR)) return;
     if (got <= 0) event_del(readable_.get());
     ++reactor_.shared().callbacks;
-    sink_.on_stream_data(got < 0 ? -error : 0, got > 0 ? chunk_ : nullptr, got > 0 ? static_cast<uint32_t>(got) : 0, monotonic_ns());
+    sink_.on_stream_data(got < 0 ? -error : 0, got > 0 ? chunk_ : nullptr,
+                         got > 0 ? static_cast<uint32_t>(got) : 0, monotonic_ns());
     if (watch.gone() || got < static_cast<ssize_t>(chunk_bytes_)) return;
   }
 }
 
-// ---- acceptors ----------------------------------------------------------------------------------------------
+// ---- acceptors
+// ----------------------------------------------------------------------------------------------
 
 EventAcceptor::EventAcceptor(EventReactor& reactor, UniqueFd fd, AcceptSink& sink)
     : reactor_(reactor),
@@ -145,9 +150,13 @@ EventAcceptor::EventAcceptor(EventReactor& reactor, UniqueFd fd, AcceptSink& sin
       fd_(std::move(fd)),
       readable_(reactor.new_event(
           fd_.get(), EV_READ | EV_PERSIST,
-          [](evutil_socket_t, short, void* self) { static_cast<EventAcceptor*>(self)->on_readable(); }, this)),
+          [](evutil_socket_t, short, void* self) { static_cast<EventAcceptor*>(self)->on_readable(); },
+          this)),
       resume_(reactor.new_event(
-          -1, 0, [](evutil_socket_t, short, void* self) { event_add(static_cast<EventAcceptor*>(self)->readable_.get(), nullptr); },
+          -1, 0,
+          [](evutil_socket_t, short, void* self) {
+            event_add(static_cast<EventAcceptor*>(self)->readable_.get(), nullptr);
+          },
           this)) {
   event_add(readable_.get(), nullptr);
 }

@@ -20,15 +20,16 @@ Result<size_t> next_frame(std::string_view bytes, std::string_view& payload, siz
     length |= uint64_t{byte & 0x7fu} << (7 * i);
     if (byte & 0x80) continue;
     if (length > max) {
-      return fail(Errc::exhausted,
-                  "frame of " + std::to_string(length) + " bytes; at most " + std::to_string(max) + " are accepted");
+      return fail(Errc::exhausted, "frame of " + std::to_string(length) + " bytes; at most " +
+                                       std::to_string(max) + " are accepted");
     }
     const size_t head = i + 1;
     if (bytes.size() - head < length) return size_t{0};
     payload = bytes.substr(head, length);
     return head + length;
   }
-  return fail(Errc::corrupt, "the length of a frame takes more than 5 bytes; this is not the link's protocol");
+  return fail(Errc::corrupt,
+              "the length of a frame takes more than 5 bytes; this is not the link's protocol");
 }
 
 }  // namespace todd::io

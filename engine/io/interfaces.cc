@@ -19,7 +19,8 @@ std::vector<InterfaceAddress> interface_addresses() {
     if (!at->ifa_addr || !(at->ifa_flags & IFF_UP)) continue;
     const int family = at->ifa_addr->sa_family;
     if (family != AF_INET && family != AF_INET6) continue;
-    InterfaceAddress found{.interface = at->ifa_name, .v6 = family == AF_INET6, .loopback = (at->ifa_flags & IFF_LOOPBACK) != 0};
+    InterfaceAddress found{
+        .interface = at->ifa_name, .v6 = family == AF_INET6, .loopback = (at->ifa_flags & IFF_LOOPBACK) != 0};
     char text[INET6_ADDRSTRLEN];
     if (found.v6) {
       sockaddr_in6 address;

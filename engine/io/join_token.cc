@@ -41,7 +41,8 @@ std::optional<std::string> from_base64url(std::string_view text) {
 }
 
 std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' ')) text.remove_suffix(1);
+  while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
+    text.remove_suffix(1);
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   return text;
 }
@@ -71,7 +72,8 @@ Result<HostPort> parse_host_port(std::string_view text) {
     port = text.substr(end + 2);
   } else {
     const size_t colon = text.rfind(':');
-    if (colon == std::string_view::npos) return fail(Errc::invalid, "\"" + shown + "\" has no port: write HOST:PORT");
+    if (colon == std::string_view::npos)
+      return fail(Errc::invalid, "\"" + shown + "\" has no port: write HOST:PORT");
     host = text.substr(0, colon);
     port = text.substr(colon + 1);
     if (host.find(':') != std::string_view::npos) {
@@ -102,7 +104,9 @@ Result<JoinToken> parse_join_token(std::string_view text) {
   constexpr size_t kFixedLines = 3;
   text = trimmed(text);
   if (!text.starts_with(kPrefix) || text.size() > kLongest) {
-    return fail(Errc::invalid, "this is no join token; it begins with \"todd-join-v1.\" and is made by `todd agents invite`");
+    return fail(
+        Errc::invalid,
+        "this is no join token; it begins with \"todd-join-v1.\" and is made by `todd agents invite`");
   }
   const std::string damaged = "the join token is damaged; paste all of it, in one piece";
   const auto plain = from_base64url(text.substr(kPrefix.size()));
@@ -120,7 +124,8 @@ Result<JoinToken> parse_join_token(std::string_view text) {
   return token;
 }
 
-std::string enrol_proof(const std::string& secret, const std::string& tls_exporter, const std::string& csr_pem) {
+std::string enrol_proof(const std::string& secret, const std::string& tls_exporter,
+                        const std::string& csr_pem) {
   return hmac_sha256_hex(secret, tls_exporter + csr_pem);
 }
 

@@ -16,7 +16,8 @@ struct HostPort {
 
   bool operator==(const HostPort&) const = default;
 };
-// "192.0.2.1:7481", "[2001:db8::1]:7481", "coordinator.example:7481". Errors: invalid, saying what is missing.
+// "192.0.2.1:7481", "[2001:db8::1]:7481", "coordinator.example:7481". Errors: invalid, saying what is
+// missing.
 Result<HostPort> parse_host_port(std::string_view text);
 std::string format_host_port(const HostPort& at);
 
@@ -35,6 +36,7 @@ Result<JoinToken> parse_join_token(std::string_view text);
 
 // Label of the TLS exporter the proof is bound to: a proof relayed over another TLS session is worth nothing.
 inline constexpr char kEnrolLabel[] = "EXPORTER-todd-enrol-v1";
-std::string enrol_proof(const std::string& secret, const std::string& tls_exporter, const std::string& csr_pem);
+std::string enrol_proof(const std::string& secret, const std::string& tls_exporter,
+                        const std::string& csr_pem);
 
 }  // namespace todd::io

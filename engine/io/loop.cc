@@ -19,7 +19,8 @@ namespace {
 
 using Task = std::function<void()>;
 
-// Rounded up, so that a callback is never early; bounded, so that "for ever" does not overflow libevent's arithmetic.
+// Rounded up, so that a callback is never early; bounded, so that "for ever" does not overflow libevent's
+// arithmetic.
 timeval to_timeval(int64_t ns) {
   constexpr int64_t kTenYears = int64_t{10} * 365 * 86400 * 1'000'000'000;
   const int64_t us = (std::clamp<int64_t>(ns, 0, kTenYears) + 999) / 1000;
@@ -29,11 +30,13 @@ timeval to_timeval(int64_t ns) {
   return out;
 }
 
-// One libevent registration. The task is held apart from the handle while it runs, because it may destroy the handle.
+// One libevent registration. The task is held apart from the handle while it runs, because it may destroy the
+// handle.
 class EventHandle final : public Handle {
  public:
   EventHandle(event_base* base, int fd, short what, Task task)
-      : task_(std::make_shared<Task>(std::move(task))), event_(event_new(base, fd, what, &EventHandle::fire, this)) {
+      : task_(std::make_shared<Task>(std::move(task))),
+        event_(event_new(base, fd, what, &EventHandle::fire, this)) {
     TODD_CHECK(event_ != nullptr);
   }
   ~EventHandle() override { event_free(event_); }
@@ -64,7 +67,8 @@ event_base* make_base() {
   return base;
 }
 
-// libevent and OpenSSL write with plain writev() and write(): a peer that went away must be an error, not the process's end.
+// libevent and OpenSSL write with plain writev() and write(): a peer that went away must be an error, not the
+// process's end.
 void ignore_sigpipe() {
   struct sigaction current;
   if (sigaction(SIGPIPE, nullptr, &current) != 0 || current.sa_handler != SIG_DFL) return;
@@ -111,7 +115,8 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
   impl.base = make_base();
   impl.wake = UniqueFd(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
   TODD_CHECK(impl.wake);
-  impl.on_wake = std::make_unique<EventHandle>(impl.base, impl.wake.get(), EV_READ | EV_PERSIST, [&impl] { impl.woken(); });
+  impl.on_wake = std::make_unique<EventHandle>(impl.base, impl.wake.get(), EV_READ | EV_PERSIST,
+                                               [&impl] { impl.woken(); });
   impl.on_wake->add(nullptr);
   impl.turn_end = std::make_unique<EventHandle>(impl.base, -1, 0, [] {});
 }
@@ -119,8 +124,8 @@ Loop::Loop() : impl_(std::make_unique<Impl>()) {
 Loop::~Loop() {
   impl_->on_wake.reset();
   impl_->turn_end.reset();
-  // Let libevent finish what was freed or cancelled in the last turn (buffers, name look-ups), then drop the tasks
-  // that never ran: what they own may still need the base.
+  // Let libevent finish what was freed or cancelled in the last turn (buffers, name look-ups), then drop the
+  // tasks that never ran: what they own may still need the base.
   impl_->take_posted().clear();
   event_base_loop(impl_->base, EVLOOP_NONBLOCK);
   impl_->take_posted().clear();

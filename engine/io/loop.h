@@ -28,14 +28,15 @@ class Loop {
 
   // Runs until stop(). Callbacks run here, one after another.
   void run();
-  void stop();                             // [any-thread]
-  void post(std::function<void()> task);   // [any-thread] runs once, in order, soon
+  void stop();                            // [any-thread]
+  void post(std::function<void()> task);  // [any-thread] runs once, in order, soon
   // Runs callbacks that are ready and returns; waits for the first at most wait_ns (tests use it).
   void turn(int64_t wait_ns);
 
   // Once after delay_ns (0 = next turn); repeat by asking again from the callback.
   [[nodiscard]] HandlePtr after(int64_t delay_ns, std::function<void()> task);
-  // While the handle lives: called whenever fd is readable (or writable). Level-triggered. fd stays the caller's.
+  // While the handle lives: called whenever fd is readable (or writable). Level-triggered. fd stays the
+  // caller's.
   [[nodiscard]] HandlePtr on_readable(int fd, std::function<void()> task);
   [[nodiscard]] HandlePtr on_writable(int fd, std::function<void()> task);
   [[nodiscard]] HandlePtr on_signal(int signo, std::function<void()> task);

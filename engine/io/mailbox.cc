@@ -15,7 +15,8 @@ void Mailbox::post(std::function<void()> task) {
   {
     std::lock_guard lock(mutex_);
     tasks_.push_back(std::move(task));
-    if (tasks_.size() > 1) return;  // whoever queued the first has woken the thread, and it has not taken them yet
+    if (tasks_.size() > 1)
+      return;  // whoever queued the first has woken the thread, and it has not taken them yet
   }
   const uint64_t one = 1;
   TODD_CHECK(write(fd_.get(), &one, sizeof one) == sizeof one);

@@ -1,6 +1,6 @@
 #pragma once
-// A sink may destroy the very object that is calling it. An object that calls sinks in a loop is Mortal; the loop
-// holds a Watch and stops, touching nothing, once the watch says that the object is gone.
+// A sink may destroy the very object that is calling it. An object that calls sinks in a loop is Mortal; the
+// loop holds a Watch and stops, touching nothing, once the watch says that the object is gone.
 
 namespace todd::io {
 

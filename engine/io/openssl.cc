@@ -18,12 +18,15 @@ tl::unexpected<Error> fail_openssl(const std::string& what) {
   return fail(Errc::invalid, what + ": " + (reason != nullptr ? reason : "refused by OpenSSL"));
 }
 
-BioPtr reader_of(const std::string& pem) { return BioPtr(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))); }
+BioPtr reader_of(const std::string& pem) {
+  return BioPtr(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
 
 Result<std::vector<CertPtr>> read_certificates(const std::string& pem, const std::string& what) {
   const BioPtr bio = reader_of(pem);
   std::vector<CertPtr> out;
-  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_pass_phrase, nullptr)) out.emplace_back(certificate);
+  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_pass_phrase, nullptr))
+    out.emplace_back(certificate);
   const unsigned long code = ERR_peek_last_error();
   const bool at_end = ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
   if (out.empty() || !at_end) return fail_openssl(what + " is not a PEM certificate");

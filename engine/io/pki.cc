@@ -18,8 +18,8 @@
 namespace todd::io {
 namespace {
 
-constexpr size_t kCommonNameMax = 64;   // ub-common-name, RFC 5280 appendix A
-constexpr long kBackdateSeconds = 3600; // agents' clocks may be a little behind ours
+constexpr size_t kCommonNameMax = 64;    // ub-common-name, RFC 5280 appendix A
+constexpr long kBackdateSeconds = 3600;  // agents' clocks may be a little behind ours
 
 std::string drain(BIO* bio) {
   char* data = nullptr;
@@ -29,7 +29,8 @@ std::string drain(BIO* bio) {
 
 Result<std::string> key_to_pem(EVP_PKEY* key) {
   const BioPtr bio(BIO_new(BIO_s_secmem()));
-  if (PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1) return fail_openssl("private key");
+  if (PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
+    return fail_openssl("private key");
   return drain(bio.get());
 }
 
@@ -64,7 +65,8 @@ bool set_random_serial(X509* certificate) {
 // Version, serial, validity, subject and key: what every certificate here shares.
 Result<CertPtr> start_certificate(const std::string& common_name, EVP_PKEY* key, int days) {
   if (auto good = check_common_name(common_name); !good) return tl::unexpected(good.error());
-  if (days <= 0) return fail(Errc::invalid, "certificate for " + common_name + ": at least one day of validity needed");
+  if (days <= 0)
+    return fail(Errc::invalid, "certificate for " + common_name + ": at least one day of validity needed");
   CertPtr certificate(X509_new());
   X509* c = certificate.get();
   const bool good = c != nullptr && X509_set_version(c, X509_VERSION_3) == 1 && set_random_serial(c) &&
@@ -78,7 +80,8 @@ Result<CertPtr> start_certificate(const std::string& common_name, EVP_PKEY* key,
 bool is_dns_name(const std::string& name) {
   if (name.empty() || name.size() > 253) return false;
   for (const char c : name) {
-    if (isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '.' && c != '_' && c != '*') return false;
+    if (isalnum(static_cast<unsigned char>(c)) == 0 && c != '-' && c != '.' && c != '_' && c != '*')
+      return false;
   }
   return true;
 }
@@ -96,7 +99,9 @@ Status check_alt_names(const std::string& names) {
     const std::string item = names.substr(begin, end - begin);
     const bool good = (item.starts_with("DNS:") && is_dns_name(item.substr(4))) ||
                       (item.starts_with("IP:") && is_address(item.substr(3)));
-    if (!good) return fail(Errc::invalid, "alternative name '" + item + "': write IP:192.0.2.1 or DNS:example.net, comma separated");
+    if (!good)
+      return fail(Errc::invalid,
+                  "alternative name '" + item + "': write IP:192.0.2.1 or DNS:example.net, comma separated");
     begin = end + 1;
   }
   return {};
@@ -108,7 +113,8 @@ bool add_leaf_extensions(X509* certificate, X509* ca, const SignOptions& options
          add_extension(certificate, ca, NID_ext_key_usage, options.server ? "serverAuth" : "clientAuth") &&
          add_extension(certificate, ca, NID_subject_key_identifier, "hash") &&
          add_extension(certificate, ca, NID_authority_key_identifier, "keyid:always") &&
-         (options.alt_names.empty() || add_extension(certificate, ca, NID_subject_alt_name, options.alt_names));
+         (options.alt_names.empty() ||
+          add_extension(certificate, ca, NID_subject_alt_name, options.alt_names));
 }
 
 }  // namespace
@@ -128,7 +134,8 @@ Result<KeyPair> make_ca(const std::string& common_name, int days) {
   const bool good = X509_set_issuer_name(c, X509_get_subject_name(c)) == 1 &&
                     add_extension(c, c, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
                     add_extension(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-                    add_extension(c, c, NID_subject_key_identifier, "hash") && X509_sign(c, key.get(), EVP_sha256()) > 0;
+                    add_extension(c, c, NID_subject_key_identifier, "hash") &&
+                    X509_sign(c, key.get(), EVP_sha256()) > 0;
   if (!good) return fail_openssl("certificate authority " + common_name);
   auto key_pem = key_to_pem(key.get());
   if (!key_pem) return tl::unexpected(key_pem.error());
@@ -142,9 +149,10 @@ Result<std::string> make_csr(const std::string& key_pem, const std::string& comm
   const CsrPtr csr(X509_REQ_new());
   const BioPtr bio(BIO_new(BIO_s_mem()));
   X509_REQ* r = csr.get();
-  const bool good = r != nullptr && X509_REQ_set_version(r, X509_REQ_VERSION_1) == 1 &&
-                    set_common_name(X509_REQ_get_subject_name(r), common_name) && X509_REQ_set_pubkey(r, key->get()) == 1 &&
-                    X509_REQ_sign(r, key->get(), EVP_sha256()) > 0 && PEM_write_bio_X509_REQ(bio.get(), r) == 1;
+  const bool good =
+      r != nullptr && X509_REQ_set_version(r, X509_REQ_VERSION_1) == 1 &&
+      set_common_name(X509_REQ_get_subject_name(r), common_name) && X509_REQ_set_pubkey(r, key->get()) == 1 &&
+      X509_REQ_sign(r, key->get(), EVP_sha256()) > 0 && PEM_write_bio_X509_REQ(bio.get(), r) == 1;
   if (!good) return fail_openssl("certificate request of " + common_name);
   return drain(bio.get());
 }
@@ -155,7 +163,8 @@ Result<std::string> sign_csr(const KeyPair& ca, const std::string& csr_pem, cons
   const auto ca_key = read_key(ca.key_pem, "key of the authority");
   if (!ca_key) return tl::unexpected(ca_key.error());
   X509* issuer = ca_certificates->front().get();
-  if (X509_check_private_key(issuer, ca_key->get()) != 1) return fail_openssl("key of the authority does not fit its certificate");
+  if (X509_check_private_key(issuer, ca_key->get()) != 1)
+    return fail_openssl("key of the authority does not fit its certificate");
 
   const CsrPtr csr(PEM_read_bio_X509_REQ(reader_of(csr_pem).get(), nullptr, nullptr, nullptr));
   if (!csr) return fail_openssl("certificate request for " + options.common_name);
@@ -165,7 +174,8 @@ Result<std::string> sign_csr(const KeyPair& ca, const std::string& csr_pem, cons
     return fail_openssl("signature of the certificate request for " + options.common_name);
   }
   if (EVP_PKEY_get_security_bits(key) < 112) {
-    return fail(Errc::invalid, "key of the certificate request for " + options.common_name + " is too weak; use P-256");
+    return fail(Errc::invalid,
+                "key of the certificate request for " + options.common_name + " is too weak; use P-256");
   }
   if (!options.alt_names.empty()) {
     if (auto good = check_alt_names(options.alt_names); !good) return tl::unexpected(good.error());
@@ -173,8 +183,8 @@ Result<std::string> sign_csr(const KeyPair& ca, const std::string& csr_pem, cons
   auto certificate = start_certificate(options.common_name, key, options.days);
   if (!certificate) return tl::unexpected(certificate.error());
   X509* c = certificate->get();
-  const bool good = X509_set_issuer_name(c, X509_get_subject_name(issuer)) == 1 && add_leaf_extensions(c, issuer, options) &&
-                    X509_sign(c, ca_key->get(), EVP_sha256()) > 0;
+  const bool good = X509_set_issuer_name(c, X509_get_subject_name(issuer)) == 1 &&
+                    add_leaf_extensions(c, issuer, options) && X509_sign(c, ca_key->get(), EVP_sha256()) > 0;
   if (!good) return fail_openssl("certificate for " + options.common_name);
   return to_pem(c);
 }
@@ -189,7 +199,8 @@ std::string hmac_sha256_hex(const std::string& key, const std::string& text) {
   unsigned char digest[EVP_MAX_MD_SIZE];
   unsigned size = 0;
   const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
-  TODD_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes, text.size(), digest, &size) != nullptr);
+  TODD_CHECK(HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()), bytes, text.size(), digest,
+                  &size) != nullptr);
   return to_hex(digest, size);
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-// The coordinator's own certificate authority and what enrolment needs of X.509. P-256 keys, SHA-256 signatures. PEM text in and out.
+// The coordinator's own certificate authority and what enrolment needs of X.509. P-256 keys, SHA-256
+// signatures. PEM text in and out.
 
 #include <string>
 
@@ -13,7 +14,7 @@ struct KeyPair {
 };
 
 Result<KeyPair> make_ca(const std::string& common_name, int days);
-Result<std::string> make_key();                                                    // private key PEM
+Result<std::string> make_key();  // private key PEM
 Result<std::string> make_csr(const std::string& key_pem, const std::string& common_name);
 // A server or client certificate for the CSR's key; the subject is the given common name, not the CSR's.
 // alt_names: "IP:127.0.0.1", "DNS:example.net".

@@ -18,7 +18,8 @@ Result<Backend> parse_backend(const std::string& text) {
 Result<std::unique_ptr<Reactor>> make_reactor(Backend wanted) {
   // The default slack of 50 us would dominate the pacing of probes. Per thread, and this is the lane's.
   prctl(PR_SET_TIMERSLACK, 1UL);
-  if (wanted == Backend::event) return std::unique_ptr<Reactor>(std::make_unique<EventReactor>("epoll, as asked for"));
+  if (wanted == Backend::event)
+    return std::unique_ptr<Reactor>(std::make_unique<EventReactor>("epoll, as asked for"));
   Result<UringFeatures> features = probe_uring();
   if (features) {
     auto reactor = UringReactor::make(*features);
@@ -26,7 +27,8 @@ Result<std::unique_ptr<Reactor>> make_reactor(Backend wanted) {
     features = tl::unexpected<Error>(reactor.error());
   }
   if (wanted == Backend::uring) return tl::unexpected<Error>(features.error());
-  return std::unique_ptr<Reactor>(std::make_unique<EventReactor>("epoll, because " + features.error().detail));
+  return std::unique_ptr<Reactor>(
+      std::make_unique<EventReactor>("epoll, because " + features.error().detail));
 }
 
 }  // namespace todd::io

@@ -14,8 +14,8 @@ namespace todd::io {
 
 using Outcome = Result<std::vector<std::string>>;
 
-// Shared by the resolver and by its queries under way: libevent answers cancelled ones too, a turn later, and its
-// base has to be there until then.
+// Shared by the resolver and by its queries under way: libevent answers cancelled ones too, a turn later, and
+// its base has to be there until then.
 struct Resolver::Impl {
   struct Shared;
   struct Query;
@@ -49,25 +49,28 @@ Outcome outcome_of(int code, const evutil_addrinfo* found, const std::string& na
   std::vector<std::string> addresses;
   for (const auto* at = found; at != nullptr; at = at->ai_next) {
     char text[INET6_ADDRSTRLEN];
-    const void* bytes = at->ai_family == AF_INET6
-                            ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(at->ai_addr)->sin6_addr)
-                            : static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(at->ai_addr)->sin_addr);
+    const void* bytes =
+        at->ai_family == AF_INET6
+            ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(at->ai_addr)->sin6_addr)
+            : static_cast<const void*>(&reinterpret_cast<const sockaddr_in*>(at->ai_addr)->sin_addr);
     if (evutil_inet_ntop(at->ai_family, bytes, text, sizeof text) != nullptr) addresses.emplace_back(text);
   }
   if (!addresses.empty()) return addresses;
   switch (code) {
     case 0:
     case EVUTIL_EAI_NONAME:
-    case EVUTIL_EAI_NODATA: return fail(Errc::not_found, "name '" + name + "': no such host, or no address of the wanted family");
-    case EVUTIL_EAI_AGAIN: return fail(Errc::timed_out, "name '" + name + "': no answer; check the name servers in resolv.conf");
+    case EVUTIL_EAI_NODATA:
+      return fail(Errc::not_found, "name '" + name + "': no such host, or no address of the wanted family");
+    case EVUTIL_EAI_AGAIN:
+      return fail(Errc::timed_out, "name '" + name + "': no answer; check the name servers in resolv.conf");
     default: return fail(Errc::unavailable, "name '" + name + "': " + evutil_gai_strerror(code));
   }
 }
 
 }  // namespace
 
-// libevent may call this from inside evdns_getaddrinfo() (hosts file) and holds its own state while it does: the
-// caller hears in a turn of its own, where it may destroy anything.
+// libevent may call this from inside evdns_getaddrinfo() (hosts file) and holds its own state while it does:
+// the caller hears in a turn of its own, where it may destroy anything.
 void Resolver::Impl::Query::answered(int code, evutil_addrinfo* found, void* self) {
   std::shared_ptr<Query> query(static_cast<Query*>(self));
   query->shared->pending.erase(query->request);
@@ -84,8 +87,8 @@ Resolver::Resolver(Loop& loop) : impl_(std::make_unique<Impl>()) {
   evdns_base* dns = evdns_base_new(loop.base(), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
   TODD_CHECK(dns != nullptr);
   impl_->shared->dns = dns;
-  // libevent's three tries of 5 s take longer than the 10 s in which a task must be ready, and then nobody hears that
-  // it was the name. resolv.conf's own options win.
+  // libevent's three tries of 5 s take longer than the 10 s in which a task must be ready, and then nobody
+  // hears that it was the name. resolv.conf's own options win.
   evdns_base_set_option(dns, "timeout:", "2");
   evdns_base_set_option(dns, "attempts:", "2");
   // Hosts and name servers. Without a readable resolv.conf libevent falls back to a name server on 127.0.0.1.
@@ -105,20 +108,24 @@ void Resolver::resolve(const std::string& name, int family, std::function<void(O
   query->done = std::move(done);
   if (const auto literal = literal_endpoint(name, 0)) {
     const bool wanted = family == AF_UNSPEC || family == literal->storage.ss_family;
-    Outcome outcome = wanted ? Outcome(std::vector<std::string>{name})
-                             : Outcome(fail(Errc::not_found, "address " + name + " is not of the wanted family"));
-    impl_->shared->loop.post([query = std::shared_ptr<Impl::Query>(std::move(query)), outcome = std::move(outcome)] {
-      if (!query->shared->closed) query->done(outcome);
-    });
+    Outcome outcome =
+        wanted ? Outcome(std::vector<std::string>{name})
+               : Outcome(fail(Errc::not_found, "address " + name + " is not of the wanted family"));
+    impl_->shared->loop.post(
+        [query = std::shared_ptr<Impl::Query>(std::move(query)), outcome = std::move(outcome)] {
+          if (!query->shared->closed) query->done(outcome);
+        });
     return;
   }
   evutil_addrinfo hints{};
   hints.ai_family = family;
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_protocol = IPPROTO_TCP;
-  // The callback owns the query from here, and may have run already when this returns: then there is no request.
+  // The callback owns the query from here, and may have run already when this returns: then there is no
+  // request.
   Impl::Query* raw = query.release();
-  auto* request = evdns_getaddrinfo(impl_->shared->dns, name.c_str(), nullptr, &hints, &Impl::Query::answered, raw);
+  auto* request =
+      evdns_getaddrinfo(impl_->shared->dns, name.c_str(), nullptr, &hints, &Impl::Query::answered, raw);
   if (request == nullptr) return;
   raw->request = request;
   impl_->shared->pending.insert(request);

@@ -1,8 +1,9 @@
 #include "engine/io/sockets.h"
 
+#include <net/if.h>  // before linux/icmp.h, which then leaves out its own copy
+
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <net/if.h>  // before linux/icmp.h, which then leaves out its own copy
 #include <linux/icmp.h>
 #include <netinet/icmp6.h>
 #include <netinet/tcp.h>
@@ -21,19 +22,22 @@ constexpr int kListenBacklog = 1024;
 std::string describe(const SocketRequest& request) {
   const char* const family = request.family == AF_INET6 ? "IPv6" : "IPv4";
   switch (request.kind) {
-    case SocketRequest::icmp: return std::string(request.raw ? "raw ICMP socket (" : "ping socket (") + family + ")";
+    case SocketRequest::icmp:
+      return std::string(request.raw ? "raw ICMP socket (" : "ping socket (") + family + ")";
     case SocketRequest::udp: return std::string("UDP socket (") + family + ")";
     case SocketRequest::tcp: return std::string("TCP socket (") + family + ")";
   }
   return "socket";
 }
 
-bool set_int(int fd, int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof value) == 0; }
+bool set_int(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
 
 void ask_for_buffers(int fd, uint32_t bytes) {
   const int value = static_cast<int>(std::min<uint32_t>(bytes, 1u << 30));
-  // *FORCE goes beyond net.core.[rw]mem_max and needs CAP_NET_ADMIN. Less than asked for is no error: the caller sizes its
-  // window by granted_receive_buffer.
+  // *FORCE goes beyond net.core.[rw]mem_max and needs CAP_NET_ADMIN. Less than asked for is no error: the
+  // caller sizes its window by granted_receive_buffer.
   if (!set_int(fd, SOL_SOCKET, SO_RCVBUFFORCE, value)) set_int(fd, SOL_SOCKET, SO_RCVBUF, value);
   if (!set_int(fd, SOL_SOCKET, SO_SNDBUFFORCE, value)) set_int(fd, SOL_SOCKET, SO_SNDBUF, value);
 }
@@ -48,7 +52,8 @@ bool set_icmp_filter(int fd, int family) {
   }
   icmp6_filter filter;
   ICMP6_FILTER_SETBLOCKALL(&filter);
-  for (const int type : {ICMP6_ECHO_REPLY, ICMP6_DST_UNREACH, ICMP6_PACKET_TOO_BIG, ICMP6_TIME_EXCEEDED, ICMP6_PARAM_PROB}) {
+  for (const int type :
+       {ICMP6_ECHO_REPLY, ICMP6_DST_UNREACH, ICMP6_PACKET_TOO_BIG, ICMP6_TIME_EXCEEDED, ICMP6_PARAM_PROB}) {
     ICMP6_FILTER_SETPASS(type, &filter);
   }
   return setsockopt(fd, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof filter) == 0;
@@ -62,7 +67,8 @@ bool set_datagram_options(int fd, const SocketRequest& request) {
     ok = ok && set_int(fd, SOL_IPV6, IPV6_RECVHOPLIMIT, 1) && set_int(fd, SOL_IPV6, IPV6_RECVTCLASS, 1) &&
          set_int(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1);
   } else {
-    ok = ok && set_int(fd, SOL_IP, IP_RECVTTL, 1) && set_int(fd, SOL_IP, IP_RECVTOS, 1) && set_int(fd, SOL_IP, IP_PKTINFO, 1);
+    ok = ok && set_int(fd, SOL_IP, IP_RECVTTL, 1) && set_int(fd, SOL_IP, IP_RECVTOS, 1) &&
+         set_int(fd, SOL_IP, IP_PKTINFO, 1);
   }
   if (request.kind == SocketRequest::icmp && request.raw) return ok && set_icmp_filter(fd, request.family);
   return ok && set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR, 1);
@@ -71,9 +77,10 @@ bool set_datagram_options(int fd, const SocketRequest& request) {
 tl::unexpected<Error> refuse(const SocketRequest& request, int sys_errno, const char* what) {
   auto error = fail_errno(sys_errno, describe(request) + what);
   if (request.kind == SocketRequest::icmp && (sys_errno == EPERM || sys_errno == EACCES)) {
-    error.value().detail +=
-        request.raw ? "; grant CAP_NET_RAW, or allow ping sockets: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\""
-                    : "; allow ping sockets: sysctl -w net.ipv4.ping_group_range=\"0 2147483647\", or grant CAP_NET_RAW";
+    error.value().detail += request.raw ? "; grant CAP_NET_RAW, or allow ping sockets: sysctl -w "
+                                          "net.ipv4.ping_group_range=\"0 2147483647\""
+                                        : "; allow ping sockets: sysctl -w net.ipv4.ping_group_range=\"0 "
+                                          "2147483647\", or grant CAP_NET_RAW";
   } else if (sys_errno == EMFILE) {
     error.value().detail += "; raise the limit of open files (ulimit -n, LimitNOFILE)";
   } else if (sys_errno == EAFNOSUPPORT) {
@@ -89,9 +96,10 @@ tl::unexpected<Error> bad_egress(int sys_errno, std::string detail) {
 Status set_egress(int fd, const SocketRequest& request) {
   const Egress& egress = request.egress;
   const bool v6 = request.family == AF_INET6;
-  if (!egress.interface.empty() &&
-      setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, egress.interface.c_str(), static_cast<socklen_t>(egress.interface.size())) != 0) {
-    if (errno == ENODEV) return bad_egress(errno, "interface " + egress.interface + ": this host has no such interface");
+  if (!egress.interface.empty() && setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, egress.interface.c_str(),
+                                              static_cast<socklen_t>(egress.interface.size())) != 0) {
+    if (errno == ENODEV)
+      return bad_egress(errno, "interface " + egress.interface + ": this host has no such interface");
     return refuse(request, errno, (": cannot send through interface " + egress.interface).c_str());
   }
   if (request.ttl != 0 && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_UNICAST_HOPS : IP_TTL, request.ttl))
@@ -100,10 +108,12 @@ Status set_egress(int fd, const SocketRequest& request) {
     return refuse(request, errno, ": cannot set its traffic class");
   // PROBE rather than DO: it sends whole what is longer than the path MTU the kernel remembers.
   const int how = egress.df == DontFragment::set ? IP_PMTUDISC_PROBE : IP_PMTUDISC_DONT;
-  if (egress.df != DontFragment::system && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, how))
+  if (egress.df != DontFragment::system &&
+      !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_MTU_DISCOVER : IP_MTU_DISCOVER, how))
     return refuse(request, errno, ": cannot set don't-fragment");
   // The port is chosen with the destination, so that there are as many per destination as without a source.
-  if (request.kind == SocketRequest::tcp && !egress.source.empty()) set_int(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
+  if (request.kind == SocketRequest::tcp && !egress.source.empty())
+    set_int(fd, SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1);
   return {};
 }
 
@@ -111,7 +121,8 @@ Result<Address> source_of(const SocketRequest& request) {
   auto source = parse_address(request.egress.source, 0);
   if (!source) return source;
   if (source->sa.sa_family == request.family) return source;
-  return bad_egress(EAFNOSUPPORT, "source " + request.egress.source + " does not reach targets of the other address family");
+  return bad_egress(EAFNOSUPPORT, "source " + request.egress.source +
+                                      " does not reach targets of the other address family");
 }
 
 int scope_of(std::string_view zone) {
@@ -157,7 +168,8 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
       return bad_egress(errno, "source " + request.egress.source + ": this host has no such address");
     return refuse(request, errno, (": cannot bind to " + format_endpoint(bind_to)).c_str());
   }
-  if (request.listen && listen(fd.get(), kListenBacklog) != 0) return refuse(request, errno, ": cannot listen");
+  if (request.listen && listen(fd.get(), kListenBacklog) != 0)
+    return refuse(request, errno, ": cannot listen");
   return fd;
 }
 
@@ -278,7 +290,8 @@ Result<UniqueFd> receive_fd(int socket) {
   if (got < 0) return fail_errno(errno, "receive a descriptor");
   if (got == 0) return fail(Errc::unavailable, "receive a descriptor: the other side has closed the socket");
   const cmsghdr* const rights = CMSG_FIRSTHDR(&message);
-  if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS || rights->cmsg_len != CMSG_LEN(sizeof fd)) {
+  if (!rights || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS ||
+      rights->cmsg_len != CMSG_LEN(sizeof fd)) {
     return fail(Errc::corrupt, "receive a descriptor: the message carries none");
   }
   std::memcpy(&fd, CMSG_DATA(rights), sizeof fd);

@@ -1,11 +1,12 @@
 #pragma once
-// Sockets configured for the reactor: non-blocking, close-on-exec, kernel receive stamps, error queue, drop counter.
+// Sockets configured for the reactor: non-blocking, close-on-exec, kernel receive stamps, error queue, drop
+// counter.
 //
 // An ICMP error is reported in one form only. UDP and ping sockets have the error queue (IP_RECVERR, so
-// DatagramSink::on_error). Raw ICMP sockets do not: the error arrives there as a datagram of its own anyway, and with the
-// queue it would be seen twice. Their filter lets pass echo replies, unreachable, time exceeded, parameter problem and
-// packet too big. TCP keeps the kernel's own buffer sizes (setting them ends its tuning) and sets TCP_NODELAY.
-// IPv6 sockets carry IPv6 only.
+// DatagramSink::on_error). Raw ICMP sockets do not: the error arrives there as a datagram of its own anyway,
+// and with the queue it would be seen twice. Their filter lets pass echo replies, unreachable, time exceeded,
+// parameter problem and packet too big. TCP keeps the kernel's own buffer sizes (setting them ends its
+// tuning) and sets TCP_NODELAY. IPv6 sockets carry IPv6 only.
 
 #include <string>
 
@@ -16,16 +17,16 @@ namespace todd::io {
 
 struct SocketRequest {
   enum Kind { icmp, udp, tcp } kind;
-  int family;              // AF_INET or AF_INET6
-  bool raw = false;        // icmp only: SOCK_RAW instead of the unprivileged ping socket
-  Address bind_to{};       // family 0 = unbound
+  int family;                        // AF_INET or AF_INET6
+  bool raw = false;                  // icmp only: SOCK_RAW instead of the unprivileged ping socket
+  Address bind_to{};                 // family 0 = unbound
   uint32_t buffer_bytes = 4u << 20;  // asked for with *FORCE when allowed; see granted_receive_buffer
-  bool listen = false;     // tcp: SO_REUSEADDR + listen(1024)
-  uint8_t ttl = 0, tos = 0;  // of everything sent; 0: the system's
-  Egress egress{};         // its source stands in for an unbound bind_to
+  bool listen = false;               // tcp: SO_REUSEADDR + listen(1024)
+  uint8_t ttl = 0, tos = 0;          // of everything sent; 0: the system's
+  Egress egress{};                   // its source stands in for an unbound bind_to
 };
-// Errors: invalid where the host has no such source or interface, or the source is of the other family. They name the socket
-// and the remedy: EPERM/EACCES for ICMP name CAP_NET_RAW and net.ipv4.ping_group_range.
+// Errors: invalid where the host has no such source or interface, or the source is of the other family. They
+// name the socket and the remedy: EPERM/EACCES for ICMP name CAP_NET_RAW and net.ipv4.ping_group_range.
 Result<UniqueFd> open_socket(const SocketRequest& request);
 // The ICMP socket this process may have: ping socket first, then raw. is_raw tells which.
 struct IcmpSocket {
@@ -38,11 +39,11 @@ Result<Address> local_address(int fd);
 
 // "192.0.2.1", "2001:db8::1", "fe80::1%eth0" -> address with that port. Errc::invalid otherwise.
 Result<Address> parse_address(const std::string& text, uint16_t port);
-std::string format_address(const Address& address);            // without port
-std::string format_endpoint(const Address& address);           // with port, brackets around v6
+std::string format_address(const Address& address);   // without port
+std::string format_endpoint(const Address& address);  // with port, brackets around v6
 uint16_t port_of(const Address& address);
 void set_port(Address& address, uint16_t port);
-bool same_host(const Address& a, const Address& b);             // ignoring ports
+bool same_host(const Address& a, const Address& b);  // ignoring ports
 
 // Passing descriptors over a unix socket (SCM_RIGHTS).
 Status send_fd(int socket, int fd);

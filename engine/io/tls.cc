@@ -11,10 +11,12 @@
 namespace todd::io {
 namespace {
 
-int verify_callback(X509_STORE_CTX* chain, void* context) { return static_cast<TlsContext*>(context)->verify(chain) ? 1 : 0; }
+int verify_callback(X509_STORE_CTX* chain, void* context) {
+  return static_cast<TlsContext*>(context)->verify(chain) ? 1 : 0;
+}
 
 // A certificate authority with that key among what the peer sent, or null.
-X509* find_pinned_authority(STACK_OF(X509)* sent, const std::string& pin) {
+X509* find_pinned_authority(STACK_OF(X509) * sent, const std::string& pin) {
   for (int i = 0; i < sk_X509_num(sent); ++i) {
     X509* certificate = sk_X509_value(sent, i);
     if (X509_check_ca(certificate) > 0 && spki_sha256_hex(certificate) == pin) return certificate;
@@ -22,14 +24,15 @@ X509* find_pinned_authority(STACK_OF(X509)* sent, const std::string& pin) {
   return nullptr;
 }
 
-bool chain_has_key(STACK_OF(X509)* chain, const std::string& pin) {
+bool chain_has_key(STACK_OF(X509) * chain, const std::string& pin) {
   for (int i = 0; i < sk_X509_num(chain); ++i) {
     if (spki_sha256_hex(sk_X509_value(chain, i)) == pin) return true;
   }
   return false;
 }
 
-// Own certificate first, then the rest of the chain as given: the root too, because pinning peers look for it.
+// Own certificate first, then the rest of the chain as given: the root too, because pinning peers look for
+// it.
 Status use_certificate(SSL_CTX* context, const TlsOptions& options) {
   if (options.certificate_pem.empty()) return {};
   const auto chain = read_certificates(options.certificate_pem, "TLS certificate");
@@ -38,9 +41,11 @@ Status use_certificate(SSL_CTX* context, const TlsOptions& options) {
   if (!key) return tl::unexpected(key.error());
   if (SSL_CTX_use_certificate(context, chain->front().get()) != 1) return fail_openssl("TLS certificate");
   for (size_t i = 1; i < chain->size(); ++i) {
-    if (SSL_CTX_add1_chain_cert(context, (*chain)[i].get()) != 1) return fail_openssl("TLS certificate chain");
+    if (SSL_CTX_add1_chain_cert(context, (*chain)[i].get()) != 1)
+      return fail_openssl("TLS certificate chain");
   }
-  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1) return fail_openssl("TLS key does not fit the certificate");
+  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1)
+    return fail_openssl("TLS key does not fit the certificate");
   return {};
 }
 
@@ -59,10 +64,12 @@ Status use_authorities(SSL_CTX* context, const TlsOptions& options, bool server)
 
 Status normalise_pin(std::string& pin) {
   for (char& c : pin) {
-    if (isxdigit(static_cast<unsigned char>(c)) == 0) return fail(Errc::invalid, "pinned key hash: only hexadecimal digits allowed");
+    if (isxdigit(static_cast<unsigned char>(c)) == 0)
+      return fail(Errc::invalid, "pinned key hash: only hexadecimal digits allowed");
     c = static_cast<char>(tolower(static_cast<unsigned char>(c)));
   }
-  if (!pin.empty() && pin.size() != 64) return fail(Errc::invalid, "pinned key hash: 64 hexadecimal digits needed");
+  if (!pin.empty() && pin.size() != 64)
+    return fail(Errc::invalid, "pinned key hash: 64 hexadecimal digits needed");
   return {};
 }
 
@@ -104,8 +111,10 @@ bool is_certificate_alert(int reason) {
 }  // namespace
 
 Result<std::shared_ptr<TlsContext>> make_tls_server(const TlsOptions& options) {
-  if (options.certificate_pem.empty()) return fail(Errc::invalid, "TLS server: a certificate and its key are needed");
-  if (!options.pinned_spki_sha256_hex.empty()) return fail(Errc::invalid, "TLS server: pinning is for clients");
+  if (options.certificate_pem.empty())
+    return fail(Errc::invalid, "TLS server: a certificate and its key are needed");
+  if (!options.pinned_spki_sha256_hex.empty())
+    return fail(Errc::invalid, "TLS server: pinning is for clients");
   if (options.ask_peer_certificate && options.ca_pem.empty()) {
     return fail(Errc::invalid, "TLS server: asking for certificates needs an authority to verify them with");
   }
@@ -130,17 +139,20 @@ bool TlsContext::verify(X509_STORE_CTX* chain) const {
     X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
     return false;
   }
-  // Only the pin is known. Whoever sends an authority with that key cannot sign a leaf with it unless it is theirs, so the
-  // authority as sent may anchor the chain; signatures, dates and purposes are checked as usual.
+  // Only the pin is known. Whoever sends an authority with that key cannot sign a leaf with it unless it is
+  // theirs, so the authority as sent may anchor the chain; signatures, dates and purposes are checked as
+  // usual.
   X509* anchor = find_pinned_authority(X509_STORE_CTX_get0_untrusted(chain), pin);
   if (anchor == nullptr) {
     X509_STORE_CTX_set_error(chain, X509_V_ERR_APPLICATION_VERIFICATION);
     return false;
   }
-  const std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509)* s) { sk_X509_free(s); })> anchors(sk_X509_new_null());
+  const std::unique_ptr<STACK_OF(X509), decltype([](STACK_OF(X509) * s) { sk_X509_free(s); })> anchors(
+      sk_X509_new_null());
   if (!anchors || sk_X509_push(anchors.get(), anchor) <= 0) return false;
   X509_STORE_CTX_set0_trusted_stack(chain, anchors.get());
-  X509_STORE_CTX_set_flags(chain, X509_V_FLAG_PARTIAL_CHAIN);  // the pinned authority may be an intermediate one
+  X509_STORE_CTX_set_flags(chain,
+                           X509_V_FLAG_PARTIAL_CHAIN);  // the pinned authority may be an intermediate one
   return X509_verify_cert(chain) == 1;
 }
 
@@ -151,18 +163,23 @@ PeerIdentity peer_identity(const TlsContext& context, const SSL* session) {
 }
 
 Error tls_failure(const SSL* session, const std::vector<unsigned long>& codes, const std::string& peer) {
-  const auto real = std::find_if(codes.begin(), codes.end(), [](unsigned long code) { return ERR_GET_LIB(code) == ERR_LIB_SSL; });
+  const auto real = std::find_if(codes.begin(), codes.end(),
+                                 [](unsigned long code) { return ERR_GET_LIB(code) == ERR_LIB_SSL; });
   const int reason = real == codes.end() ? 0 : ERR_GET_REASON(*real);
   const long verdict = SSL_get_verify_result(session);
   if (verdict == X509_V_ERR_APPLICATION_VERIFICATION) {
-    return {Errc::denied, 0, "TLS with " + peer + ": its certificate chain does not contain the pinned key; check the token and the address"};
+    return {Errc::denied, 0,
+            "TLS with " + peer +
+                ": its certificate chain does not contain the pinned key; check the token and the address"};
   }
   if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
-    return {Errc::denied, 0, "TLS with " + peer + ": its certificate was refused: " + X509_verify_cert_error_string(verdict)};
+    return {Errc::denied, 0,
+            "TLS with " + peer + ": its certificate was refused: " + X509_verify_cert_error_string(verdict)};
   }
   const char* text = real == codes.end() ? nullptr : ERR_reason_error_string(*real);
   const std::string said = text != nullptr ? text : "failed";
-  if (is_certificate_alert(reason)) return {Errc::denied, 0, "TLS with " + peer + ": it refused our certificate: " + said};
+  if (is_certificate_alert(reason))
+    return {Errc::denied, 0, "TLS with " + peer + ": it refused our certificate: " + said};
   return {Errc::corrupt, 0, "TLS with " + peer + ": " + said + "; both ends must speak TLS 1.3"};
 }
 

@@ -11,7 +11,8 @@ namespace todd::io {
 
 class TlsContext {
  public:
-  TlsContext(SslContextPtr context, TlsOptions options) : context_(std::move(context)), options_(std::move(options)) {}
+  TlsContext(SslContextPtr context, TlsOptions options)
+      : context_(std::move(context)), options_(std::move(options)) {}
   TlsContext(const TlsContext&) = delete;
   TlsContext& operator=(const TlsContext&) = delete;
 
@@ -32,8 +33,8 @@ struct PeerIdentity {
 };
 PeerIdentity peer_identity(const TlsContext& context, const SSL* session);
 
-// Explains a failed session; codes are what OpenSSL queued, oldest first. Errc::denied when one side refused the other's
-// certificate, Errc::corrupt when the other side does not speak TLS 1.3.
+// Explains a failed session; codes are what OpenSSL queued, oldest first. Errc::denied when one side refused
+// the other's certificate, Errc::corrupt when the other side does not speak TLS 1.3.
 Error tls_failure(const SSL* session, const std::vector<unsigned long>& codes, const std::string& peer);
 
 }  // namespace todd::io

@@ -16,7 +16,8 @@ void* map(size_t bytes) {
 UringBuffers::UringBuffers(io_uring& ring, uint16_t group, uint32_t count, uint32_t bytes)
     : ring_(ring), group_(group), count_(count), bytes_(bytes), stride_((bytes + 63) & ~63u) {}
 
-Result<std::unique_ptr<UringBuffers>> UringBuffers::make(io_uring& ring, uint16_t group, uint32_t count, uint32_t bytes) {
+Result<std::unique_ptr<UringBuffers>> UringBuffers::make(io_uring& ring, uint16_t group, uint32_t count,
+                                                         uint32_t bytes) {
   std::unique_ptr<UringBuffers> made(new UringBuffers(ring, group, count, bytes));
   made->entries_ = static_cast<io_uring_buf_ring*>(map(count * sizeof(io_uring_buf)));
   made->data_ = static_cast<uint8_t*>(map(size_t{count} * made->stride_));

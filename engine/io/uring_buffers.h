@@ -13,8 +13,10 @@ namespace todd::io {
 
 class UringBuffers {
  public:
-  // count: a power of two. The ring must outlive the buffers, and no operation may use them when they are destroyed.
-  static Result<std::unique_ptr<UringBuffers>> make(io_uring& ring, uint16_t group, uint32_t count, uint32_t bytes);
+  // count: a power of two. The ring must outlive the buffers, and no operation may use them when they are
+  // destroyed.
+  static Result<std::unique_ptr<UringBuffers>> make(io_uring& ring, uint16_t group, uint32_t count,
+                                                    uint32_t bytes);
   ~UringBuffers();
   UringBuffers(const UringBuffers&) = delete;
   UringBuffers& operator=(const UringBuffers&) = delete;

@@ -12,11 +12,13 @@ namespace todd::io {
 namespace {
 constexpr uint32_t kNameBytes = 32;  // an address, rounded so that the control data behind it is aligned
 uint32_t buffer_bytes(const DatagramOptions& options) {
-  return static_cast<uint32_t>(sizeof(io_uring_recvmsg_out)) + kNameBytes + kReceiveControl + options.max_payload;
+  return static_cast<uint32_t>(sizeof(io_uring_recvmsg_out)) + kNameBytes + kReceiveControl +
+         options.max_payload;
 }
 }  // namespace
 
-UringDatagram::UringDatagram(UringReactor& reactor, UniqueFd fd, DatagramSink& sink, const DatagramOptions& options)
+UringDatagram::UringDatagram(UringReactor& reactor, UniqueFd fd, DatagramSink& sink,
+                             const DatagramOptions& options)
     : DatagramBase(std::move(fd), sink, options, reactor.shared()),
       reactor_(reactor),
       buffers_(reactor.buffers_of(buffer_bytes(options))) {
@@ -47,7 +49,8 @@ void UringDatagram::arm_receive() {
   reactor_.start(*this, UringOp::receive, sqe);
 }
 
-// Multishot poll (Linux 5.13) is edge-triggered: each completion is followed by draining the queue to its end.
+// Multishot poll (Linux 5.13) is edge-triggered: each completion is followed by draining the queue to its
+// end.
 void UringDatagram::arm_poll() {
   io_uring_sqe& sqe = reactor_.next_sqe();
   io_uring_prep_poll_multishot(&sqe, fd(), POLLERR);
@@ -61,8 +64,8 @@ void UringDatagram::complete(UringOp op, int result, uint32_t flags, int64_t) {
     if (!drained()) drain_errors();
     return;
   }
-  // A multishot receive ends when the buffers run out (ENOBUFS; they are back by the next submission) and with the pending
-  // error of an earlier send. Neither is the end of the socket.
+  // A multishot receive ends when the buffers run out (ENOBUFS; they are back by the next submission) and
+  // with the pending error of an earlier send. Neither is the end of the socket.
   if (ended) arm_receive();
   if (result < 0) {
     TODD_CHECK(result != -EBADF && result != -EFAULT && result != -EINVAL && result != -ENOTSOCK);
@@ -70,7 +73,8 @@ void UringDatagram::complete(UringOp op, int result, uint32_t flags, int64_t) {
     return;
   }
   TODD_DCHECK(flags & IORING_CQE_F_BUFFER);
-  receive(buffers_.at(static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT)), static_cast<uint32_t>(result));
+  receive(buffers_.at(static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT)),
+          static_cast<uint32_t>(result));
 }
 
 void UringDatagram::receive(uint8_t* buffer, uint32_t len) {

@@ -23,10 +23,12 @@ std::string reason(int error) {
   switch (error) {
     case EPERM:
     case EACCES:
-      return "not permitted here; allow it with sysctl -w kernel.io_uring_disabled=0 or in the container's seccomp profile, "
+      return "not permitted here; allow it with sysctl -w kernel.io_uring_disabled=0 or in the container's "
+             "seccomp profile, "
              "or use the event engine";
     case ENOSYS: return "this kernel has none; use Linux 6.1 or later, or the event engine";
-    case ENOMEM: return "no memory for the rings; raise the limit of locked memory (ulimit -l), or use the event engine";
+    case ENOMEM:
+      return "no memory for the rings; raise the limit of locked memory (ulimit -l), or use the event engine";
     default: return "set-up failed: " + std::generic_category().message(error);
   }
 }
@@ -65,13 +67,14 @@ struct TrialRing {
 };
 
 Result<uint32_t> accepted_flags() {
-  // SUBMIT_ALL: Linux 5.18. COOP_TASKRUN: 5.19. SINGLE_ISSUER: 6.0. DEFER_TASKRUN: 6.1. An unknown flag is EINVAL.
+  // SUBMIT_ALL: Linux 5.18. COOP_TASKRUN: 5.19. SINGLE_ISSUER: 6.0. DEFER_TASKRUN: 6.1. An unknown flag is
+  // EINVAL.
   constexpr uint32_t base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
   int error = 0;
-  for (const uint32_t flags : {base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-                               base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
-                               base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN,
-                               base | IORING_SETUP_SUBMIT_ALL}) {
+  for (const uint32_t flags :
+       {base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+        base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
+        base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN, base | IORING_SETUP_SUBMIT_ALL}) {
     error = TrialRing(flags).error;
     if (!error) return flags;
     if (error != EINVAL) return missing(reason(error));
@@ -81,20 +84,24 @@ Result<uint32_t> accepted_flags() {
 
 Status check_operations(TrialRing& trial) {
   if (!(trial.ring.features & IORING_FEAT_EXT_ARG) || !(trial.ring.features & IORING_FEAT_CQE_SKIP)) {
-    return missing("waiting with a timeout or skipping completions is missing; use Linux 6.1 or later, or the event engine");
+    return missing(
+        "waiting with a timeout or skipping completions is missing; use Linux 6.1 or later, or the event "
+        "engine");
   }
-  const std::unique_ptr<io_uring_probe, decltype(&io_uring_free_probe)> probe(io_uring_get_probe_ring(&trial.ring),
-                                                                             io_uring_free_probe);
+  const std::unique_ptr<io_uring_probe, decltype(&io_uring_free_probe)> probe(
+      io_uring_get_probe_ring(&trial.ring), io_uring_free_probe);
   if (!probe) return missing("the kernel does not list its operations");
-  for (const int op : {IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_RECV, IORING_OP_RECVMSG, IORING_OP_CONNECT, IORING_OP_ACCEPT,
-                       IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_TIMEOUT, IORING_OP_READ}) {
-    if (!io_uring_opcode_supported(probe.get(), op)) return missing("operation " + std::to_string(op) + " is missing");
+  for (const int op :
+       {IORING_OP_SEND, IORING_OP_SENDMSG, IORING_OP_RECV, IORING_OP_RECVMSG, IORING_OP_CONNECT,
+        IORING_OP_ACCEPT, IORING_OP_POLL_ADD, IORING_OP_ASYNC_CANCEL, IORING_OP_TIMEOUT, IORING_OP_READ}) {
+    if (!io_uring_opcode_supported(probe.get(), op))
+      return missing("operation " + std::to_string(op) + " is missing");
   }
   return {};
 }
 
-// A datagram sent to oneself: addressed SEND (Linux 6.1 by observation; EINVAL before), multishot RECVMSG (6.0) on a ring of
-// provided buffers (5.19).
+// A datagram sent to oneself: addressed SEND (Linux 6.1 by observation; EINVAL before), multishot RECVMSG
+// (6.0) on a ring of provided buffers (5.19).
 Status try_datagram(TrialRing& trial, UringFeatures& features) {
   UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_in self{};

@@ -9,9 +9,9 @@
 namespace todd::io {
 
 struct UringFeatures {
-  uint32_t setup_flags = 0;        // the richest set that was accepted
-  bool addressed_send = false;     // SEND takes a destination; else SENDMSG does it
-  std::string text;                // one line for people
+  uint32_t setup_flags = 0;     // the richest set that was accepted
+  bool addressed_send = false;  // SEND takes a destination; else SENDMSG does it
+  std::string text;             // one line for people
 };
 // Errc::unsupported names the missing feature and the remedy.
 Result<UringFeatures> probe_uring();

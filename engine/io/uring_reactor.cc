@@ -16,8 +16,9 @@ namespace todd::io {
 namespace {
 
 constexpr uint32_t kSubmissions = 1024;
-constexpr uint32_t kCompletions = 16384;       // more than all receive buffers in use: overflow is the kernel's slow path
-constexpr size_t kBuffersBytes = 4u << 20;     // per buffer ring
+constexpr uint32_t kCompletions =
+    16384;  // more than all receive buffers in use: overflow is the kernel's slow path
+constexpr size_t kBuffersBytes = 4u << 20;  // per buffer ring
 constexpr uint32_t kMaxBuffers = 2048;
 
 // user_data: operation 8 bits, slot 24, generation 32.
@@ -32,7 +33,8 @@ uint32_t bit_of(UringOp op) { return 1u << static_cast<uint32_t>(op); }
 
 }  // namespace
 
-UringReactor::UringReactor(const UringFeatures& features) : features_(features), shared_(std::make_unique<ReactorShared>()) {}
+UringReactor::UringReactor(const UringFeatures& features)
+    : features_(features), shared_(std::make_unique<ReactorShared>()) {}
 
 Result<std::unique_ptr<UringReactor>> UringReactor::make(const UringFeatures& features) {
   std::unique_ptr<UringReactor> made(new UringReactor(features));
@@ -74,9 +76,11 @@ UringReactor::~UringReactor() {
 
 uint64_t UringReactor::syscalls() const { return shared_->syscalls; }
 
-// ---- sockets ------------------------------------------------------------------------------------------------
+// ---- sockets
+// ------------------------------------------------------------------------------------------------
 
-std::unique_ptr<DatagramSocket> UringReactor::add_datagram(UniqueFd fd, DatagramSink& sink, DatagramOptions options) {
+std::unique_ptr<DatagramSocket> UringReactor::add_datagram(UniqueFd fd, DatagramSink& sink,
+                                                           DatagramOptions options) {
   return std::make_unique<UringDatagram>(*this, std::move(fd), sink, options);
 }
 
@@ -143,13 +147,15 @@ UringBuffers& UringReactor::buffers_of(uint32_t wanted) {
     if (buffers->bytes() == bytes) return *buffers;
   }
   const auto fitting = static_cast<uint32_t>(std::clamp<size_t>(kBuffersBytes / bytes, 16, kMaxBuffers));
-  auto made = UringBuffers::make(ring_, static_cast<uint16_t>(buffers_.size()), std::bit_floor(fitting), bytes);
+  auto made =
+      UringBuffers::make(ring_, static_cast<uint16_t>(buffers_.size()), std::bit_floor(fitting), bytes);
   TODD_CHECK(made);  // the trial did the same; what is left is this host out of memory
   buffers_.push_back(std::move(*made));
   return *buffers_.back();
 }
 
-// ---- submission ---------------------------------------------------------------------------------------------
+// ---- submission
+// ---------------------------------------------------------------------------------------------
 
 io_uring_sqe& UringReactor::next_sqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
@@ -203,10 +209,11 @@ void UringReactor::arm_wake() {
   sqe.user_data = user_data_of(0, UringOp::wake);
 }
 
-// ---- datagrams ----------------------------------------------------------------------------------------------
+// ---- datagrams
+// ----------------------------------------------------------------------------------------------
 
-// Sends carry MSG_DONTWAIT, so each ends within the submitting call, and CQE_SKIP_SUCCESS (Linux 5.17), so only failures
-// leave a completion: when the call returns, everything without one was handed over.
+// Sends carry MSG_DONTWAIT, so each ends within the submitting call, and CQE_SKIP_SUCCESS (Linux 5.17), so
+// only failures leave a completion: when the call returns, everything without one was handed over.
 void UringReactor::add_to_batch(int fd, QueuedDatagram& datagram) {
   BatchEntry& entry = batch_[batched_];
   entry.datagram = &datagram;
@@ -229,7 +236,8 @@ void UringReactor::send_batch() {
   const int64_t before = monotonic_ns();
   submit();
   const int64_t after = monotonic_ns();
-  for (uint32_t k = 0; k < batched_; ++k) batch_[k].datagram->tx_mono_ns = interpolate(before, after, k, batched_);
+  for (uint32_t k = 0; k < batched_; ++k)
+    batch_[k].datagram->tx_mono_ns = interpolate(before, after, k, batched_);
   collect();
   batched_ = 0;
 }
@@ -244,12 +252,14 @@ void UringReactor::flush_datagrams() {
     for (QueuedDatagram& datagram : socket->start_sending()) add_to_batch(socket->fd(), datagram);
   }
   send_batch();
-  for (size_t i = 0; i < flushing_.size(); ++i) {  // by index: a sink may destroy any socket, which nulls its entry
+  for (size_t i = 0; i < flushing_.size();
+       ++i) {  // by index: a sink may destroy any socket, which nulls its entry
     if (UringDatagram* const socket = flushing_[i]) socket->finish_sending();
   }
 }
 
-// ---- completions --------------------------------------------------------------------------------------------
+// ---- completions
+// --------------------------------------------------------------------------------------------
 
 void UringReactor::collect() {
   unsigned head, seen = 0;
@@ -289,7 +299,8 @@ void UringReactor::discard(const Completion& completion, const UringSocket& sock
 
 void UringReactor::dispatch() {
   while (next_ < completions_.size()) {
-    const Completion completion = completions_[next_++];  // a copy: the vector may grow under a sink that destroys a socket
+    const Completion completion =
+        completions_[next_++];  // a copy: the vector may grow under a sink that destroys a socket
     const UringOp op = op_of(completion.user_data);
     if (op == UringOp::ignored) continue;
     if (op == UringOp::wake) {
@@ -319,7 +330,8 @@ void UringReactor::turn(int64_t deadline_mono_ns) {
     collect();
     const size_t collected = completions_.size();
     dispatch();
-    // A multishot receive yields after 32 datagrams: with one pass a turn, replies to 64 sends would pile up in the socket.
+    // A multishot receive yields after 32 datagrams: with one pass a turn, replies to 64 sends would pile up
+    // in the socket.
     if (collected >= kMultishotYield && ++drains < kMaxDrains) continue;
     if (shared_->callbacks != before || monotonic_ns() >= deadline_mono_ns) break;
   }

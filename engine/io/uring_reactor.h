@@ -19,7 +19,17 @@ struct ReactorShared;
 class UringDatagram;
 
 // What an operation is, kept in its user_data. At most one of each kind per socket is in the kernel.
-enum class UringOp : uint8_t { ignored, send_datagram, wake, receive, poll_error, connect, send, accept, retry };
+enum class UringOp : uint8_t {
+  ignored,
+  send_datagram,
+  wake,
+  receive,
+  poll_error,
+  connect,
+  send,
+  accept,
+  retry
+};
 
 // A socket with operations in the ring. Its destructor must call UringReactor::remove first.
 class UringSocket {
@@ -33,8 +43,8 @@ class UringSocket {
 
  private:
   friend class UringReactor;
-  uint64_t id_ = 0;              // index and generation as in user_data
-  uint32_t in_kernel_ = 0;       // bit per UringOp
+  uint64_t id_ = 0;         // index and generation as in user_data
+  uint32_t in_kernel_ = 0;  // bit per UringOp
   bool closing_ = false;
   UringBuffers* buffers_ = nullptr;
 };
@@ -48,7 +58,8 @@ class UringReactor final : public Reactor {
   const std::string& why() const override { return features_.text; }
   void turn(int64_t deadline_mono_ns) override;
   void post(std::function<void()> task) override { mailbox_.post(std::move(task)); }
-  std::unique_ptr<DatagramSocket> add_datagram(UniqueFd fd, DatagramSink& sink, DatagramOptions options) override;
+  std::unique_ptr<DatagramSocket> add_datagram(UniqueFd fd, DatagramSink& sink,
+                                               DatagramOptions options) override;
   std::unique_ptr<Stream> add_stream(UniqueFd fd, StreamSink& sink, StreamOptions options) override;
   std::unique_ptr<Acceptor> add_acceptor(UniqueFd listening, AcceptSink& sink) override;
   uint64_t syscalls() const override;
@@ -59,7 +70,8 @@ class UringReactor final : public Reactor {
   // Cancels what is in the kernel and waits for its end; forgets completions not yet handed over.
   void remove(UringSocket& socket);
   io_uring_sqe& next_sqe();  // submits what is queued if there is no room
-  void start(UringSocket& socket, UringOp op, io_uring_sqe& sqe);  // call after the io_uring_prep_*, which must not fail
+  void start(UringSocket& socket, UringOp op,
+             io_uring_sqe& sqe);             // call after the io_uring_prep_*, which must not fail
   UringBuffers& buffers_of(uint32_t bytes);  // of at least that size, shared by all sockets near it
   void queue_flush(UringDatagram& socket) { dirty_.push_back(&socket); }
   void forget_flush(UringDatagram& socket);

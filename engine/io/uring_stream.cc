@@ -13,8 +13,8 @@ namespace {
 
 constexpr int64_t kAcceptPauseNs = 50'000'000;  // after EMFILE and the like, which stay true for a while
 
-// What became of a connect() that the ring calls a success. With an ICMP error that came while the call held the socket it does
-// so too (Linux 6.18), though the handshake is not done.
+// What became of a connect() that the ring calls a success. With an ICMP error that came while the call held
+// the socket it does so too (Linux 6.18), though the handshake is not done.
 int true_result(int fd) {
   sockaddr_storage peer;
   socklen_t len = sizeof peer;
@@ -30,10 +30,14 @@ void make_blocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK
 
 }  // namespace
 
-// ---- streams ------------------------------------------------------------------------------------------------
+// ---- streams
+// ------------------------------------------------------------------------------------------------
 
 UringStream::UringStream(UringReactor& reactor, UniqueFd fd, StreamSink& sink, const StreamOptions& options)
-    : reactor_(reactor), sink_(sink), buffers_(reactor.buffers_of(options.receive_chunk)), fd_(std::move(fd)) {
+    : reactor_(reactor),
+      sink_(sink),
+      buffers_(reactor.buffers_of(options.receive_chunk)),
+      fd_(std::move(fd)) {
   make_blocking(fd_.get());
   reactor_.add(*this, &buffers_);
 }
@@ -76,7 +80,8 @@ void UringStream::pump() {
   const Piece& piece = pieces_.front();
   sending_ = true;
   io_uring_sqe& sqe = reactor_.next_sqe();
-  // MSG_WAITALL on a send (Linux 5.19) spares completions of short sends; where it is ignored, on_sent() goes on.
+  // MSG_WAITALL on a send (Linux 5.19) spares completions of short sends; where it is ignored, on_sent() goes
+  // on.
   io_uring_prep_send(&sqe, fd(), piece.data + piece.done, piece.len - piece.done, MSG_NOSIGNAL | MSG_WAITALL);
   reactor_.start(*this, UringOp::send, sqe);
 }
@@ -120,13 +125,16 @@ void UringStream::on_received(int result, uint32_t flags, int64_t mono_ns) {
   const bool again = result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN;
   if (ended && again) arm_receive();
   if (result < 0 && again) return;
-  const uint8_t* const data =
-      flags & IORING_CQE_F_BUFFER ? buffers_.at(static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT)) : nullptr;
+  const uint8_t* const data = flags & IORING_CQE_F_BUFFER
+                                  ? buffers_.at(static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT))
+                                  : nullptr;
   ++reactor_.shared().callbacks;
-  sink_.on_stream_data(result < 0 ? result : 0, data, result > 0 ? static_cast<uint32_t>(result) : 0, mono_ns);
+  sink_.on_stream_data(result < 0 ? result : 0, data, result > 0 ? static_cast<uint32_t>(result) : 0,
+                       mono_ns);
 }
 
-// ---- acceptors ----------------------------------------------------------------------------------------------
+// ---- acceptors
+// ----------------------------------------------------------------------------------------------
 
 UringAcceptor::UringAcceptor(UringReactor& reactor, UniqueFd fd, AcceptSink& sink)
     : reactor_(reactor), sink_(sink), fd_(std::move(fd)) {

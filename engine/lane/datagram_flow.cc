@@ -14,11 +14,13 @@
 namespace todd::lane {
 namespace {
 
-// A reply that the kernel received in time may reach us late: what has no answer is given up only this much after its time.
+// A reply that the kernel received in time may reach us late: what has no answer is given up only this much
+// after its time.
 constexpr int64_t kGraceNs = 20'000'000;
 constexpr size_t kArena = 256 * 1024;
 constexpr uint32_t kSlots = 512;
-// What the kernel charges a socket for a short reply on top of its bytes: 768 on most drivers, more where pages are received.
+// What the kernel charges a socket for a short reply on top of its bytes: 768 on most drivers, more where
+// pages are received.
 constexpr uint32_t kReplyCost = 1280;
 
 uint64_t random_word() {
@@ -63,7 +65,9 @@ todd_status DatagramFlow::open(Instance& owner, uint32_t index, todd_flow& flow,
 }
 
 uint32_t DatagramFlow::tickets_ahead(uint32_t limit, bool unpaced) const {
-  if (unpaced) limit = static_cast<uint32_t>(std::min<uint64_t>(limit, window_ - std::min<uint64_t>(window_, table_.live())));
+  if (unpaced)
+    limit = static_cast<uint32_t>(
+        std::min<uint64_t>(limit, window_ - std::min<uint64_t>(window_, table_.live())));
   return table_.free_ahead(limit);
 }
 
@@ -84,7 +88,8 @@ bool DatagramFlow::worth_a_stamp() {
 }
 
 todd_status DatagramFlow::open_icmp(todd_error* error) {
-  const io::DatagramOptions options{.max_payload = slot_cap() + 128, .send_queue = slots(), .tx_stamps = wanted_stamps(owner_.setup())};
+  const io::DatagramOptions options{
+      .max_payload = slot_cap() + 128, .send_queue = slots(), .tx_stamps = wanted_stamps(owner_.setup())};
   for (int i = 0; i < 2; ++i) {
     const int family = i == 0 ? AF_INET : AF_INET6;
     if (!needs_family(owner_.setup(), family)) continue;
@@ -103,14 +108,17 @@ todd_status DatagramFlow::open_udp(todd_flow& flow, todd_error* error) {
   const bool listens = (flow.flags & TODD_FF_LISTEN) != 0;
   // Only probes are timed; what a responder or a generator of load sends is not.
   const bool times = (owner_.setup().manifest.probes && !listens);
-  const io::DatagramOptions options{.max_payload = std::max(slot_cap(), 2048u), .send_queue = slots(),
+  const io::DatagramOptions options{.max_payload = std::max(slot_cap(), 2048u),
+                                    .send_queue = slots(),
                                     .tx_stamps = times ? wanted_stamps(owner_.setup()) : io::TxStamps::none};
   uint16_t port = flow.local_port;
   for (int i = 0; i < 2; ++i) {
     const int family = i == 0 ? AF_INET : AF_INET6;
     if (!listens && !needs_family(owner_.setup(), family)) continue;
-    auto fd = listens ? bind_listener(owner_.setup(), {.kind = io::SocketRequest::udp, .family = family}, port)
-                      : io::open_socket({.kind = io::SocketRequest::udp, .family = family, .egress = owner_.setup().egress});
+    auto fd = listens
+                  ? bind_listener(owner_.setup(), {.kind = io::SocketRequest::udp, .family = family}, port)
+                  : io::open_socket(
+                        {.kind = io::SocketRequest::udp, .family = family, .egress = owner_.setup().egress});
     if (!fd) {
       if (listens && i == 1) continue;  // a host without IPv6 still answers IPv4
       return set_error(error, status_of(fd.error()), fd.error().detail);
@@ -134,8 +142,10 @@ bool DatagramFlow::address_out(Out& out, const todd_op& op) {
   }
   if (op.target >= owner_.setup().targets.size()) return false;
   out.to = owner_.setup().targets[op.target].address;
-  if (wanted_.proto == TODD_ICMP) io::set_port(out.to, 0);
-  else if (op.port != 0) io::set_port(out.to, op.port);
+  if (wanted_.proto == TODD_ICMP)
+    io::set_port(out.to, 0);
+  else if (op.port != 0)
+    io::set_port(out.to, op.port);
   return true;
 }
 
@@ -145,7 +155,13 @@ void DatagramFlow::run(const todd_op& op) {
   if (!address_out(out, op) || (op.code == TODD_OP_EXCHANGE && table_.full())) {
     release(op.slot);
     if (op.code == TODD_OP_EXCHANGE) owner_.host_count(kUnsent, op.target);
-    owner_.complete({.user = op.user, .result = -EAGAIN, .code = op.code, .flags = TODD_DF_LOCAL, .flow = index_, .target = op.target, .slot = TODD_NONE});
+    owner_.complete({.user = op.user,
+                     .result = -EAGAIN,
+                     .code = op.code,
+                     .flags = TODD_DF_LOCAL,
+                     .flow = index_,
+                     .target = op.target,
+                     .slot = TODD_NONE});
     return;
   }
   if (op.code == TODD_OP_EXCHANGE) {
@@ -169,9 +185,15 @@ void DatagramFlow::transmit(uint32_t index) {
     sent(index, -EAFNOSUPPORT, owner_.now());
     return;
   }
-  const io::DatagramOut datagram{.data = slot(index), .len = out.op.len, .ttl = out.op.ttl, .tos = out.op.tos,
-                                 .to = &out.to, .from = out.has_from ? &out.from : nullptr, .cookie = index,
-                                 .stamp = owner_.setup().stamps == manifest::Stamps::sampled && out.op.code == TODD_OP_EXCHANGE && worth_a_stamp()};
+  const io::DatagramOut datagram{.data = slot(index),
+                                 .len = out.op.len,
+                                 .ttl = out.op.ttl,
+                                 .tos = out.op.tos,
+                                 .to = &out.to,
+                                 .from = out.has_from ? &out.from : nullptr,
+                                 .cookie = index,
+                                 .stamp = owner_.setup().stamps == manifest::Stamps::sampled &&
+                                          out.op.code == TODD_OP_EXCHANGE && worth_a_stamp()};
   if (!side.socket->send(datagram)) blocked_.push_back(index);
 }
 
@@ -195,9 +217,16 @@ void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
   }
   release(index);
   if (!exchange) {
-    owner_.complete({.user = out.op.user, .result = result == 0 ? static_cast<int32_t>(out.op.len) : result, .code = TODD_OP_SEND,
-                     .flags = static_cast<uint16_t>(result < 0 ? TODD_DF_LOCAL : 0), .flow = index_, .target = out.op.target,
-                     .slot = TODD_NONE, .tx_ns = tx_ns, .rx_ns = tx_ns, .tx_src = TODD_TS_USER});
+    owner_.complete({.user = out.op.user,
+                     .result = result == 0 ? static_cast<int32_t>(out.op.len) : result,
+                     .code = TODD_OP_SEND,
+                     .flags = static_cast<uint16_t>(result < 0 ? TODD_DF_LOCAL : 0),
+                     .flow = index_,
+                     .target = out.op.target,
+                     .slot = TODD_NONE,
+                     .tx_ns = tx_ns,
+                     .rx_ns = tx_ns,
+                     .tx_src = TODD_TS_USER});
     return;
   }
   Exchange& e = table_.at(out.exchange);
@@ -206,7 +235,13 @@ void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
     table_.finish(e, Exchange::idle);
     owner_.host_count(kUnsent, e.target);
     owner_.note(e.target, "local_error", strerror(-result));
-    owner_.complete({.user = e.user, .result = result, .code = TODD_OP_EXCHANGE, .flags = TODD_DF_LOCAL, .flow = index_, .target = e.target, .slot = TODD_NONE});
+    owner_.complete({.user = e.user,
+                     .result = result,
+                     .code = TODD_OP_EXCHANGE,
+                     .flags = TODD_DF_LOCAL,
+                     .flow = index_,
+                     .target = e.target,
+                     .slot = TODD_NONE});
     return;
   }
   if (e.tx_wall_ns == 0) e.tx_ns = tx_ns;
@@ -240,13 +275,16 @@ Exchange* DatagramFlow::match(Side& side, const io::DatagramIn& in) {
   } else {
     e = exchange_of({in.data, in.len});
   }
-  if (e == nullptr || e->state == Exchange::idle || e->target >= owner_.setup().targets.size()) return nullptr;
+  if (e == nullptr || e->state == Exchange::idle || e->target >= owner_.setup().targets.size())
+    return nullptr;
   return io::same_host(owner_.setup().targets[e->target].address, in.from) ? e : nullptr;
 }
 
 void DatagramFlow::transmitted(Side& side, std::span<const uint8_t> packet, int64_t tx_wall_ns) {
   const bool icmp = wanted_.proto == TODD_ICMP;
-  const uint8_t protocol = !icmp ? uint8_t{IPPROTO_UDP} : side.family == AF_INET6 ? uint8_t{IPPROTO_ICMPV6} : uint8_t{IPPROTO_ICMP};
+  const uint8_t protocol = !icmp                     ? uint8_t{IPPROTO_UDP}
+                           : side.family == AF_INET6 ? uint8_t{IPPROTO_ICMPV6}
+                                                     : uint8_t{IPPROTO_ICMP};
   const auto payload = payload_of_sent(packet, side.family, protocol);
   Exchange* e = nullptr;
   if (!icmp) {
@@ -257,15 +295,17 @@ void DatagramFlow::transmitted(Side& side, std::span<const uint8_t> packet, int6
   if (e == nullptr || (e->state != Exchange::sending && e->state != Exchange::flying)) return;
   owner_.receiving();
   const int64_t tx_ns = owner_.clock().to_mono(tx_wall_ns);
-  if (e->state == Exchange::flying && !owner_.clock().stepped_since(e->tx_ns)) correction_.learn(tx_ns - e->tx_ns);
+  if (e->state == Exchange::flying && !owner_.clock().stepped_since(e->tx_ns))
+    correction_.learn(tx_ns - e->tx_ns);
   e->tx_wall_ns = tx_wall_ns;
   e->tx_ns = tx_ns;
 }
 
-// The round trip is the difference of two kernel stamps where there are two, so that no reading of ours is in it. Across a step of the
-// wall clock neither stamp means anything: there our own clock has to do.
+// The round trip is the difference of two kernel stamps where there are two, so that no reading of ours is in
+// it. Across a step of the wall clock neither stamp means anything: there our own clock has to do.
 DatagramFlow::Times DatagramFlow::times_of(const Exchange& e, const io::DatagramIn& in) {
-  if (in.rx_source == io::Stamp::user || owner_.clock().stepped_since(e.tx_ns)) return {e.tx_ns, owner_.now(), TODD_TS_USER, TODD_TS_USER};
+  if (in.rx_source == io::Stamp::user || owner_.clock().stepped_since(e.tx_ns))
+    return {e.tx_ns, owner_.now(), TODD_TS_USER, TODD_TS_USER};
   const auto rx_src = static_cast<uint8_t>(in.rx_source);
   if (e.tx_wall_ns != 0) return {e.tx_ns, e.tx_ns + (in.rx_wall_ns - e.tx_wall_ns), TODD_TS_KERNEL, rx_src};
   return {e.tx_ns + correction_.ns(), owner_.clock().to_mono(in.rx_wall_ns), TODD_TS_USER, rx_src};
@@ -279,8 +319,15 @@ void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
     if (const auto error = parse_icmp_error({in.data, in.len}, side.family)) {
       if (error->quoted.ident != side.ident) return;
       Exchange& e = table_.at(error->quoted.sequence);
-      if (e.generation == 0 || e.state != Exchange::flying || !io::same_host(owner_.setup().targets[e.target].address, error->to)) return owner_.unmatched();
-      todd_icmp_error record{.type = error->type, .code = error->code, .family = static_cast<uint16_t>(side.family == AF_INET6 ? 6 : 4), .mtu = error->mtu, .sender = {}, .reserved = 0};
+      if (e.generation == 0 || e.state != Exchange::flying ||
+          !io::same_host(owner_.setup().targets[e.target].address, error->to))
+        return owner_.unmatched();
+      todd_icmp_error record{.type = error->type,
+                             .code = error->code,
+                             .family = static_cast<uint16_t>(side.family == AF_INET6 ? 6 : 4),
+                             .mtu = error->mtu,
+                             .sender = {},
+                             .reserved = 0};
       copy_host(in.from, record.sender);
       return icmp_error(e, record);
     }
@@ -288,8 +335,10 @@ void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
     if (reply && reply->id.ident == side.ident) owner_.unmatched();
     return;
   }
-  if ((wanted_.flags & TODD_FF_RECV) != 0) deliver(in);
-  else owner_.unmatched();
+  if ((wanted_.flags & TODD_FF_RECV) != 0)
+    deliver(in);
+  else
+    owner_.unmatched();
 }
 
 void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
@@ -312,21 +361,41 @@ void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
   owner_.make_room(*this, in.len);
   const int64_t rtt_ns = std::max<int64_t>(0, times.rx_ns - times.tx_ns);
   owner_.stamps(times.tx_src, times.rx_src);
-  owner_.sample(owner_.setup().targets[ended.target], ended.number, times.tx_ns, rtt_ns, "ok", in.ttl, times.tx_src, times.rx_src);
-  owner_.complete({.user = ended.user, .result = static_cast<int32_t>(in.len), .code = TODD_OP_EXCHANGE,
-                   .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0), .flow = index_, .target = ended.target,
-                   .slot = store(in.data, in.len), .len = in.len, .tx_ns = times.tx_ns, .rx_ns = times.tx_ns + rtt_ns,
-                   .tx_src = times.tx_src, .rx_src = times.rx_src, .ttl = in.ttl, .tos = in.tos});
+  owner_.sample(owner_.setup().targets[ended.target], ended.number, times.tx_ns, rtt_ns, "ok", in.ttl,
+                times.tx_src, times.rx_src);
+  owner_.complete({.user = ended.user,
+                   .result = static_cast<int32_t>(in.len),
+                   .code = TODD_OP_EXCHANGE,
+                   .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0),
+                   .flow = index_,
+                   .target = ended.target,
+                   .slot = store(in.data, in.len),
+                   .len = in.len,
+                   .tx_ns = times.tx_ns,
+                   .rx_ns = times.tx_ns + rtt_ns,
+                   .tx_src = times.tx_src,
+                   .rx_src = times.rx_src,
+                   .ttl = in.ttl,
+                   .tos = in.tos});
 }
 
 void DatagramFlow::deliver(const io::DatagramIn& in) {
   owner_.make_room(*this, in.len);
-  owner_.complete({.user = 0, .result = static_cast<int32_t>(in.len), .code = TODD_OP_RECV,
-                   .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0), .flow = index_, .target = TODD_NONE,
-                   .slot = store(in.data, in.len), .len = in.len,
-                   .rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.clock().to_mono(in.rx_wall_ns),
-                   .rx_src = static_cast<uint8_t>(in.rx_source), .ttl = in.ttl, .tos = in.tos, .port = io::port_of(in.from),
-                   .arg = peers_.token_of(in.from, in.local)});
+  owner_.complete(
+      {.user = 0,
+       .result = static_cast<int32_t>(in.len),
+       .code = TODD_OP_RECV,
+       .flags = static_cast<uint16_t>(in.truncated ? TODD_DF_TRUNCATED : 0),
+       .flow = index_,
+       .target = TODD_NONE,
+       .slot = store(in.data, in.len),
+       .len = in.len,
+       .rx_ns = in.rx_source == io::Stamp::user ? owner_.now() : owner_.clock().to_mono(in.rx_wall_ns),
+       .rx_src = static_cast<uint8_t>(in.rx_source),
+       .ttl = in.ttl,
+       .tos = in.tos,
+       .port = io::port_of(in.from),
+       .arg = peers_.token_of(in.from, in.local)});
 }
 
 void DatagramFlow::failed(Side& side, const io::DatagramError& error) {
@@ -338,14 +407,19 @@ void DatagramFlow::failed(Side& side, const io::DatagramError& error) {
   } else {
     e = exchange_of({error.quoted, error.quoted_len});
   }
-  if (e == nullptr || e->generation == 0 || e->state != Exchange::flying || e->target >= owner_.setup().targets.size() ||
+  if (e == nullptr || e->generation == 0 || e->state != Exchange::flying ||
+      e->target >= owner_.setup().targets.size() ||
       !io::same_host(owner_.setup().targets[e->target].address, error.to)) {
     // Why this host did not send was said by the send already; it is no packet that came.
     if (error.origin != SO_EE_ORIGIN_LOCAL) owner_.unmatched();
     return;
   }
-  todd_icmp_error record{.type = error.type, .code = error.code, .family = static_cast<uint16_t>(side.family == AF_INET6 ? 6 : 4),
-                         .mtu = error.info, .sender = {}, .reserved = 0};
+  todd_icmp_error record{.type = error.type,
+                         .code = error.code,
+                         .family = static_cast<uint16_t>(side.family == AF_INET6 ? 6 : 4),
+                         .mtu = error.info,
+                         .sender = {},
+                         .reserved = 0};
   copy_host(error.offender, record.sender);
   icmp_error(*e, record);
 }
@@ -354,25 +428,43 @@ void DatagramFlow::icmp_error(Exchange& e, const todd_icmp_error& record) {
   table_.finish(e, Exchange::ended);
   const Exchange ended = e;
   owner_.host_count(kLost, ended.target);
-  owner_.sample(owner_.setup().targets[ended.target], ended.number, ended.tx_ns, -1, "icmp_error", 0, TODD_TS_USER, TODD_TS_NONE);
+  owner_.sample(owner_.setup().targets[ended.target], ended.number, ended.tx_ns, -1, "icmp_error", 0,
+                TODD_TS_USER, TODD_TS_NONE);
   owner_.make_room(*this, sizeof record);
   uint8_t bytes[sizeof record];
   memcpy(bytes, &record, sizeof record);
-  owner_.complete({.user = ended.user, .result = -icmp_errno(record.family == 6 ? AF_INET6 : AF_INET, record.type, record.code),
-                   .code = TODD_OP_EXCHANGE, .flags = TODD_DF_ICMP_ERROR, .flow = index_, .target = ended.target,
-                   .slot = store(bytes, sizeof bytes), .len = sizeof bytes, .tx_ns = ended.tx_ns, .rx_ns = owner_.now(),
-                   .tx_src = TODD_TS_USER, .rx_src = TODD_TS_USER});
+  owner_.complete({.user = ended.user,
+                   .result = -icmp_errno(record.family == 6 ? AF_INET6 : AF_INET, record.type, record.code),
+                   .code = TODD_OP_EXCHANGE,
+                   .flags = TODD_DF_ICMP_ERROR,
+                   .flow = index_,
+                   .target = ended.target,
+                   .slot = store(bytes, sizeof bytes),
+                   .len = sizeof bytes,
+                   .tx_ns = ended.tx_ns,
+                   .rx_ns = owner_.now(),
+                   .tx_src = TODD_TS_USER,
+                   .rx_src = TODD_TS_USER});
 }
 
 void DatagramFlow::end_unanswered(const Exchange& e, int result, const char* outcome) {
-  owner_.sample(owner_.setup().targets[e.target], e.number, e.tx_ns, -1, outcome, 0, TODD_TS_USER, TODD_TS_NONE);
-  owner_.complete({.user = e.user, .result = result, .code = TODD_OP_EXCHANGE, .flow = index_, .target = e.target, .slot = TODD_NONE,
-                   .tx_ns = e.tx_ns, .rx_ns = owner_.now(), .tx_src = TODD_TS_USER});
+  owner_.sample(owner_.setup().targets[e.target], e.number, e.tx_ns, -1, outcome, 0, TODD_TS_USER,
+                TODD_TS_NONE);
+  owner_.complete({.user = e.user,
+                   .result = result,
+                   .code = TODD_OP_EXCHANGE,
+                   .flow = index_,
+                   .target = e.target,
+                   .slot = TODD_NONE,
+                   .tx_ns = e.tx_ns,
+                   .rx_ns = owner_.now(),
+                   .tx_src = TODD_TS_USER});
 }
 
 void DatagramFlow::expire(int64_t now_ns, size_t most) {
   if (table_.next_deadline() > now_ns - kGraceNs) return;
-  // Drops are asked for first: the reply to a burst's last probe may be among them, and nothing comes after it to say so.
+  // Drops are asked for first: the reply to a burst's last probe may be among them, and nothing comes after
+  // it to say so.
   for (Side& side : sides_)
     if (side.socket) side.socket->check_drops();
   table_.expire(now_ns - kGraceNs, most, [this](Exchange& e) {

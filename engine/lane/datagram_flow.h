@@ -1,5 +1,6 @@
 #pragma once
-// A flow of datagrams over ICMP or UDP: exchanges with matching and timeouts, plain sends, replies, received datagrams.
+// A flow of datagrams over ICMP or UDP: exchanges with matching and timeouts, plain sends, replies, received
+// datagrams.
 
 #include <array>
 #include <deque>
@@ -17,16 +18,18 @@ namespace todd::lane {
 
 class DatagramFlow : public Flow {
  public:
-  // Opens the sockets the flow needs; flow.local_port is filled in. Errors are told as the testlet's open() status.
-  static todd_status open(Instance& owner, uint32_t index, todd_flow& flow, todd_error* error, std::unique_ptr<DatagramFlow>& out);
+  // Opens the sockets the flow needs; flow.local_port is filled in. Errors are told as the testlet's open()
+  // status.
+  static todd_status open(Instance& owner, uint32_t index, todd_flow& flow, todd_error* error,
+                          std::unique_ptr<DatagramFlow>& out);
 
-  void run(const todd_op& op);             // SEND or EXCHANGE whose slot was taken
+  void run(const todd_op& op);               // SEND or EXCHANGE whose slot was taken
   void expire(int64_t now_ns, size_t most);  // at most so many completions
   void retry_blocked();
-  void cancel_all();                       // every exchange completes -ECANCELED
+  void cancel_all();  // every exchange completes -ECANCELED
   int64_t next_deadline();
-  // How many more probes may be under way: entries of the table, and without a pace (`unpaced`) no more than the socket's
-  // buffer holds replies to, for then nothing else spreads them.
+  // How many more probes may be under way: entries of the table, and without a pace (`unpaced`) no more than
+  // the socket's buffer holds replies to, for then nothing else spreads them.
   uint32_t tickets_ahead(uint32_t limit, bool unpaced) const;
   uint64_t live() const { return table_.live() + blocked_.size(); }
 
@@ -43,7 +46,9 @@ class DatagramFlow : public Flow {
     int family = 0;
     uint16_t ident = 0;
     std::unique_ptr<io::DatagramSocket> socket;
-    void on_sent(uint64_t cookie, int result, int64_t tx_ns) override { flow->sent(static_cast<uint32_t>(cookie), result, tx_ns); }
+    void on_sent(uint64_t cookie, int result, int64_t tx_ns) override {
+      flow->sent(static_cast<uint32_t>(cookie), result, tx_ns);
+    }
     void on_datagram(const io::DatagramIn& in) override { flow->received(*this, in); }
     void on_error(const io::DatagramError& error) override { flow->failed(*this, error); }
     void on_drops(uint64_t n) override { flow->owner_.add_drops(n); }
@@ -87,8 +92,8 @@ class DatagramFlow : public Flow {
   Peers peers_;
   std::vector<uint32_t> numbers_;  // probes so far, by target; empty unless samples are kept
   TxCorrection correction_;
-  uint64_t draw_;  // of the probes to be stamped
-  uint32_t window_ = UINT32_MAX;   // replies that fit into the smallest socket buffer
+  uint64_t draw_;                 // of the probes to be stamped
+  uint32_t window_ = UINT32_MAX;  // replies that fit into the smallest socket buffer
 };
 
 }  // namespace todd::lane

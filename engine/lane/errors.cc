@@ -56,8 +56,10 @@ Result<UniqueFd> bind_listener(const TaskSetup& setup, io::SocketRequest request
 }
 
 void copy_host(const io::Address& address, uint8_t (&out)[16]) {
-  if (address.sa.sa_family == AF_INET6) memcpy(out, &address.v6.sin6_addr, 16);
-  else if (address.sa.sa_family == AF_INET) memcpy(out, &address.v4.sin_addr, 4);
+  if (address.sa.sa_family == AF_INET6)
+    memcpy(out, &address.v6.sin6_addr, 16);
+  else if (address.sa.sa_family == AF_INET)
+    memcpy(out, &address.v4.sin_addr, 4);
 }
 
 }  // namespace todd::lane

@@ -23,8 +23,8 @@ const char* failed_reason(todd_status status);
 bool needs_family(const TaskSetup& setup, int family);
 inline uint64_t setup_targets(const TaskSetup& setup) { return setup.targets.size(); }
 
-// A bound (and for tcp listening) socket: on the wanted port, else the task's fixed port, else the first free one of its
-// listen range, else any.
+// A bound (and for tcp listening) socket: on the wanted port, else the task's fixed port, else the first free
+// one of its listen range, else any.
 Result<UniqueFd> bind_listener(const TaskSetup& setup, io::SocketRequest request, uint16_t wanted);
 
 void copy_host(const io::Address& address, uint8_t (&out)[16]);  // network order, v4 in the first four

@@ -2,9 +2,11 @@
 // The match table of one datagram flow: which probe a reply belongs to, and when to give up.
 //
 // Invariants
-// - Entries are used in sequence, so the index (16 bits on the wire) is the slot: no hash. An entry is reused only when its
+// - Entries are used in sequence, so the index (16 bits on the wire) is the slot: no hash. An entry is reused
+// only when its
 //   probe has ended; what a later reply to it means is still known until then.
-// - Probes of a flow expire in the order they left (one timeout per run), so the table is its own timer queue.
+// - Probes of a flow expire in the order they left (one timeout per run), so the table is its own timer
+// queue.
 
 #include <cstddef>
 #include <cstdint>
@@ -13,13 +15,13 @@
 namespace todd::lane {
 
 struct Exchange {
-  // answered: a further reply is a duplicate. lost: given up, the next reply is late. ended: in any other way (an ICMP error,
-  // cancelled, undetermined, answered late): a reply changes nothing any more.
+  // answered: a further reply is a duplicate. lost: given up, the next reply is late. ended: in any other way
+  // (an ICMP error, cancelled, undetermined, answered late): a reply changes nothing any more.
   enum State : uint8_t { idle, sending, flying, answered, lost, ended };
   uint64_t user = 0;
   int64_t due_ns = 0, tx_ns = 0, deadline_ns = 0;
   int64_t tx_wall_ns = 0;  // the kernel's transmit stamp; 0 = none came
-  uint64_t number = 0;  // of the probe to its target, from 0: the sample's seq
+  uint64_t number = 0;     // of the probe to its target, from 0: the sample's seq
   uint32_t target = 0, generation = 0;
   State state = idle;
 };
@@ -30,7 +32,7 @@ class ExchangeTable {
   // capacity: a power of two up to kMax. secret: makes cookies unpredictable.
   ExchangeTable(uint32_t capacity, uint64_t secret);
 
-  bool full() const;                 // the next entry is still in use
+  bool full() const;                          // the next entry is still in use
   uint32_t free_ahead(uint32_t limit) const;  // how many begin() calls would succeed, at most limit
   uint16_t begin(uint64_t user, uint32_t target, int64_t due_ns, uint64_t number);  // Requires: !full()
   Exchange& at(uint16_t index) { return entries_[index & mask_]; }
@@ -39,8 +41,8 @@ class ExchangeTable {
   uint64_t live() const { return live_; }
   void finish(Exchange& entry, Exchange::State how);
 
-  // Calls fn(entry) for flying probes whose deadline is not after now, oldest first, at most `most` of them. fn must finish()
-  // it and not begin() another.
+  // Calls fn(entry) for flying probes whose deadline is not after now, oldest first, at most `most` of them.
+  // fn must finish() it and not begin() another.
   template <class Fn>
   void expire(int64_t now_ns, size_t most, Fn fn) {
     for (; oldest_ != next_ && most > 0; ++oldest_) {

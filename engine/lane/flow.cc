@@ -4,7 +4,8 @@
 
 namespace todd::lane {
 
-Flow::Flow(uint32_t slot_cap, uint32_t slots, size_t arena_bytes) : arena_(new uint8_t[arena_bytes]), arena_bytes_(arena_bytes), slot_used_(slots) {
+Flow::Flow(uint32_t slot_cap, uint32_t slots, size_t arena_bytes)
+    : arena_(new uint8_t[arena_bytes]), arena_bytes_(arena_bytes), slot_used_(slots) {
   view_.cap = slot_cap;
   view_.stride = (slot_cap + 63u) & ~63u;
   slab_.reset(new uint8_t[size_t{view_.stride} * slots]);

@@ -26,7 +26,8 @@ class Flow {
   void release(uint32_t index);
   size_t free_slots() const { return free_.size(); }
 
-  // Copies a received payload; returns the completion's slot (offset in units of 64 bytes), TODD_NONE if it does not fit.
+  // Copies a received payload; returns the completion's slot (offset in units of 64 bytes), TODD_NONE if it
+  // does not fit.
   uint32_t store(const uint8_t* data, uint32_t len);
   bool fits(uint32_t len) const { return arena_used_ + len + 64 <= arena_bytes_; }
   void forget_received() { arena_used_ = 0; }

@@ -22,13 +22,15 @@ struct HostTables {
   static void set(const todd_lane* lane, uint32_t metric, uint32_t target, double value) {
     Instance& i = of(lane);
     const uint32_t index = i.metric_base_ + metric;
-    i.cells_.set(index, i.edge_of(target), value, index < i.merges_.size() ? i.merges_[index] : stats::GaugeMerge::last);
+    i.cells_.set(index, i.edge_of(target), value,
+                 index < i.merges_.size() ? i.merges_[index] : stats::GaugeMerge::last);
   }
   static void observe(const todd_lane* lane, uint32_t metric, uint32_t target, uint64_t value) {
     Instance& i = of(lane);
     i.cells_.observe(i.metric_base_ + metric, i.edge_of(target), value);
   }
-  static void tally(const todd_lane* lane, uint32_t metric, uint32_t target, const char* key, size_t len, uint64_t n) {
+  static void tally(const todd_lane* lane, uint32_t metric, uint32_t target, const char* key, size_t len,
+                    uint64_t n) {
     Instance& i = of(lane);
     i.cells_.tally(i.metric_base_ + metric, i.edge_of(target), {key, len}, n);
   }
@@ -36,7 +38,8 @@ struct HostTables {
     Instance& i = of(lane);
     i.cells_.info(i.metric_base_ + metric, i.edge_of(target), {text, len});
   }
-  static void note(const todd_lane* lane, uint32_t target, const char* outcome, const char* text, size_t len) {
+  static void note(const todd_lane* lane, uint32_t target, const char* outcome, const char* text,
+                   size_t len) {
     of(lane).note(target, outcome, {text, len});
   }
   static void sample(const todd_lane* lane, const todd_sample* s) {
@@ -49,7 +52,9 @@ struct HostTables {
   static todd_status open(const todd_lane* lane, todd_flow* flow, uint32_t* index, todd_error* error) {
     return of(lane).open_flow(*flow, index, error);
   }
-  static todd_status target(const todd_lane* lane, uint32_t index, todd_target* out) { return of(lane).describe_target(index, *out); }
+  static todd_status target(const todd_lane* lane, uint32_t index, todd_target* out) {
+    return of(lane).describe_target(index, *out);
+  }
   static uint32_t peer(const todd_lane* lane, uint64_t token) {
     Instance& i = of(lane);
     const auto it = i.peers_.find(token);

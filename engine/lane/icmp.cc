@@ -9,7 +9,9 @@
 namespace todd::lane {
 namespace {
 
-uint16_t get16(std::span<const uint8_t> b, size_t at) { return static_cast<uint16_t>(b[at] << 8 | b[at + 1]); }
+uint16_t get16(std::span<const uint8_t> b, size_t at) {
+  return static_cast<uint16_t>(b[at] << 8 | b[at + 1]);
+}
 void put16(std::span<uint8_t> b, size_t at, uint16_t v) {
   b[at] = static_cast<uint8_t>(v >> 8);
   b[at + 1] = static_cast<uint8_t>(v);
@@ -30,7 +32,8 @@ uint8_t reply_type(int family) { return family == AF_INET6 ? ICMP6_ECHO_REPLY : 
 
 bool is_error(int family, uint8_t type) {
   if (family == AF_INET6) return type < 128;
-  return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB || type == ICMP_SOURCE_QUENCH;
+  return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB ||
+         type == ICMP_SOURCE_QUENCH;
 }
 
 std::optional<Echo> parse_echo(std::span<const uint8_t> message, uint8_t type) {
@@ -50,7 +53,8 @@ void stamp_echo(std::span<uint8_t> message, int family, EchoId id, uint64_t cook
   put16(message, 2, 0);
   put16(message, 4, id.ident);
   put16(message, 6, id.sequence);
-  if (message.size() >= kEchoHeader + kCookieBytes) memcpy(message.data() + kEchoHeader, &cookie, sizeof cookie);
+  if (message.size() >= kEchoHeader + kCookieBytes)
+    memcpy(message.data() + kEchoHeader, &cookie, sizeof cookie);
   if (family == AF_INET) put16(message, 2, checksum(message));
 }
 
@@ -84,7 +88,8 @@ std::optional<IcmpError> parse_icmp_error(std::span<const uint8_t> message, int 
     if (inner.size() < header || inner[0] >> 4 != 6 || inner[6] != IPPROTO_ICMPV6) return std::nullopt;
     error.to.v6.sin6_family = AF_INET6;
     memcpy(&error.to.v6.sin6_addr, &inner[24], 16);
-    if (error.type == ICMP6_PACKET_TOO_BIG) error.mtu = static_cast<uint32_t>(get16(message, 4)) << 16 | get16(message, 6);
+    if (error.type == ICMP6_PACKET_TOO_BIG)
+      error.mtu = static_cast<uint32_t>(get16(message, 4)) << 16 | get16(message, 6);
   }
   if (inner.size() < header) return std::nullopt;
   const auto echo = parse_quoted_echo(inner.subspan(header), family);
@@ -97,7 +102,9 @@ int icmp_errno(int family, uint8_t type, uint8_t code) {
   if (family == AF_INET6) {
     if (type == ICMP6_DST_UNREACH) {
       if (code == ICMP6_DST_UNREACH_NOPORT) return ECONNREFUSED;
-      return code == ICMP6_DST_UNREACH_ADMIN ? EACCES : code == ICMP6_DST_UNREACH_NOROUTE ? ENETUNREACH : EHOSTUNREACH;
+      return code == ICMP6_DST_UNREACH_ADMIN     ? EACCES
+             : code == ICMP6_DST_UNREACH_NOROUTE ? ENETUNREACH
+                                                 : EHOSTUNREACH;
     }
     if (type == ICMP6_PACKET_TOO_BIG) return EMSGSIZE;
     return type == ICMP6_TIME_EXCEEDED ? EHOSTUNREACH : EPROTO;

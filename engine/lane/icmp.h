@@ -1,5 +1,6 @@
 #pragma once
-// ICMP echo on the wire: pure functions over bytes from outside. RFC 792, RFC 4443. Messages begin with the ICMP type byte.
+// ICMP echo on the wire: pure functions over bytes from outside. RFC 792, RFC 4443. Messages begin with the
+// ICMP type byte.
 
 #include <cstdint>
 #include <optional>
@@ -16,8 +17,8 @@ struct EchoId {
   uint16_t ident = 0, sequence = 0;
 };
 
-// Writes ident, sequence, the cookie where the message has room for it, and the IPv4 checksum (the kernel computes IPv6's).
-// Requires: message.size() >= kEchoHeader, the type byte set.
+// Writes ident, sequence, the cookie where the message has room for it, and the IPv4 checksum (the kernel
+// computes IPv6's). Requires: message.size() >= kEchoHeader, the type byte set.
 void stamp_echo(std::span<uint8_t> message, int family, EchoId id, uint64_t cookie);
 
 struct Echo {

@@ -1,9 +1,9 @@
 #pragma once
 // One testlet instance on a lane: its state, its schedule, its batches, its flows and its cells.
 //
-// States: created -> started -> PREPARED (the testlet said ready) -> RUNNING (START's time came) -> DRAINING (schedule done,
-// or told to stop) -> ended. Responders are stepped from PREPARED on. CANCELLED is the last step's state when it did not end
-// by itself.
+// States: created -> started -> PREPARED (the testlet said ready) -> RUNNING (START's time came) -> DRAINING
+// (schedule done, or told to stop) -> ended. Responders are stepped from PREPARED on. CANCELLED is the last
+// step's state when it did not end by itself.
 
 #include <todd/testlet.h>
 
@@ -32,7 +32,8 @@ class StreamFlow;
 // What an instance tells the worker. Called on the lane's thread; id is the task's.
 struct InstanceEvents {
   std::function<void(const std::string& id, uint16_t port)> ready;
-  std::function<void(const std::string& id, const std::string& reason, const std::string& detail)> failed;  // before start
+  std::function<void(const std::string& id, const std::string& reason, const std::string& detail)>
+      failed;  // before start
   std::function<void(const std::string& id, const Closed&)> closed;
   // A RESOLVE of this target's name; answered by Instance::resolved with the same token.
   std::function<void(const std::string& id, uint64_t token, const std::string& name)> resolve;
@@ -46,16 +47,17 @@ class Instance {
   Instance(const Instance&) = delete;
   Instance& operator=(const Instance&) = delete;
 
-  void begin();                        // calls the testlet's start(); ready or failed follows
+  void begin();  // calls the testlet's start(); ready or failed follows
   void start_at(int64_t start_wall_ns);
   void stop(bool cancel);
-  void period_copied();                // the reader has the closed bank
-  void resolved(uint64_t token, const std::vector<std::string>& addresses, int error);  // error: 0 or an errno
+  void period_copied();  // the reader has the closed bank
+  void resolved(uint64_t token, const std::vector<std::string>& addresses,
+                int error);  // error: 0 or an errno
 
   // One round of work: expiries, tickets, step, operations, periods. Called before every wait of the reactor.
   void work(int64_t now_ns);
-  int64_t next_wake() const { return wake_ns_; }  // after work(): when to call again at the latest
-  bool ended() const { return phase_ == Phase::ended; }   // its last period was closed and copied
+  int64_t next_wake() const { return wake_ns_; }         // after work(): when to call again at the latest
+  bool ended() const { return phase_ == Phase::ended; }  // its last period was closed and copied
 
   // ---- for the flows and the tables the testlet calls (engine/lane/host_tables.cc)
   TaskSetup& setup() { return setup_; }
@@ -65,25 +67,31 @@ class Instance {
   // Fresh: sinks run after the reactor has waited, and batches may be stepped in between.
   int64_t now() const { return monotonic_ns(); }
   const WallOffset& clock() const { return clock_; }
-  // Before stamps of something received are used: the reactor has waited since work(), and the clock may have been set.
+  // Before stamps of something received are used: the reactor has waited since work(), and the clock may have
+  // been set.
   void receiving() {
     if (std::exchange(clock_read_, true)) return;
     clock_.refresh();
   }
   uint32_t metric_base() const { return metric_base_; }
   uint32_t edges() const { return setup_.layout->edges(); }
-  uint32_t edge_of(uint32_t target) const;   // TODD_NONE for an unknown target or peer
+  uint32_t edge_of(uint32_t target) const;  // TODD_NONE for an unknown target or peer
   void host_count(HostMetric metric, uint32_t target, uint64_t n = 1);
-  // Appends a completion; steps first when the batch is full, unless called from within a step or a walk over a flow's table.
+  // Appends a completion; steps first when the batch is full, unless called from within a step or a walk over
+  // a flow's table.
   void complete(const todd_done& done);
   // Makes room for len received bytes on the flow, by stepping if it must.
   void make_room(Flow& flow, uint32_t len);
   void add_timer(int64_t at_ns, std::function<void()> task);
   void sent_late(int64_t late_ns);
-  void add_drops(uint64_t n) { local_drops_ += n; last_drop_ns_ = now(); }
+  void add_drops(uint64_t n) {
+    local_drops_ += n;
+    last_drop_ns_ = now();
+  }
   int64_t last_drop_ns() const { return last_drop_ns_; }
   void unmatched() { ++unmatched_; }
-  void sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome, uint8_t ttl, uint8_t tx_src, uint8_t rx_src);
+  void sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome,
+              uint8_t ttl, uint8_t tx_src, uint8_t rx_src);
   void note(uint32_t target, std::string_view outcome, std::string_view text);
   void stamps(uint8_t tx_src, uint8_t rx_src);  // of one answer, TODD_TS_*
   void testlet_ready();
@@ -105,14 +113,14 @@ class Instance {
   void take_tickets();
   bool keep_tickets();
   void settle_tickets(uint32_t served);
-  int64_t pacer_end_ns() const;   // of a plan as fast as served; INT64_MAX: its count ends it
+  int64_t pacer_end_ns() const;  // of a plan as fast as served; INT64_MAX: its count ends it
   void count_skipped(uint64_t from, uint64_t n);
   void step();
   void call_step(todd_batch& batch);
   void run_op(const todd_op& op);
   void reject(const todd_op& op, int error);
   void run_timers();
-  void advance();                 // phase changes that time brings
+  void advance();  // phase changes that time brings
   void finish(const char* state, std::string reason, std::string detail);
   void cancel_everything();
   void cancel_flows();
@@ -134,13 +142,14 @@ class Instance {
   uint16_t port_ = 0;
   uint32_t told_state_ = 0;  // of the last batch
   int64_t now_ns_ = 0, wake_ns_ = 0, plugin_wake_ns_ = 0;
-  int64_t start_ns_ = INT64_MAX, end_ns_ = INT64_MAX, drain_by_ns_ = INT64_MAX, period_from_ns_ = 0, period_end_ns_ = INT64_MAX;
+  int64_t start_ns_ = INT64_MAX, end_ns_ = INT64_MAX, drain_by_ns_ = INT64_MAX, period_from_ns_ = 0,
+          period_end_ns_ = INT64_MAX;
   std::string state_, reason_, detail_;
 
   schedule::Schedule schedule_;
   schedule::Pacer pacer_;
   std::vector<todd_ticket> tickets_;
-  bool kept_ = false;  // the tickets were offered before
+  bool kept_ = false;                       // the tickets were offered before
   std::vector<todd_done> done_, stepping_;  // those to come, those being told
   std::vector<todd_op> ops_;
   std::vector<std::unique_ptr<Flow>> flows_;

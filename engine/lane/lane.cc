@@ -18,8 +18,13 @@ void log_from_testlet(const todd_host*, int32_t level, const char* text, size_t 
   log(levels[level < 0 || level > 3 ? 1 : level], "testlet", {text, len});
 }
 
-const todd_host kHost{.size = sizeof(todd_host), .abi_minor = TODD_ABI_MINOR, .ctx = nullptr, .name = "todd-worker",
-                      .version = kVersion, .query = query_interface, .log = log_from_testlet};
+const todd_host kHost{.size = sizeof(todd_host),
+                      .abi_minor = TODD_ABI_MINOR,
+                      .ctx = nullptr,
+                      .name = "todd-worker",
+                      .version = kVersion,
+                      .query = query_interface,
+                      .log = log_from_testlet};
 
 }  // namespace
 
@@ -106,7 +111,8 @@ Lane::~Lane() {
 const todd_host& Lane::host() const { return kHost; }
 
 void Lane::prepare(std::unique_ptr<TaskSetup> setup) {
-  auto shared = std::make_shared<std::unique_ptr<TaskSetup>>(std::move(setup));  // std::function must be copyable
+  auto shared =
+      std::make_shared<std::unique_ptr<TaskSetup>>(std::move(setup));  // std::function must be copyable
   impl_->reactor->post([impl = impl_.get(), shared] {
     auto& task = impl->tasks[(*shared)->id];
     task.setup = std::move(*shared);
@@ -116,11 +122,13 @@ void Lane::prepare(std::unique_ptr<TaskSetup> setup) {
 }
 
 void Lane::start_task(const std::string& id, int64_t at_wall_ns) {
-  impl_->reactor->post([impl = impl_.get(), id, at_wall_ns] { impl->with(id, [&](Instance& i) { i.start_at(at_wall_ns); }); });
+  impl_->reactor->post(
+      [impl = impl_.get(), id, at_wall_ns] { impl->with(id, [&](Instance& i) { i.start_at(at_wall_ns); }); });
 }
 
 void Lane::stop(const std::string& id, bool cancel) {
-  impl_->reactor->post([impl = impl_.get(), id, cancel] { impl->with(id, [&](Instance& i) { i.stop(cancel); }); });
+  impl_->reactor->post(
+      [impl = impl_.get(), id, cancel] { impl->with(id, [&](Instance& i) { i.stop(cancel); }); });
 }
 
 void Lane::copied(const std::string& id) {

@@ -1,5 +1,6 @@
 #pragma once
-// One thread, one reactor, and the testlet instances of its tasks. Everything else in the worker talks to it by posting.
+// One thread, one reactor, and the testlet instances of its tasks. Everything else in the worker talks to it
+// by posting.
 
 #include <functional>
 #include <memory>
@@ -14,8 +15,8 @@ namespace todd::lane {
 
 class Lane {
  public:
-  // Starts the thread and makes its reactor there. Events are called on the lane's thread; `ended` hands the set-up back
-  // after the instance let go of it.
+  // Starts the thread and makes its reactor there. Events are called on the lane's thread; `ended` hands the
+  // set-up back after the instance let go of it.
   struct Events {
     InstanceEvents instance;
     std::function<void(std::unique_ptr<TaskSetup>)> ended;

@@ -27,11 +27,13 @@ size_t headers_of(std::span<const uint8_t> ip, int family, uint8_t protocol) {
 
 }  // namespace
 
-// Ethernet comes first: an address in its header could look like an IP version, an IP header at offset 14 hardly like Ethernet.
+// Ethernet comes first: an address in its header could look like an IP version, an IP header at offset 14
+// hardly like Ethernet.
 std::span<const uint8_t> payload_of_sent(std::span<const uint8_t> packet, int family, uint8_t protocol) {
   for (const size_t link : {size_t{14}, size_t{0}, size_t{18}, size_t{22}}) {
     if (link >= packet.size()) continue;
-    if (const size_t headers = headers_of(packet.subspan(link), family, protocol); headers != 0) return packet.subspan(link + headers);
+    if (const size_t headers = headers_of(packet.subspan(link), family, protocol); headers != 0)
+      return packet.subspan(link + headers);
   }
   return {};
 }

@@ -19,7 +19,8 @@
 
 namespace todd::lane {
 
-// One target: address (family 0 until resolved), the spec it came from, and the edge of the task it reports as.
+// One target: address (family 0 until resolved), the spec it came from, and the edge of the task it reports
+// as.
 struct Target {
   io::Address address{};
   uint32_t spec = 0;
@@ -30,11 +31,11 @@ struct Target {
 struct TaskSetup {
   std::string id, run_id;
   const todd_testlet* testlet = nullptr;
-  void* instance = nullptr;         // of create(); destroyed by whoever owns the setup, after the lane has let go
+  void* instance = nullptr;  // of create(); destroyed by whoever owns the setup, after the lane has let go
   manifest::Testlet manifest;
-  todd_run run{};                   // its pointers point into this struct
+  todd_run run{};  // its pointers point into this struct
   std::vector<todd_value> values;
-  std::vector<std::string> texts;   // behind the values
+  std::vector<std::string> texts;  // behind the values
   schedule::Plan plan;
   int64_t timeout_ns = 0, period_ns = 0, deadline_ns = 0;
   int64_t samples = 0;
@@ -52,12 +53,23 @@ struct TaskSetup {
     bool bad_param = false;  // the error is of the egress
   } icmp[2];
   std::unique_ptr<stats::CellLayout> layout;
-  uint8_t* cells = nullptr;         // layout->bytes()
-  Mapping shared;                   // where they lie
+  uint8_t* cells = nullptr;  // layout->bytes()
+  Mapping shared;            // where they lie
 };
 
 // manifest::host_metrics() in their order; a testlet with tickets alone has the first two.
-enum HostMetric : uint32_t { kPlanned, kUnsent, kSent, kReceived, kLost, kLate, kDuplicate, kUndetermined, kLossRatio, kHostMetrics };
+enum HostMetric : uint32_t {
+  kPlanned,
+  kUnsent,
+  kSent,
+  kReceived,
+  kLost,
+  kLate,
+  kDuplicate,
+  kUndetermined,
+  kLossRatio,
+  kHostMetrics
+};
 
 // What a closed period says besides its cells.
 struct Closed {

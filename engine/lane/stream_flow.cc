@@ -19,7 +19,8 @@ namespace {
 constexpr uint32_t kSlots = 64;
 size_t arena_for(uint32_t chunk) { return std::max<size_t>(size_t{chunk} * 4, 512 * 1024); }
 
-// Whether an ICMP error is what ended a connection that asked for those (IP_RECVERR). Without one the kernel refused by itself.
+// Whether an ICMP error is what ended a connection that asked for those (IP_RECVERR). Without one the kernel
+// refused by itself.
 bool told_by_network(int fd) {
   alignas(cmsghdr) char control[256];
   msghdr message{};
@@ -67,8 +68,8 @@ const char* outcome_of(int result) {
   }
 }
 
-// From the SYN to its answer as the kernel has measured it, to the microsecond; 0 if the SYN was sent again, for then it
-// has not. The first round trip that a connection measures is that of its handshake.
+// From the SYN to its answer as the kernel has measured it, to the microsecond; 0 if the SYN was sent again,
+// for then it has not. The first round trip that a connection measures is that of its handshake.
 int64_t handshake_ns(int fd) {
   tcp_info info{};
   socklen_t len = sizeof info;
@@ -79,7 +80,11 @@ int64_t handshake_ns(int fd) {
 
 StreamFlow::StreamFlow(Instance& owner, uint32_t index, const todd_flow& flow)
     : Flow(flow.slot_cap, flow.slots != 0 ? std::min(flow.slots, 4096u) : kSlots, arena_for(flow.slot_cap)),
-      owner_(owner), index_(index), wanted_(flow), out_(slots()), next_id_(uint64_t{index} << 48) {
+      owner_(owner),
+      index_(index),
+      wanted_(flow),
+      out_(slots()),
+      next_id_(uint64_t{index} << 48) {
   if (owner.setup().samples != 0) numbers_.resize(setup_targets(owner.setup()));
 }
 
@@ -91,8 +96,15 @@ int StreamFlow::fd(uint64_t stream) const {
 }
 
 todd_done StreamFlow::about(const Conn& conn, uint16_t code, int32_t result) const {
-  return {.user = conn.connecting.user, .result = result, .code = code, .flow = index_, .target = conn.target,
-          .slot = TODD_NONE, .rx_ns = owner_.now(), .rx_src = TODD_TS_USER, .arg = conn.id};
+  return {.user = conn.connecting.user,
+          .result = result,
+          .code = code,
+          .flow = index_,
+          .target = conn.target,
+          .slot = TODD_NONE,
+          .rx_ns = owner_.now(),
+          .rx_src = TODD_TS_USER,
+          .arg = conn.id};
 }
 
 StreamFlow::Conn& StreamFlow::add(UniqueFd fd, uint32_t target) {
@@ -100,16 +112,31 @@ StreamFlow::Conn& StreamFlow::add(UniqueFd fd, uint32_t target) {
   conn->flow = this;
   conn->id = ++next_id_;
   conn->target = target;
-  conn->stream = owner_.reactor().add_stream(std::move(fd), *conn, {.receive_chunk = std::clamp(slot_cap(), 4096u, 262144u)});
+  conn->stream = owner_.reactor().add_stream(std::move(fd), *conn,
+                                             {.receive_chunk = std::clamp(slot_cap(), 4096u, 262144u)});
   return *(streams_[conn->id] = std::move(conn));
 }
 
 void StreamFlow::connect(const todd_op& op) {
-  todd_done refused{.user = op.user, .result = -EINVAL, .code = TODD_OP_CONNECT, .flags = TODD_DF_LOCAL, .flow = index_, .target = op.target, .slot = TODD_NONE, .rx_ns = owner_.now()};
-  if (op.target >= owner_.setup().targets.size() || owner_.setup().targets[op.target].address.sa.sa_family == 0) return owner_.complete(refused);
+  todd_done refused{.user = op.user,
+                    .result = -EINVAL,
+                    .code = TODD_OP_CONNECT,
+                    .flags = TODD_DF_LOCAL,
+                    .flow = index_,
+                    .target = op.target,
+                    .slot = TODD_NONE,
+                    .rx_ns = owner_.now()};
+  if (op.target >= owner_.setup().targets.size() ||
+      owner_.setup().targets[op.target].address.sa.sa_family == 0)
+    return owner_.complete(refused);
   io::Address to = owner_.setup().targets[op.target].address;
   if (op.port != 0) io::set_port(to, op.port);
-  auto fd = io::open_socket({.kind = io::SocketRequest::tcp, .family = to.sa.sa_family, .buffer_bytes = 0, .ttl = op.ttl, .tos = op.tos, .egress = owner_.setup().egress});
+  auto fd = io::open_socket({.kind = io::SocketRequest::tcp,
+                             .family = to.sa.sa_family,
+                             .buffer_bytes = 0,
+                             .ttl = op.ttl,
+                             .tos = op.tos,
+                             .egress = owner_.setup().egress});
   const bool probe = (op.flags & TODD_OF_PROBE) != 0;
   if (!fd) {
     if (probe) owner_.host_count(kUnsent, op.target);
@@ -130,7 +157,8 @@ void StreamFlow::connect(const todd_op& op) {
   if (timeout > 0) {
     owner_.add_timer(owner_.now() + timeout, [this, id = conn.id] {
       const auto it = streams_.find(id);
-      if (it != streams_.end() && !it->second->connected) connected(*it->second, -cause_of_timeout(it->second->stream->fd()));
+      if (it != streams_.end() && !it->second->connected)
+        connected(*it->second, -cause_of_timeout(it->second->stream->fd()));
     });
   }
   conn.stream->connect(to, 0);
@@ -167,15 +195,23 @@ void StreamFlow::end_probe(const Conn& conn, todd_done& done) {
   }
   if (answered) owner_.stamps(done.tx_src, done.rx_src);
   owner_.host_count(answered ? kReceived : done.result == -ECANCELED ? kUndetermined : kLost, target);
-  owner_.sample(owner_.setup().targets[target], conn.number, done.tx_ns, answered ? done.rx_ns - done.tx_ns : -1, outcome_of(done.result), 0,
-                done.tx_src, done.rx_src);
+  owner_.sample(owner_.setup().targets[target], conn.number, done.tx_ns,
+                answered ? done.rx_ns - done.tx_ns : -1, outcome_of(done.result), 0, done.tx_src,
+                done.rx_src);
 }
 
 void StreamFlow::listen(const todd_op& op) {
-  todd_done done{.user = op.user, .result = 0, .code = TODD_OP_LISTEN, .flow = index_, .target = TODD_NONE, .slot = TODD_NONE, .rx_ns = owner_.now()};
+  todd_done done{.user = op.user,
+                 .result = 0,
+                 .code = TODD_OP_LISTEN,
+                 .flow = index_,
+                 .target = TODD_NONE,
+                 .slot = TODD_NONE,
+                 .rx_ns = owner_.now()};
   uint16_t port = op.port != 0 ? op.port : wanted_.local_port;
   for (const int family : {AF_INET, AF_INET6}) {
-    auto fd = bind_listener(owner_.setup(), {.kind = io::SocketRequest::tcp, .family = family, .buffer_bytes = 0}, port);
+    auto fd = bind_listener(owner_.setup(),
+                            {.kind = io::SocketRequest::tcp, .family = family, .buffer_bytes = 0}, port);
     if (!fd && family == AF_INET6 && port != 0) break;  // a host without IPv6 still answers IPv4
     if (!fd) {
       done.result = fd.error().sys_errno != 0 ? -fd.error().sys_errno : -EADDRINUSE;
@@ -218,12 +254,8 @@ bool StreamFlow::run(const todd_op& op) {
       conn.receiving = true;
       conn.stream->receive();
       return true;
-    case TODD_OP_SHUTDOWN:
-      conn.stream->shutdown_write();
-      return true;
-    case TODD_OP_CLOSE:
-      close(op.key);
-      return true;
+    case TODD_OP_SHUTDOWN: conn.stream->shutdown_write(); return true;
+    case TODD_OP_CLOSE: close(op.key); return true;
     default: return false;
   }
 }
@@ -274,7 +306,8 @@ void StreamFlow::close(uint64_t id) {
 void StreamFlow::forget(uint64_t id) {
   const auto it = streams_.find(id);
   if (it == streams_.end()) return;
-  // We may be inside this stream's own sink: the objects die when the sinks are left. Its buffers are free only then too.
+  // We may be inside this stream's own sink: the objects die when the sinks are left. Its buffers are free
+  // only then too.
   auto conn = std::move(it->second);
   streams_.erase(it);
   owner_.bury(std::move(conn->stream));

@@ -29,19 +29,25 @@ class StreamFlow : public Flow {
     uint64_t id = 0;
     todd_op connecting{};
     bool connected = false, receiving = false;
-    int64_t began_ns = 0;      // connect()
-    uint64_t number = 0;       // of the probe it is, per target
+    int64_t began_ns = 0;  // connect()
+    uint64_t number = 0;   // of the probe it is, per target
     uint32_t target = TODD_NONE;
     std::unique_ptr<io::Stream> stream;
     void on_connected(uint64_t, int result) override { flow->connected(*this, result); }
-    void on_stream_sent(uint64_t cookie, int result, int64_t mono_ns) override { flow->sent(*this, static_cast<uint32_t>(cookie), result, mono_ns); }
-    void on_stream_data(int result, const uint8_t* data, uint32_t len, int64_t mono_ns) override { flow->data(*this, result, data, len, mono_ns); }
+    void on_stream_sent(uint64_t cookie, int result, int64_t mono_ns) override {
+      flow->sent(*this, static_cast<uint32_t>(cookie), result, mono_ns);
+    }
+    void on_stream_data(int result, const uint8_t* data, uint32_t len, int64_t mono_ns) override {
+      flow->data(*this, result, data, len, mono_ns);
+    }
   };
   struct Listening : io::AcceptSink {
     StreamFlow* flow = nullptr;
     uint64_t user = 0;
     std::unique_ptr<io::Acceptor> acceptor;
-    void on_accepted(UniqueFd fd, const io::Address& peer) override { flow->accepted(*this, std::move(fd), peer); }
+    void on_accepted(UniqueFd fd, const io::Address& peer) override {
+      flow->accepted(*this, std::move(fd), peer);
+    }
   };
   struct Out {
     uint64_t user = 0, stream = 0;
@@ -56,7 +62,7 @@ class StreamFlow : public Flow {
   void accepted(Listening& listening, UniqueFd fd, const io::Address& peer);
   void sent(Conn& conn, uint32_t slot, int result, int64_t mono_ns);
   void data(Conn& conn, int result, const uint8_t* bytes, uint32_t len, int64_t mono_ns);
-  void close(uint64_t id);   // what is pending completes -ECANCELED
+  void close(uint64_t id);  // what is pending completes -ECANCELED
   void forget(uint64_t id);
   todd_done about(const Conn& conn, uint16_t code, int32_t result) const;
 

@@ -1,5 +1,6 @@
 #pragma once
-// How much later than our own clock reading datagrams really leave, learned from the few that the kernel stamps.
+// How much later than our own clock reading datagrams really leave, learned from the few that the kernel
+// stamps.
 
 #include <algorithm>
 #include <array>

@@ -1,6 +1,7 @@
 #pragma once
-// The wall clock (CLOCK_REALTIME, of kernel stamps) against the lane's own (CLOCK_MONOTONIC). Both are slewed alike, so their
-// difference changes only when somebody sets the clock: a step, across which kernel stamps prove nothing.
+// The wall clock (CLOCK_REALTIME, of kernel stamps) against the lane's own (CLOCK_MONOTONIC). Both are slewed
+// alike, so their difference changes only when somebody sets the clock: a step, across which kernel stamps
+// prove nothing.
 
 #include <cstdint>
 
@@ -20,8 +21,8 @@ class WallOffset {
 
  private:
   int64_t offset_ns_ = 0;
-  int64_t gap_ns_ = INT64_MAX;          // between the readings that gave it: its error is at most half
-  int64_t stepped_ns_ = INT64_MIN;      // when the last step was noticed
+  int64_t gap_ns_ = INT64_MAX;      // between the readings that gave it: its error is at most half
+  int64_t stepped_ns_ = INT64_MIN;  // when the last step was noticed
 };
 
 }  // namespace todd::lane

@@ -64,7 +64,8 @@ std::optional<T> read(Bytes image, uint64_t offset) {
 }
 
 tl::unexpected<Error> truncated(std::string_view what) {
-  return fail(Errc::corrupt, fmt::format("truncated ELF file: its {} lies beyond its end; copy or build it again", what));
+  return fail(Errc::corrupt,
+              fmt::format("truncated ELF file: its {} lies beyond its end; copy or build it again", what));
 }
 
 Result<Elf64_Ehdr> check_header(Bytes image) {
@@ -76,13 +77,16 @@ Result<Elf64_Ehdr> check_header(Bytes image) {
   std::memcpy(&machine, image.data() + offsetof(Elf64_Ehdr, e_machine), sizeof machine);
   if (image[EI_DATA] == ELFDATA2MSB) {
     machine = static_cast<uint16_t>(machine >> 8 | machine << 8);
-    return fail(Errc::unsupported, fmt::format("built for {} (big endian), this host is {}; build it for this machine",
-                                               machine_name(machine), machine_name(kMachine)));
+    return fail(Errc::unsupported,
+                fmt::format("built for {} (big endian), this host is {}; build it for this machine",
+                            machine_name(machine), machine_name(kMachine)));
   }
   if (image[EI_DATA] != ELFDATA2LSB) return fail(Errc::corrupt, "ELF header with an unknown byte order");
   if (image[EI_CLASS] == ELFCLASS32 || machine != kMachine) {
-    return fail(Errc::unsupported, fmt::format("built for {}{}, this host is {}; build it for this machine", machine_name(machine),
-                                               image[EI_CLASS] == ELFCLASS32 ? ", 32-bit ELF" : "", machine_name(kMachine)));
+    return fail(
+        Errc::unsupported,
+        fmt::format("built for {}{}, this host is {}; build it for this machine", machine_name(machine),
+                    image[EI_CLASS] == ELFCLASS32 ? ", 32-bit ELF" : "", machine_name(kMachine)));
   }
   if (image[EI_CLASS] != ELFCLASS64) return fail(Errc::corrupt, "ELF header of an unknown class");
   const auto header = read<Elf64_Ehdr>(image, 0);
@@ -97,7 +101,8 @@ Result<std::vector<uint8_t>> read_file(const std::string& path) {
   if (fstat(fd.get(), &info) != 0) return fail_errno(errno, path);
   if (!S_ISREG(info.st_mode)) return fail(Errc::invalid, path + ": not a regular file");
   const auto size = static_cast<uint64_t>(info.st_size);
-  if (size > kMaxFileBytes) return fail(Errc::exhausted, fmt::format("{}: larger than {} bytes", path, kMaxFileBytes));
+  if (size > kMaxFileBytes)
+    return fail(Errc::exhausted, fmt::format("{}: larger than {} bytes", path, kMaxFileBytes));
   std::vector<uint8_t> bytes(size);
   size_t done = 0;
   while (done < bytes.size()) {
@@ -123,7 +128,8 @@ Result<std::span<const uint8_t>> elf_parse(std::span<const uint8_t> image, std::
   if (!header) return tl::unexpected(header.error());
   const auto none = [&] { return fail(Errc::not_found, fmt::format("no section \"{}\"", section)); };
   if (header->e_shoff == 0) return none();
-  if (header->e_shentsize < sizeof(Elf64_Shdr)) return fail(Errc::corrupt, "ELF section headers of an impossible size");
+  if (header->e_shentsize < sizeof(Elf64_Shdr))
+    return fail(Errc::corrupt, "ELF section headers of an impossible size");
   const auto zeroth = read<Elf64_Shdr>(image, header->e_shoff);
   if (!zeroth) return truncated("section table");
   // Numbers that do not fit the header stand in section 0.
@@ -169,7 +175,8 @@ Result<Manifest> read_manifest(const std::string& path) {
   auto manifest = parse_elf_manifest(*image);
   if (manifest) return manifest;
   if (manifest.error().code == Errc::not_found) {
-    return fail(Errc::not_found, fmt::format("no testlet manifest in {}: build it with todd_add_testlet", path));
+    return fail(Errc::not_found,
+                fmt::format("no testlet manifest in {}: build it with todd_add_testlet", path));
   }
   return at(path, manifest.error());
 }

@@ -22,8 +22,10 @@ const Param& host_param(const std::string& name) {
   __builtin_unreachable();
 }
 
-// Reads one param: what was given, else the testlet's default, else the host's; zero if there is none of these.
-Result<TypedValue> value_of(const std::string& name, const Given& given, const std::string& testlets, bool use_default = true) {
+// Reads one param: what was given, else the testlet's default, else the host's; zero if there is none of
+// these.
+Result<TypedValue> value_of(const std::string& name, const Given& given, const std::string& testlets,
+                            bool use_default = true) {
   const Param& param = host_param(name);
   if (const auto text = given.find(name); text != given.end()) return parse_value(param, text->second);
   const std::string& dflt = testlets.empty() ? param.dflt : testlets;
@@ -35,7 +37,9 @@ Result<int64_t> parse_samples(const std::string& text) {
   if (text == "none") return 0;
   if (text == "all") return -1;
   const auto n = parse_integer(text);
-  if (!n || *n < 0) return fail(Errc::invalid, fmt::format("samples: \"{}\" is no amount; write none, all or a number such as 1000", text));
+  if (!n || *n < 0)
+    return fail(Errc::invalid,
+                fmt::format("samples: \"{}\" is no amount; write none, all or a number such as 1000", text));
   return *n;
 }
 
@@ -67,13 +71,19 @@ Result<Egress> resolve_egress(const Given& given) {
   };
   out.source = text_of("source");
   in6_addr address;
-  const bool is_address = inet_pton(AF_INET, out.source.c_str(), &address) == 1 ||
-                          inet_pton(AF_INET6, out.source.substr(0, out.source.find('%')).c_str(), &address) == 1;
+  const bool is_address =
+      inet_pton(AF_INET, out.source.c_str(), &address) == 1 ||
+      inet_pton(AF_INET6, out.source.substr(0, out.source.find('%')).c_str(), &address) == 1;
   if (!out.source.empty() && !is_address)
-    return fail(Errc::invalid, fmt::format("source: \"{}\" is no IPv4 or IPv6 address; for the name of an interface there is `interface`", out.source));
+    return fail(
+        Errc::invalid,
+        fmt::format(
+            "source: \"{}\" is no IPv4 or IPv6 address; for the name of an interface there is `interface`",
+            out.source));
   out.interface = text_of("interface");
   if (out.interface.size() >= IFNAMSIZ)
-    return fail(Errc::invalid, fmt::format("interface: \"{}\" is longer than the {} characters of a name", out.interface, IFNAMSIZ - 1));
+    return fail(Errc::invalid, fmt::format("interface: \"{}\" is longer than the {} characters of a name",
+                                           out.interface, IFNAMSIZ - 1));
   const auto df = value_of("df", given, "");
   if (!df) return tl::unexpected(df.error());
   out.df = static_cast<DontFragment>(df->i);
@@ -83,8 +93,10 @@ Result<Egress> resolve_egress(const Given& given) {
 Status refuse_tickets(const Testlet& testlet, const Given& given) {
   for (const char* name : {"count", "interval", "rate"}) {
     if (given.count(name) == 0) continue;
-    return fail(Errc::invalid, fmt::format("{}: testlet {} does not send single probes, so this does not apply; give duration",
-                                           name, testlet.id));
+    return fail(
+        Errc::invalid,
+        fmt::format("{}: testlet {} does not send single probes, so this does not apply; give duration", name,
+                    testlet.id));
   }
   return {};
 }
@@ -123,7 +135,8 @@ Result<HostParams> resolve_host_params(const Testlet& testlet, const Given& give
   if (!samples) return tl::unexpected(samples.error());
   out.samples = *samples;
   if (dflt.tickets && out.count == 0 && out.duration_ns == 0) {
-    return fail(Errc::invalid, fmt::format("nothing ends this test of {}: give count or duration", testlet.id));
+    return fail(Errc::invalid,
+                fmt::format("nothing ends this test of {}: give count or duration", testlet.id));
   }
   return out;
 }

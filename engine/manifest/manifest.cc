@@ -13,7 +13,8 @@ const T* by_name(const std::vector<T>& all, std::string_view name) {
   return found == all.end() ? nullptr : &*found;
 }
 
-Param host_param(const char* name, ParamType type, const char* dflt, const char* min, const char* max, const char* doc) {
+Param host_param(const char* name, ParamType type, const char* dflt, const char* min, const char* max,
+                 const char* doc) {
   Param param;
   param.name = name;
   param.type = type;
@@ -62,28 +63,35 @@ const Param* Testlet::param(std::string_view name) const { return by_name(params
 const Metric* Testlet::metric(std::string_view name) const { return by_name(metrics, name); }
 
 const Testlet* Manifest::testlet(std::string_view id) const {
-  const auto found = std::find_if(testlets.begin(), testlets.end(), [&](const Testlet& one) { return one.id == id; });
+  const auto found =
+      std::find_if(testlets.begin(), testlets.end(), [&](const Testlet& one) { return one.id == id; });
   return found == testlets.end() ? nullptr : &*found;
 }
 
 const std::vector<Param>& host_params() {
   using enum ParamType;
-  // Interval and rate end where no lane can follow (a million probes per second of one edge, 100 million of a source): beyond,
-  // all a schedule does is count what it skips. "rate: max" is the way to ask for as much as there is.
+  // Interval and rate end where no lane can follow (a million probes per second of one edge, 100 million of a
+  // source): beyond, all a schedule does is count what it skips. "rate: max" is the way to ask for as much as
+  // there is.
   static const std::vector<Param> params = {
       host_param("count", integer, "", "1", "", "How many probes per edge."),
       host_param("interval", duration, "1s", "1us", "", "Time between two probes of an edge. Excludes rate."),
-      host_param("rate", rate, "", "0.0001", "100M", "Probes per second of a source over all its edges, or max. Excludes interval."),
-      host_param("duration", duration, "", "1ms", "", "How long the test sends; with count, the first reached ends it."),
-      host_param("timeout", duration, "1s", "1us", "", "How long an answer may take; may exceed the interval."),
+      host_param("rate", rate, "", "0.0001", "100M",
+                 "Probes per second of a source over all its edges, or max. Excludes interval."),
+      host_param("duration", duration, "", "1ms", "",
+                 "How long the test sends; with count, the first reached ends it."),
+      host_param("timeout", duration, "1s", "1us", "",
+                 "How long an answer may take; may exceed the interval."),
       host_param("samples", text, "none", "", "", "Single measurements to keep: none, all or how many."),
       host_choice("stamps", {"exact", "sampled", "user"},
-                  "How departures are timed: by the kernel for each probe (exact) or for one in 32, from which the others "
+                  "How departures are timed: by the kernel for each probe (exact) or for one in 32, from "
+                  "which the others "
                   "are corrected (sampled), or by the clock of the program (user)."),
       host_param("source", text, "", "", "", "An address of the sending host to send from."),
       host_param("interface", text, "", "", "", "The network interface of the sending host to send through."),
       host_choice("df", {"system", "set", "clear"},
-                  "Don't fragment: set, packets leave whole or not at all, whatever path MTU is known; clear, they may be cut."),
+                  "Don't fragment: set, packets leave whole or not at all, whatever path MTU is known; "
+                  "clear, they may be cut."),
       host_param("period", duration, "1s", "10ms", "", "How often results are reported while the test runs."),
   };
   return params;

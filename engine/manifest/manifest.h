@@ -1,6 +1,6 @@
 #pragma once
-// What a testlet says about itself before it is loaded: JSON, embedded in the library as section ".todd.manifest",
-// sent to coordinators and known there by its hash.
+// What a testlet says about itself before it is loaded: JSON, embedded in the library as section
+// ".todd.manifest", sent to coordinators and known there by its hash.
 
 #include <cstddef>
 #include <cstdint>
@@ -33,9 +33,9 @@ struct Param {
 struct Metric {
   std::string name, unit, doc;  // unit in UCUM: "ns", "B", "bit/s", "1", "{probe}"
   stats::Kind kind = stats::Kind::counter;
-  stats::GaugeMerge merge = stats::GaugeMerge::sum;   // of a gauge
-  std::string numerator, denominator;                 // of a ratio: names of counters
-  bool host = false;                                  // filled by the host, not by the testlet
+  stats::GaugeMerge merge = stats::GaugeMerge::sum;  // of a gauge
+  std::string numerator, denominator;                // of a ratio: names of counters
+  bool host = false;                                 // filled by the host, not by the testlet
 
   bool operator==(const Metric&) const = default;
 };
@@ -53,9 +53,9 @@ struct Testlet {
   std::string version, summary, doc;
   bool source = false;
   bool responder = false;
-  bool heavy = false;     // loads the network: not many at a time
-  bool probes = false;    // has the standard probe metrics
-  uint32_t needs = 0;     // TODD_NEED_* bits
+  bool heavy = false;                // loads the network: not many at a time
+  bool probes = false;               // has the standard probe metrics
+  uint32_t needs = 0;                // TODD_NEED_* bits
   std::string target_kind = "host";  // "host", "endpoint", "url"
   uint16_t default_port = 0;
   std::vector<std::string> default_expect;
@@ -86,23 +86,25 @@ struct Manifest {
 inline constexpr int kFormat = 1;
 inline constexpr size_t kMaxManifestBytes = 256 * 1024;
 
-// Reads and checks a manifest: types, names (unique, and none of the host's), defaults and ranges of the params,
-// the counters of ratios. Unknown fields are ignored. Fills `hash` and prepends host_metrics().
-// Errors: invalid (naming the place, "testlets[0].params[2].type"), exhausted (too long), unsupported (format).
+// Reads and checks a manifest: types, names (unique, and none of the host's), defaults and ranges of the
+// params, the counters of ratios. Unknown fields are ignored. Fills `hash` and prepends host_metrics().
+// Errors: invalid (naming the place, "testlets[0].params[2].type"), exhausted (too long), unsupported
+// (format).
 Result<Manifest> parse_manifest(std::string_view json);
 
-// The JSON that parse_manifest reads back to an equal manifest (apart from `hash`). Metrics with `host` are left
-// out where host_metrics() brings them back.
+// The JSON that parse_manifest reads back to an equal manifest (apart from `hash`). Metrics with `host` are
+// left out where host_metrics() brings them back.
 std::string write_manifest(const Manifest& manifest);
 
-// The host's params, the same words for every testlet: count, interval, rate, duration, timeout, samples, period.
+// The host's params, the same words for every testlet: count, interval, rate, duration, timeout, samples,
+// period.
 const std::vector<Param>& host_params();
 
 // planned, unsent, sent, received, lost, late, duplicate, undetermined and loss, with host = true.
 const std::vector<Metric>& probe_metrics();
 
-// Those that the host counts for this testlet, always in front of its own: all of probe_metrics() with `probes`, planned
-// and unsent with tickets alone.
+// Those that the host counts for this testlet, always in front of its own: all of probe_metrics() with
+// `probes`, planned and unsent with tickets alone.
 std::span<const Metric> host_metrics(const Testlet& testlet);
 
 }  // namespace todd::manifest

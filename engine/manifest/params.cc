@@ -32,7 +32,8 @@ std::string joined(const std::vector<std::string>& words) {
 Status parse_choice(const Param& param, const std::string& text, TypedValue& value) {
   const auto found = std::find(param.choices.begin(), param.choices.end(), text);
   if (found == param.choices.end()) {
-    return fail(Errc::invalid, fmt::format("\"{}\" is none of {}{}", text, joined(param.choices), did_you_mean(text, param.choices)));
+    return fail(Errc::invalid, fmt::format("\"{}\" is none of {}{}", text, joined(param.choices),
+                                           did_you_mean(text, param.choices)));
   }
   value.i = found - param.choices.begin();
   value.s = text;
@@ -57,12 +58,14 @@ Status parse_scalar(const Param& param, const std::string& text, TypedValue& val
 
 // For comparing: exact for 64-bit integers where long double has 64 bits of mantissa, near enough elsewhere.
 long double amount(const TypedValue& value) {
-  const bool in_r = value.type == ParamType::real || value.type == ParamType::rate || value.type == ParamType::ratio;
+  const bool in_r =
+      value.type == ParamType::real || value.type == ParamType::rate || value.type == ParamType::ratio;
   return in_r ? static_cast<long double>(value.r) : static_cast<long double>(value.i);
 }
 
 Status check_range(const Param& param, const std::string& text, const TypedValue& value) {
-  // The host's rate (no testlet has a param of that name): "max" is no amount but the wish for as much as there is.
+  // The host's rate (no testlet has a param of that name): "max" is no amount but the wish for as much as
+  // there is.
   if (param.name == "rate" && std::isinf(value.r)) return {};
   bool outside = false;
   for (const bool upper : {false, true}) {
@@ -81,7 +84,8 @@ Status check_range(const Param& param, const std::string& text, const TypedValue
 }
 
 const Param* find(const std::vector<Param>& params, const std::string& name) {
-  const auto found = std::find_if(params.begin(), params.end(), [&](const Param& param) { return param.name == name; });
+  const auto found =
+      std::find_if(params.begin(), params.end(), [&](const Param& param) { return param.name == name; });
   return found == params.end() ? nullptr : &*found;
 }
 
@@ -93,7 +97,9 @@ Result<TypedValue> parse_value(const Param& param, const std::string& text) {
   Status parsed = parse_scalar(param, text, value);
   if (parsed) parsed = check_range(param, text, value);
   if (parsed) return value;
-  if (param.secret) return invalid(param, fmt::format("the value is no {} or out of range (not shown, it is secret)", param_type_name(param.type)));
+  if (param.secret)
+    return invalid(param, fmt::format("the value is no {} or out of range (not shown, it is secret)",
+                                      param_type_name(param.type)));
   return invalid(param, parsed.error().detail);
 }
 

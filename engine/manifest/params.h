@@ -14,9 +14,9 @@ namespace todd::manifest {
 
 struct TypedValue {
   ParamType type = ParamType::text;
-  int64_t i = 0;  // boolean, integer, ns, bytes, bit/s, index of the choice
-  double r = 0;   // real, rate (per second), ratio
-  std::string s;  // text, the choice's text
+  int64_t i = 0;       // boolean, integer, ns, bytes, bit/s, index of the choice
+  double r = 0;        // real, rate (per second), ratio
+  std::string s;       // text, the choice's text
   bool given = false;  // by the user, not the default
 
   bool operator==(const TypedValue&) const = default;
@@ -26,10 +26,10 @@ struct TypedValue {
 // ("size: 70000 is out of range, allowed 0 to 65507"). The value of a secret is not quoted.
 Result<TypedValue> parse_value(const Param& param, const std::string& text);
 
-// One value per declared param, in their order, defaults filled in (a param without default and value keeps its
-// type's zero and given = false). Names of host_params() in `given` are passed over unless declared, so that the
-// whole map of a test may be handed in. Errors: invalid, for an unknown name (with the nearest), a missing
-// required param, a bad value.
+// One value per declared param, in their order, defaults filled in (a param without default and value keeps
+// its type's zero and given = false). Names of host_params() in `given` are passed over unless declared, so
+// that the whole map of a test may be handed in. Errors: invalid, for an unknown name (with the nearest), a
+// missing required param, a bad value.
 Result<std::vector<TypedValue>> resolve_params(const std::vector<Param>& params,
                                                const std::map<std::string, std::string>& given);
 
@@ -51,9 +51,11 @@ struct HostParams {
 };
 
 // Resolves the host's params with the testlet's defaults; other names are passed over. `rate` excludes
-// `interval` and either given one replaces the other's default; likewise a given count or duration replaces the
-// defaults of both. Errors: invalid, for both interval and rate, zero or negative amounts, a ticket-driven
-// testlet without an end, a source that is no address, and count, interval or rate for a testlet that is not driven by tickets.
-Result<HostParams> resolve_host_params(const Testlet& testlet, const std::map<std::string, std::string>& given);
+// `interval` and either given one replaces the other's default; likewise a given count or duration replaces
+// the defaults of both. Errors: invalid, for both interval and rate, zero or negative amounts, a
+// ticket-driven testlet without an end, a source that is no address, and count, interval or rate for a
+// testlet that is not driven by tickets.
+Result<HostParams> resolve_host_params(const Testlet& testlet,
+                                       const std::map<std::string, std::string>& given);
 
 }  // namespace todd::manifest

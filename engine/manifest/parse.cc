@@ -18,7 +18,8 @@ using simdjson::dom::object;
 // with defaults, so that callers need not look after every field.
 class Fields {
  public:
-  Fields(object from, std::string place, std::string& error) : object_(from), place_(std::move(place)), error_(error) {}
+  Fields(object from, std::string place, std::string& error)
+      : object_(from), place_(std::move(place)), error_(error) {}
 
   bool has(const char* name) const { return object_[name].error() == simdjson::SUCCESS; }
 
@@ -173,7 +174,8 @@ std::string sha256_hex(std::string_view bytes) {
 
 Result<Manifest> parse_manifest(std::string_view json) {
   if (json.size() > kMaxManifestBytes) {
-    return fail(Errc::exhausted, fmt::format("manifest: {} bytes, at most {} are allowed", json.size(), kMaxManifestBytes));
+    return fail(Errc::exhausted,
+                fmt::format("manifest: {} bytes, at most {} are allowed", json.size(), kMaxManifestBytes));
   }
   simdjson::dom::parser parser;
   object root;
@@ -186,9 +188,11 @@ Result<Manifest> parse_manifest(std::string_view json) {
   f.require("format");
   f.number("format", manifest.format, INT32_MAX);
   if (error.empty() && manifest.format != kFormat) {
-    return fail(Errc::unsupported, fmt::format("manifest: format {} is not known, this version reads format {}; use a ToDD of the "
-                                               "version that the testlet was built with",
-                                               manifest.format, kFormat));
+    return fail(
+        Errc::unsupported,
+        fmt::format("manifest: format {} is not known, this version reads format {}; use a ToDD of the "
+                    "version that the testlet was built with",
+                    manifest.format, kFormat));
   }
   f.require("abi_major");
   f.require("abi_minor");

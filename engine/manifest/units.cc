@@ -18,17 +18,21 @@ struct Unit {
 };
 
 constexpr int64_t kSecond = 1'000'000'000;
-constexpr Unit kDurations[] = {{"ns", 1},           {"us", 1'000},         {"ms", 1'000'000},      {"s", kSecond},
-                               {"m", 60 * kSecond}, {"h", 3600 * kSecond}, {"d", 86'400 * kSecond}};
-constexpr Unit kDecimal[] = {{"", 1}, {"k", 1'000}, {"K", 1'000}, {"M", 1'000'000}, {"G", 1'000'000'000}, {"T", 1'000'000'000'000}};
-constexpr Unit kBinary[] = {{"Ki", int64_t{1} << 10}, {"Mi", int64_t{1} << 20}, {"Gi", int64_t{1} << 30}, {"Ti", int64_t{1} << 40}};
+constexpr Unit kDurations[] = {
+    {"ns", 1},           {"us", 1'000},         {"ms", 1'000'000},      {"s", kSecond},
+    {"m", 60 * kSecond}, {"h", 3600 * kSecond}, {"d", 86'400 * kSecond}};
+constexpr Unit kDecimal[] = {{"", 1},          {"k", 1'000},         {"K", 1'000},
+                             {"M", 1'000'000}, {"G", 1'000'000'000}, {"T", 1'000'000'000'000}};
+constexpr Unit kBinary[] = {
+    {"Ki", int64_t{1} << 10}, {"Mi", int64_t{1} << 20}, {"Gi", int64_t{1} << 30}, {"Ti", int64_t{1} << 40}};
 
 tl::unexpected<Error> invalid(std::string_view text, std::string_view why) {
   return fail(Errc::invalid, fmt::format("\"{}\": {}", text, why));
 }
 
 const Unit* find(std::span<const Unit> units, std::string_view name) {
-  const auto found = std::find_if(units.begin(), units.end(), [&](const Unit& unit) { return unit.name == name; });
+  const auto found =
+      std::find_if(units.begin(), units.end(), [&](const Unit& unit) { return unit.name == name; });
   return found == units.end() ? nullptr : &*found;
 }
 
@@ -81,7 +85,8 @@ Result<int64_t> scale(std::string_view text, const Decimal& d, int64_t factor) {
   for (size_t i = 0; i < fraction.size(); ++i) divisor *= 10;
   if (!append(d.whole) || !append(fraction)) return invalid(text, "is too large");
   __int128 scaled = 0;
-  if (__builtin_mul_overflow(digits, static_cast<__int128>(factor), &scaled)) return invalid(text, "is too large");
+  if (__builtin_mul_overflow(digits, static_cast<__int128>(factor), &scaled))
+    return invalid(text, "is too large");
   if (scaled % divisor != 0) return invalid(text, "is finer than the base unit; round it");
   scaled /= divisor;
   if (scaled > INT64_MAX) return invalid(text, "is too large");
@@ -100,7 +105,8 @@ std::string four_digits(double v) {
 }
 
 // In the first unit (largest first) of which `v` has `least` or more.
-std::string format(int64_t v, std::span<const Unit> largest_first, std::string_view suffix, double least = 1) {
+std::string format(int64_t v, std::span<const Unit> largest_first, std::string_view suffix,
+                   double least = 1) {
   const double amount = std::abs(static_cast<double>(v));
   for (const Unit& unit : largest_first) {
     const double in_unit = amount / static_cast<double>(unit.factor);
@@ -110,7 +116,8 @@ std::string format(int64_t v, std::span<const Unit> largest_first, std::string_v
   return fmt::format("{}{}", v, suffix);
 }
 
-constexpr Unit kDecimalDown[] = {{"T", 1'000'000'000'000}, {"G", 1'000'000'000}, {"M", 1'000'000}, {"k", 1'000}, {"", 1}};
+constexpr Unit kDecimalDown[] = {
+    {"T", 1'000'000'000'000}, {"G", 1'000'000'000}, {"M", 1'000'000}, {"k", 1'000}, {"", 1}};
 
 }  // namespace
 
@@ -124,7 +131,9 @@ Result<int64_t> parse_duration(std::string_view text) {
   }
   const Unit* unit = find(kDurations, d->unit);
   if (unit == nullptr) {
-    return invalid(text, fmt::format("\"{}\" is no unit of time; use ns, us, ms, s, m, h or d, for example {}s", d->unit, d->number));
+    return invalid(
+        text, fmt::format("\"{}\" is no unit of time; use ns, us, ms, s, m, h or d, for example {}s", d->unit,
+                          d->number));
   }
   return scale(text, *d, unit->factor);
 }
@@ -160,12 +169,16 @@ Result<double> parse_rate(std::string_view text) {
   const size_t slash = std::min(d->unit.find('/'), d->unit.size());
   const Unit* factor = find(kDecimal, d->unit.substr(0, slash));
   const std::string_view per = d->unit.substr(slash);
-  const double seconds = per.empty() || per == "/s" ? 1 : per == "/min" || per == "/m" ? 60 : per == "/h" ? 3600 : 0;
+  const double seconds = per.empty() || per == "/s"     ? 1
+                         : per == "/min" || per == "/m" ? 60
+                         : per == "/h"                  ? 3600
+                                                        : 0;
   if (factor == nullptr || seconds == 0) return invalid(text, kExample);
   const auto number = parse_real(d->number.starts_with('+') ? d->number.substr(1) : d->number);
   if (!number) return invalid(text, kExample);
   const double rate = *number * static_cast<double>(factor->factor) / seconds;
-  return std::isfinite(rate) ? Result<double>(rate) : invalid(text, "is too large; write max for as fast as possible");
+  return std::isfinite(rate) ? Result<double>(rate)
+                             : invalid(text, "is too large; write max for as fast as possible");
 }
 
 Result<double> parse_ratio(std::string_view text) {
@@ -207,9 +220,11 @@ std::string format_duration(int64_t ns) {
   // People say 90s and 36h, not 1.5m and 1.5d.
   const double amount = std::abs(static_cast<double>(ns)) / kSecond;
   if (amount >= 60) {
-    constexpr Unit kLong[] = {{"d", 86'400 * kSecond}, {"h", 3600 * kSecond}, {"m", 60 * kSecond}, {"s", kSecond}};
+    constexpr Unit kLong[] = {
+        {"d", 86'400 * kSecond}, {"h", 3600 * kSecond}, {"m", 60 * kSecond}, {"s", kSecond}};
     for (const Unit& unit : kLong) {
-      if (ns % unit.factor == 0 && std::abs(ns / unit.factor) < 10'000) return fmt::format("{}{}", ns / unit.factor, unit.name);
+      if (ns % unit.factor == 0 && std::abs(ns / unit.factor) < 10'000)
+        return fmt::format("{}{}", ns / unit.factor, unit.name);
     }
     return format(ns, kLong, "", 2);
   }

@@ -1,6 +1,7 @@
 #pragma once
-// Amounts as people write them, to and from integers in base units. Errors (invalid) name the text and an example
-// of what would do. A fraction finer than the base unit is refused, not rounded. Surrounding blanks are not allowed.
+// Amounts as people write them, to and from integers in base units. Errors (invalid) name the text and an
+// example of what would do. A fraction finer than the base unit is refused, not rounded. Surrounding blanks
+// are not allowed.
 
 #include <cstdint>
 #include <string>
@@ -19,7 +20,8 @@ Result<int64_t> parse_size(std::string_view text);
 // "50Mbit/s", "50M", "1.5Gbit/s" -> bit/s. Bare = bit/s; k M G T are decimal.
 Result<int64_t> parse_bitrate(std::string_view text);
 
-// "10", "10/s", "600/min", "6/h" -> per second; "max" -> HUGE_VAL. k and M may follow the number. Not negative.
+// "10", "10/s", "600/min", "6/h" -> per second; "max" -> HUGE_VAL. k and M may follow the number. Not
+// negative.
 Result<double> parse_rate(std::string_view text);
 
 // "0.5%" or "0.005" -> 0.005. Within 0..1.

@@ -33,15 +33,20 @@ bool has_range(ParamType type) {
 }
 
 Status validate_param(const Testlet& testlet, const Param& param) {
-  const auto wrong = [&](std::string_view what) { return invalid(testlet, fmt::format("param {}: {}", param.name, what)); };
+  const auto wrong = [&](std::string_view what) {
+    return invalid(testlet, fmt::format("param {}: {}", param.name, what));
+  };
   if (!well_formed(param.name)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
   const auto& hosts = host_params();
   if (std::any_of(hosts.begin(), hosts.end(), [&](const Param& host) { return host.name == param.name; })) {
     return wrong("this name is the host's");
   }
-  if ((param.type == ParamType::choice) == param.choices.empty()) return wrong("a choice, and nothing else, has choices");
-  if (!has_range(param.type) && !(param.min.empty() && param.max.empty())) return wrong("this type has no range");
-  if (param.required && !param.dflt.empty()) return wrong("the user must give it, so a default is refused: write \"\"");
+  if ((param.type == ParamType::choice) == param.choices.empty())
+    return wrong("a choice, and nothing else, has choices");
+  if (!has_range(param.type) && !(param.min.empty() && param.max.empty()))
+    return wrong("this type has no range");
+  if (param.required && !param.dflt.empty())
+    return wrong("the user must give it, so a default is refused: write \"\"");
   Param bare = param;  // the bounds themselves are read without a range
   bare.min.clear();
   bare.max.clear();
@@ -55,7 +60,9 @@ Status validate_param(const Testlet& testlet, const Param& param) {
 }
 
 Status validate_metric(const Testlet& testlet, const Metric& metric) {
-  const auto wrong = [&](std::string_view what) { return invalid(testlet, fmt::format("metric {}: {}", metric.name, what)); };
+  const auto wrong = [&](std::string_view what) {
+    return invalid(testlet, fmt::format("metric {}: {}", metric.name, what));
+  };
   if (!well_formed(metric.name)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
   if (metric.kind != stats::Kind::ratio) return {};
   for (const std::string* name : {&metric.numerator, &metric.denominator}) {
@@ -69,14 +76,19 @@ Status validate_metric(const Testlet& testlet, const Metric& metric) {
 
 Status validate_schedule(const Testlet& testlet) {
   const ScheduleDefaults& s = testlet.schedule;
-  if (!s.interval.empty() && !s.rate.empty()) return invalid(testlet, "schedule: interval and rate exclude each other");
-  const std::pair<const char*, const std::string*> all[] = {
-      {"count", &s.count}, {"interval", &s.interval}, {"rate", &s.rate}, {"duration", &s.duration}, {"timeout", &s.timeout}};
+  if (!s.interval.empty() && !s.rate.empty())
+    return invalid(testlet, "schedule: interval and rate exclude each other");
+  const std::pair<const char*, const std::string*> all[] = {{"count", &s.count},
+                                                            {"interval", &s.interval},
+                                                            {"rate", &s.rate},
+                                                            {"duration", &s.duration},
+                                                            {"timeout", &s.timeout}};
   for (const auto& [name, text] : all) {
     if (text->empty()) continue;
     for (const Param& param : host_params()) {
       if (param.name != name) continue;
-      if (auto value = parse_value(param, *text); !value) return invalid(testlet, "schedule: " + value.error().detail);
+      if (auto value = parse_value(param, *text); !value)
+        return invalid(testlet, "schedule: " + value.error().detail);
     }
   }
   return {};
@@ -84,22 +96,26 @@ Status validate_schedule(const Testlet& testlet) {
 
 Status validate_testlet(const Testlet& testlet) {
   if (!well_formed_id(testlet.id)) {
-    return invalid(testlet,
-                   "an id is a-z, 0-9, -, _ and single dots between parts, at most 63, beginning with a letter");
+    return invalid(
+        testlet,
+        "an id is a-z, 0-9, -, _ and single dots between parts, at most 63, beginning with a letter");
   }
   if (!testlet.source && !testlet.responder) return invalid(testlet, "is neither source nor responder");
   if (testlet.target_kind != "host" && testlet.target_kind != "endpoint" && testlet.target_kind != "url") {
-    return invalid(testlet, fmt::format("target_kind \"{}\" is none of host, endpoint, url", testlet.target_kind));
+    return invalid(testlet,
+                   fmt::format("target_kind \"{}\" is none of host, endpoint, url", testlet.target_kind));
   }
   std::set<std::string> names;
   for (const Param& param : testlet.params) {
     if (auto valid = validate_param(testlet, param); !valid) return valid;
-    if (!names.insert(param.name).second) return invalid(testlet, fmt::format("param {} is declared twice", param.name));
+    if (!names.insert(param.name).second)
+      return invalid(testlet, fmt::format("param {} is declared twice", param.name));
   }
   names.clear();
   for (const Metric& metric : testlet.metrics) {
     if (auto valid = validate_metric(testlet, metric); !valid) return valid;
-    if (!names.insert(metric.name).second) return invalid(testlet, fmt::format("metric {} is declared twice", metric.name));
+    if (!names.insert(metric.name).second)
+      return invalid(testlet, fmt::format("metric {} is declared twice", metric.name));
   }
   return validate_schedule(testlet);
 }

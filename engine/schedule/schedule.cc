@@ -17,8 +17,8 @@ struct Spacing {
   uint64_t unit;
 };
 
-// Rates written per second, minute or hour are whole numbers there and so have an exact spacing. For any other
-// 2^-32 ns are kept.
+// Rates written per second, minute or hour are whole numbers there and so have an exact spacing. For any
+// other 2^-32 ns are kept.
 Spacing spacing_of(double rate) {
   for (const uint64_t seconds : {1, 60, 3600}) {
     const double tickets = std::round(rate * static_cast<double>(seconds));
@@ -54,7 +54,8 @@ Schedule::Schedule(const Plan& plan) : plan_(plan) {
     unit_ = spacing.unit;
   }
   total_ = UINT64_MAX;
-  if (plan.count > 0 && __builtin_mul_overflow(plan.count, uint64_t{plan.targets}, &total_)) total_ = UINT64_MAX;
+  if (plan.count > 0 && __builtin_mul_overflow(plan.count, uint64_t{plan.targets}, &total_))
+    total_ = UINT64_MAX;
   if (plan.duration_ns > 0) total_ = std::min(total_, due_before(plan.duration_ns));
 }
 
@@ -81,8 +82,8 @@ uint32_t Schedule::round(uint64_t n) const {
   return static_cast<uint32_t>(n / plan_.targets);
 }
 
-// A Feistel network permutes a power of four; walking on until the value is a target permutes the targets alone
-// (fewer than four steps on average, as the power is less than four times the number of targets).
+// A Feistel network permutes a power of four; walking on until the value is a target permutes the targets
+// alone (fewer than four steps on average, as the power is less than four times the number of targets).
 uint32_t Schedule::target(uint64_t n) const {
   TODD_DCHECK(plan_.targets > 0);
   const uint32_t mask = (uint32_t{1} << half_bits_) - 1;

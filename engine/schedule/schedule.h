@@ -7,8 +7,8 @@
 
 namespace todd::schedule {
 
-// What a task asks for. The pace is the interval (per target), else the rate (over all targets); with neither the
-// task is unpaced, as with rate "max".
+// What a task asks for. The pace is the interval (per target), else the rate (over all targets); with neither
+// the task is unpaced, as with rate "max".
 struct Plan {
   uint32_t targets = 0;     // 0: nothing is ever due
   uint64_t count = 0;       // tickets per target; 0 = unlimited
@@ -25,9 +25,9 @@ struct Ticket {
   uint32_t round = 0;  // which of its target's tickets, from 0
 };
 
-// Ticket n of a plan with N targets and interval P is due at n*P/N: in each round every target comes once, in an
-// order drawn from the seed (a Feistel permutation), the same in every round, so that each target's own tickets
-// are exactly P apart and no two targets are due together. Immutable. [any-thread]
+// Ticket n of a plan with N targets and interval P is due at n*P/N: in each round every target comes once, in
+// an order drawn from the seed (a Feistel permutation), the same in every round, so that each target's own
+// tickets are exactly P apart and no two targets are due together. Immutable. [any-thread]
 class Schedule {
  public:
   explicit Schedule(const Plan& plan);
@@ -57,9 +57,9 @@ class Schedule {
   uint32_t half_bits_ = 1;  // of the Feistel network over 2^(2*half_bits_) >= targets
 };
 
-// Hands out the tickets of a schedule as their time comes. Bound to one start (the first call's). [one thread]
-// Falling behind never leads to a flood: tickets that are late by more than max(100 ms, 10 times the spacing of
-// the task's tickets) are skipped and counted; the rest comes at most kBurst per call.
+// Hands out the tickets of a schedule as their time comes. Bound to one start (the first call's). [one
+// thread] Falling behind never leads to a flood: tickets that are late by more than max(100 ms, 10 times the
+// spacing of the task's tickets) are skipped and counted; the rest comes at most kBurst per call.
 class Pacer {
  public:
   static constexpr size_t kBurst = 64;
@@ -69,13 +69,13 @@ class Pacer {
   // lookahead_ns: how much before its time a ticket may be handed out (a timer's slack).
   explicit Pacer(const Schedule& schedule, int64_t lookahead_ns = 0);
 
-  // Writes the tickets due by now_ns (+ lookahead) for a task that started at start_ns, oldest first, and says how
-  // many. A clock that went back yields none until it has caught up. Unpaced: always due (due_ns = now_ns),
-  // limited by `out`, the count and the duration alone.
+  // Writes the tickets due by now_ns (+ lookahead) for a task that started at start_ns, oldest first, and
+  // says how many. A clock that went back yields none until it has caught up. Unpaced: always due (due_ns =
+  // now_ns), limited by `out`, the count and the duration alone.
   size_t take(int64_t now_ns, int64_t start_ns, std::span<Ticket> out);
 
-  // When the next ticket is due on the caller's clock: call take() again by then (in the past = at once; unpaced:
-  // the start). 0 before the first take(), INT64_MAX = done.
+  // When the next ticket is due on the caller's clock: call take() again by then (in the past = at once;
+  // unpaced: the start). 0 before the first take(), INT64_MAX = done.
   int64_t next_due_ns() const;
 
   // No ticket will come any more.

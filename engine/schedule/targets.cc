@@ -18,7 +18,8 @@ namespace {
 using Uint128 = unsigned __int128;
 
 constexpr const char* kExpected =
-    "expected an address, a name, HOST:PORT, [IPV6]:PORT, a network such as 192.0.2.0/24, a range A-B of addresses, "
+    "expected an address, a name, HOST:PORT, [IPV6]:PORT, a network such as 192.0.2.0/24, a range A-B of "
+    "addresses, "
     "or a http:// or https:// URL";
 
 // An address as a number, so that networks and ranges are arithmetic.
@@ -73,7 +74,8 @@ struct Span {
 Result<Span> parse_network(const std::string& host, size_t slash) {
   const auto address = parse_address(host.substr(0, slash));
   const auto length = parse_number<uint8_t>(std::string_view(host).substr(slash + 1));
-  if (!address) return invalid(host, "what stands before the / is no address; write a network as 192.0.2.0/24");
+  if (!address)
+    return invalid(host, "what stands before the / is no address; write a network as 192.0.2.0/24");
   const unsigned bits = address->family == AF_INET ? 32 : 128;
   if (!length || *length > bits) return invalid(host, fmt::format("the prefix length must be 0 to {}", bits));
   const unsigned free = bits - *length;
@@ -96,8 +98,10 @@ Result<Span> parse_network(const std::string& host, size_t slash) {
 Result<Span> parse_range(const std::string& host, const Address& first, size_t dash) {
   const std::string right = host.substr(dash + 1);
   const auto last = parse_address(right);
-  if (!last) return invalid(host, "what stands after the - is no address; write a range as 192.0.2.10-192.0.2.20");
-  if (last->family != first.family) return invalid(host, "both ends of a range must be of one address family");
+  if (!last)
+    return invalid(host, "what stands after the - is no address; write a range as 192.0.2.10-192.0.2.20");
+  if (last->family != first.family)
+    return invalid(host, "both ends of a range must be of one address family");
   if (last->value < first.value) return invalid(host, "the range ends before it begins");
   Span span{first, last->value - first.value};
   if (span.size != ~Uint128{0}) span.size += 1;
@@ -111,7 +115,8 @@ bool is_name(std::string_view host) {
   while (!host.empty()) {
     const std::string_view label = host.substr(0, host.find('.'));
     const auto in_name = [](char c) {
-      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+             c == '_';
     };
     if (label.empty() || label.size() > 63 || label.front() == '-' || label.back() == '-') return false;
     if (!std::all_of(label.begin(), label.end(), in_name)) return false;
@@ -185,7 +190,8 @@ Result<TargetSpec> parse_url(const std::string& text, size_t scheme_end) {
   const std::string_view rest = std::string_view(text).substr(scheme_end + 3);
   const std::string_view authority = rest.substr(0, rest.find_first_of("/?#"));
   if (authority.find('@') != std::string_view::npos) {
-    return fail(Errc::invalid, "target URL: credentials do not belong in a target; leave out what stands before the @");
+    return fail(Errc::invalid,
+                "target URL: credentials do not belong in a target; leave out what stands before the @");
   }
   TargetSpec spec;
   spec.name = text;
@@ -204,7 +210,9 @@ bool is_literal(const std::string& host) {
   const size_t scope = host.find('%');
   if (scope == std::string::npos) return parse_address(host).has_value();
   const auto address = parse_address(host.substr(0, scope));
-  const auto in_scope = [](char c) { return c > ' ' && c < 0x7f && c != '%' && c != '/' && c != '[' && c != ']'; };
+  const auto in_scope = [](char c) {
+    return c > ' ' && c < 0x7f && c != '%' && c != '/' && c != '[' && c != ']';
+  };
   return address && address->family == AF_INET6 && scope + 1 < host.size() &&
          std::all_of(host.begin() + static_cast<std::ptrdiff_t>(scope) + 1, host.end(), in_scope);
 }
@@ -214,9 +222,10 @@ Result<uint64_t> count(const TargetSpec& spec) {
   const auto span = expand(spec.host);
   if (!span) return tl::unexpected(span.error());
   if (span->size > kMaxTargetsPerSpec) {
-    return fail(Errc::exhausted, fmt::format("target \"{}\" means {} addresses, at most {} may be probed as one target; "
-                                             "name a smaller network",
-                                             spec.host, decimal(span->size), kMaxTargetsPerSpec));
+    return fail(Errc::exhausted,
+                fmt::format("target \"{}\" means {} addresses, at most {} may be probed as one target; "
+                            "name a smaller network",
+                            spec.host, decimal(span->size), kMaxTargetsPerSpec));
   }
   return static_cast<uint64_t>(span->size);
 }

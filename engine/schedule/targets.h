@@ -11,8 +11,8 @@ namespace todd::schedule {
 
 // One entry of a target list; a network or a range stands for many targets.
 struct TargetSpec {
-  std::string name;  // shown in results; empty = the host
-  std::string host;  // address, name, CIDR or "A-B"; of a URL the host part, without brackets
+  std::string name;   // shown in results; empty = the host
+  std::string host;   // address, name, CIDR or "A-B"; of a URL the host part, without brackets
   uint16_t port = 0;  // 0 = the testlet's default
   std::string url;    // empty unless the target is a URL
   std::string agent;  // the agent behind it, if any
@@ -24,9 +24,9 @@ struct TargetSpec {
 // The most targets one spec may stand for.
 inline constexpr uint64_t kMaxTargetsPerSpec = uint64_t{1} << 20;
 
-// How many targets the spec stands for: 1 for an address or a name; a CIDR means its host addresses (IPv4 shorter
-// than /31 without network and broadcast), A-B all from A to B. Errors: exhausted (too many, says how many),
-// invalid (neither of these).
+// How many targets the spec stands for: 1 for an address or a name; a CIDR means its host addresses (IPv4
+// shorter than /31 without network and broadcast), A-B all from A to B. Errors: exhausted (too many, says how
+// many), invalid (neither of these).
 Result<uint64_t> count(const TargetSpec& spec);
 
 // The address or name of target i. Precondition: i < count(spec).
@@ -35,8 +35,9 @@ std::string host_at(const TargetSpec& spec, uint64_t i);
 // Whether the host is an IPv4 or IPv6 address (with or without a scope, "fe80::1%eth0"), not a name.
 bool is_literal(const std::string& host);
 
-// A target as written on the command line: address, name, host:port, [v6]:port, CIDR, A-B, http:// or https:// URL
-// (its port is filled in from the scheme). Errors: invalid, naming the text and what was expected; exhausted.
+// A target as written on the command line: address, name, host:port, [v6]:port, CIDR, A-B, http:// or
+// https:// URL (its port is filled in from the scheme). Errors: invalid, naming the text and what was
+// expected; exhausted.
 Result<TargetSpec> parse_target(const std::string& text);
 
 }  // namespace todd::schedule

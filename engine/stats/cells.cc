@@ -41,10 +41,14 @@ void add_value(Cell& cell, uint64_t value) {
 std::string_view text_of(const char* text, size_t cap) { return {text, strnlen(text, cap)}; }
 
 void set_gauge(Layout::GaugeCell& cell, double value, GaugeMerge merge) {
-  if (cell.set == 0 || merge == GaugeMerge::last) cell.value = value;
-  else if (merge == GaugeMerge::sum) cell.value += value;
-  else if (merge == GaugeMerge::min) cell.value = std::min(cell.value, value);
-  else cell.value = std::max(cell.value, value);
+  if (cell.set == 0 || merge == GaugeMerge::last)
+    cell.value = value;
+  else if (merge == GaugeMerge::sum)
+    cell.value += value;
+  else if (merge == GaugeMerge::min)
+    cell.value = std::min(cell.value, value);
+  else
+    cell.value = std::max(cell.value, value);
   cell.set = 1;
 }
 
@@ -67,7 +71,8 @@ CellLayout::CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_
   pool_chunks_ = bank_rows() * histograms * kChunksPerHistogram;
   size_t at = page_up(sizeof(Header));
   for (int bank = 0; bank < 2; ++bank) bank_at_[bank] = at, at += page_up(row_stride_ * bank_rows());
-  for (int bank = 0; bank < 2; ++bank) pool_at_[bank] = at, at += page_up(size_t{pool_chunks_} * kChunk * sizeof(uint32_t));
+  for (int bank = 0; bank < 2; ++bank)
+    pool_at_[bank] = at, at += page_up(size_t{pool_chunks_} * kChunk * sizeof(uint32_t));
   flat_at_ = at;
   if (compact()) at += page_up(flat_stride_ * edges_);
   samples_at_ = at;
@@ -81,7 +86,8 @@ CellWriter::CellWriter(const CellLayout& layout, uint8_t* memory) : layout_(layo
 }
 
 bool CellWriter::fits(uint32_t metric, uint32_t edge, Kind kind) {
-  const bool good = metric < layout_.kinds().size() && edge < layout_.edges() && layout_.kinds()[metric] == kind;
+  const bool good =
+      metric < layout_.kinds().size() && edge < layout_.edges() && layout_.kinds()[metric] == kind;
   refused_ += !good;
   return good;
 }
@@ -98,7 +104,8 @@ void CellWriter::set(uint32_t metric, uint32_t edge, double value, GaugeMerge me
   set_gauge(*at<Layout::GaugeCell>(layout_.row(open_, row_of(edge)) + layout_.cell(metric)), value,
             layout_.compact() ? merge : GaugeMerge::last);
   if (layout_.compact())
-    set_gauge(*at<Layout::GaugeCell>(layout_.flat_row(edge) + layout_.flat_cell(metric)), value, GaugeMerge::last);
+    set_gauge(*at<Layout::GaugeCell>(layout_.flat_row(edge) + layout_.flat_cell(metric)), value,
+              GaugeMerge::last);
 }
 
 void CellWriter::observe(uint32_t metric, uint32_t edge, uint64_t value) {
@@ -113,7 +120,8 @@ void CellWriter::observe(uint32_t metric, uint32_t edge, uint64_t value) {
   uint32_t& chunk = cell.chunk[bucket / kChunk];
   if (chunk == 0) chunk = static_cast<uint32_t>(++header().bank[open_].chunks_used);
   at<uint32_t>(layout_.chunk(open_, chunk - 1))[bucket % kChunk]++;
-  if (layout_.compact()) add_value(*at<Layout::FlatHistogramCell>(layout_.flat_row(edge) + layout_.flat_cell(metric)), value);
+  if (layout_.compact())
+    add_value(*at<Layout::FlatHistogramCell>(layout_.flat_row(edge) + layout_.flat_cell(metric)), value);
 }
 
 void CellWriter::tally(uint32_t metric, uint32_t edge, std::string_view key, uint64_t n) {
@@ -192,7 +200,9 @@ uint32_t CellReader::open_bank() const {
   return static_cast<uint32_t>(at<Layout::Header>(0).open_bank.load(std::memory_order_acquire) & 1);
 }
 
-bool CellReader::in_testlet() const { return at<Layout::Header>(0).in_testlet.load(std::memory_order_relaxed) != 0; }
+bool CellReader::in_testlet() const {
+  return at<Layout::Header>(0).in_testlet.load(std::memory_order_relaxed) != 0;
+}
 
 uint64_t CellReader::samples_dropped() const { return at<Layout::Header>(0).samples_dropped; }
 
@@ -277,7 +287,8 @@ CellReader::Row CellReader::flat_row(uint32_t edge) const {
 }
 
 namespace {
-// The entries [read, end) of a ring of `slots`, oldest first; a writer that lies about its indices costs at most one ring.
+// The entries [read, end) of a ring of `slots`, oldest first; a writer that lies about its indices costs at
+// most one ring.
 template <class T>
 std::vector<T> ring_range(const T* ring, uint32_t slots, uint64_t& read, uint64_t end) {
   std::vector<T> out;

@@ -1,14 +1,18 @@
 #pragma once
-// The results of one task in shared memory, so that what a worker measured survives its death. The lane writes, the
-// supervisor copies. Everything is offsets; the reader treats the content as hostile and checks every one.
+// The results of one task in shared memory, so that what a worker measured survives its death. The lane
+// writes, the supervisor copies. Everything is offsets; the reader treats the content as hostile and checks
+// every one.
 //
 // Invariants
-// - Up to kTwoBankEdges edges: a row per edge in each of two banks. The lane writes the open bank; at the end of a period it
-//   flips, and the reader copies the closed one, which is cleared when the lane flips back to it. A bank holds one period's
-//   delta.
-// - More edges: one flat row per edge (cumulative, no buckets), and the two banks hold a single row merged over all edges.
+// - Up to kTwoBankEdges edges: a row per edge in each of two banks. The lane writes the open bank; at the end
+// of a period it
+//   flips, and the reader copies the closed one, which is cleared when the lane flips back to it. A bank
+//   holds one period's delta.
+// - More edges: one flat row per edge (cumulative, no buckets), and the two banks hold a single row merged
+// over all edges.
 // - Histogram buckets live in chunks of 128 handed out on demand, one pool per bank.
-// - Samples and notes are rings; a period's end index is stored with its bank; what the reader has not copied is never
+// - Samples and notes are rings; a period's end index is stored with its bank; what the reader has not copied
+// is never
 //   overwritten: newer entries are dropped and counted.
 
 #include <atomic>
@@ -27,7 +31,7 @@
 namespace todd::stats {
 
 inline constexpr uint32_t kTwoBankEdges = 4096;
-inline constexpr uint32_t kChunk = 1u << kSubBits;             // buckets per chunk: one power of two
+inline constexpr uint32_t kChunk = 1u << kSubBits;  // buckets per chunk: one power of two
 inline constexpr uint32_t kChunksPerHistogram = kBuckets / kChunk;
 
 // Room for single measurements of a task that wants so many of them (-1: all) kept.
@@ -101,7 +105,9 @@ class CellLayout {
   size_t flat_row(uint32_t edge) const { return flat_at_ + size_t{edge} * flat_stride_; }
   size_t cell(uint32_t metric) const { return cell_at_[metric]; }
   size_t flat_cell(uint32_t metric) const { return flat_cell_at_[metric]; }
-  size_t chunk(uint32_t bank, uint32_t index) const { return pool_at_[bank] + size_t{index} * kChunk * sizeof(uint32_t); }
+  size_t chunk(uint32_t bank, uint32_t index) const {
+    return pool_at_[bank] + size_t{index} * kChunk * sizeof(uint32_t);
+  }
   uint32_t pool_chunks() const { return pool_chunks_; }
   size_t row_stride() const { return row_stride_; }
   size_t samples() const { return samples_at_; }
@@ -111,14 +117,18 @@ class CellLayout {
   std::vector<Kind> kinds_;
   std::vector<size_t> cell_at_, flat_cell_at_;
   uint32_t edges_, sample_slots_, pool_chunks_ = 0;
-  size_t row_stride_ = 0, flat_stride_ = 0, bank_at_[2], pool_at_[2], flat_at_, samples_at_, notes_at_, bytes_;
+  size_t row_stride_ = 0, flat_stride_ = 0, bank_at_[2], pool_at_[2], flat_at_, samples_at_, notes_at_,
+         bytes_;
 };
 
-// While it lives the memory says that a call into the task's testlet is under way: whose fault a death is. [one at a time]
+// While it lives the memory says that a call into the task's testlet is under way: whose fault a death is.
+// [one at a time]
 class InTestlet {
  public:
   // memory: at least a Header.
-  explicit InTestlet(uint8_t* memory) : flag_(reinterpret_cast<CellLayout::Header*>(memory)->in_testlet) { set(1); }
+  explicit InTestlet(uint8_t* memory) : flag_(reinterpret_cast<CellLayout::Header*>(memory)->in_testlet) {
+    set(1);
+  }
   ~InTestlet() { set(0); }
   InTestlet(const InTestlet&) = delete;
   InTestlet& operator=(const InTestlet&) = delete;
@@ -143,8 +153,8 @@ class CellWriter {
   void note(const CellNote& note);
   uint64_t refused() const { return refused_; }
 
-  // Ends the period: returns the bank just closed, which is the reader's until copied() is called. Requires: the bank closed
-  // before was copied.
+  // Ends the period: returns the bank just closed, which is the reader's until copied() is called. Requires:
+  // the bank closed before was copied.
   uint32_t close_period();
   void copied();
   bool waiting_for_copy() const { return waiting_; }

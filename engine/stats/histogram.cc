@@ -53,10 +53,12 @@ double Histogram::mean() const {
 
 double Histogram::stddev() const {
   if (count == 0) return 0;
-  // n*sum(x^2) - sum(x)^2 cancels badly in floating point, so the subtraction is done in integers where it fits.
+  // n*sum(x^2) - sum(x)^2 cancels badly in floating point, so the subtraction is done in integers where it
+  // fits.
   const auto total = static_cast<unsigned __int128>(sum);
   unsigned __int128 scaled = 0;
-  if (!__builtin_mul_overflow(sum_squares, static_cast<unsigned __int128>(count), &scaled) && scaled >= total * total) {
+  if (!__builtin_mul_overflow(sum_squares, static_cast<unsigned __int128>(count), &scaled) &&
+      scaled >= total * total) {
     return static_cast<double>(std::sqrt(static_cast<long double>(scaled - total * total)) / count);
   }
   const long double average = static_cast<long double>(sum) / count;
@@ -77,7 +79,8 @@ double Histogram::percentile(double p) const {
     }
     const double low = static_cast<double>(bucket_low(bucket));
     // The last bucket also holds what is too large for any.
-    const double high = static_cast<double>(bucket == kBuckets - 1 ? std::max(max, bucket_high(bucket)) : bucket_high(bucket));
+    const double high = static_cast<double>(bucket == kBuckets - 1 ? std::max(max, bucket_high(bucket))
+                                                                   : bucket_high(bucket));
     const double within = (static_cast<double>(rank - below) - 0.5) / static_cast<double>(n);
     return std::clamp(low + (high - low) * within, static_cast<double>(min), static_cast<double>(max));
   }

@@ -28,8 +28,8 @@ struct Histogram {
   // Of the population (divides by count). 0 while empty.
   double stddev() const;
 
-  // The value below or at which p percent of the values lie: the bucket of the nearest rank, interpolated inside
-  // it and clamped to [min, max]. p is clamped to 0..100; 0 is min, 100 is max. 0 while empty.
+  // The value below or at which p percent of the values lie: the bucket of the nearest rank, interpolated
+  // inside it and clamped to [min, max]. p is clamped to 0..100; 0 is min, 100 is max. 0 while empty.
   double percentile(double p) const;
 
   bool operator==(const Histogram&) const = default;

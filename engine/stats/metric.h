@@ -8,7 +8,8 @@
 
 namespace todd::stats {
 
-// What a metric is. A ratio holds nothing itself: it is computed after merging from two counters of its manifest.
+// What a metric is. A ratio holds nothing itself: it is computed after merging from two counters of its
+// manifest.
 enum class Kind { counter = 1, gauge, histogram, breakdown, ratio, info };
 
 // How the gauges of several lanes, periods or edges become one.
@@ -22,8 +23,8 @@ const char* gauge_merge_name(GaugeMerge merge);
 inline constexpr size_t kBreakdownKeys = 64;
 inline constexpr const char* kOtherKey = "other";
 
-// One metric's value for one edge, in the testlet's base units (ns for durations): conversion to seconds is done
-// at output, from the metric's unit. Fields of the other kinds stay as they are here.
+// One metric's value for one edge, in the testlet's base units (ns for durations): conversion to seconds is
+// done at output, from the metric's unit. Fields of the other kinds stay as they are here.
 struct Value {
   Kind kind = Kind::counter;
   uint64_t counter = 0;
@@ -42,8 +43,8 @@ using Values = std::map<std::string, Value>;
 // Counts n under key, or under kOtherKey if the key is new and the table is full. The total is always kept.
 void add_to_breakdown(std::map<std::string, uint64_t>& breakdown, const std::string& key, uint64_t n = 1);
 
-// Merges `from` into `into` and takes over its kind. A default-constructed Value is neutral. The gauge follows
-// the rule; an unset gauge and an empty info change nothing, otherwise the info of `from` wins.
+// Merges `from` into `into` and takes over its kind. A default-constructed Value is neutral. The gauge
+// follows the rule; an unset gauge and an empty info change nothing, otherwise the info of `from` wins.
 void merge(Value& into, const Value& from, GaugeMerge rule);
 
 }  // namespace todd::stats

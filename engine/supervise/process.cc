@@ -33,7 +33,8 @@ bool would_block() { return errno == EAGAIN || errno == EWOULDBLOCK; }
 
 Result<Pair> socket_pair() {
   int fds[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0) return fail_errno(errno, "socketpair for the worker");
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) != 0)
+    return fail_errno(errno, "socketpair for the worker");
   // Our end alone never blocks: the other's flags are its own.
   Pair made{UniqueFd(fds[0]), UniqueFd(fds[1])};
   if (fcntl(made.ours.get(), F_SETFL, O_NONBLOCK) != 0) return fail_errno(errno, "socketpair for the worker");
@@ -43,14 +44,16 @@ Result<Pair> socket_pair() {
 // The worker's ends survive exec under fixed numbers.
 constexpr int kControlFd = 3, kDescriptorFd = 4;
 
-Result<int> spawn_process(const std::string& binary, const std::string& backend, const std::vector<std::string>& libraries, int control, int descriptors) {
+Result<int> spawn_process(const std::string& binary, const std::string& backend,
+                          const std::vector<std::string>& libraries, int control, int descriptors) {
   std::vector<std::string> words{binary, std::to_string(kControlFd), std::to_string(kDescriptorFd), backend};
   words.insert(words.end(), libraries.begin(), libraries.end());
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
   // Moved out of the way first: either number might be the other's target.
-  UniqueFd high_control(fcntl(control, F_DUPFD_CLOEXEC, 10)), high_descriptors(fcntl(descriptors, F_DUPFD_CLOEXEC, 10));
+  UniqueFd high_control(fcntl(control, F_DUPFD_CLOEXEC, 10)),
+      high_descriptors(fcntl(descriptors, F_DUPFD_CLOEXEC, 10));
   if (!high_control || !high_descriptors) return fail_errno(errno, "descriptors for the worker");
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
@@ -70,14 +73,17 @@ Result<int> spawn_process(const std::string& binary, const std::string& backend,
 }
 
 std::string describe_exit(int status) {
-  if (WIFSIGNALED(status)) return fmt::format("was killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
+  if (WIFSIGNALED(status))
+    return fmt::format("was killed by signal {} ({})", WTERMSIG(status), strsignal(WTERMSIG(status)));
   return fmt::format("exited with {}", WEXITSTATUS(status));
 }
 
 }  // namespace
 
-Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(io::Loop& loop, const std::string& binary, const std::string& backend,
-                                                            const std::vector<std::string>& libraries, Events events) {
+Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(io::Loop& loop, const std::string& binary,
+                                                            const std::string& backend,
+                                                            const std::vector<std::string>& libraries,
+                                                            Events events) {
   auto control = socket_pair();
   if (!control) return tl::unexpected(control.error());
   auto descriptors = socket_pair();
@@ -112,7 +118,8 @@ void WorkerProcess::send(const v1::ToWorker& message) {
 
 void WorkerProcess::flush_frames() {
   while (written_ < out_.size()) {
-    const ssize_t n = ::send(control_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t n =
+        ::send(control_.get(), out_.data() + written_, out_.size() - written_, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && would_block()) {
       if (!writable_) writable_ = loop_.on_writable(control_.get(), [this] { flush_frames(); });
@@ -136,7 +143,8 @@ void WorkerProcess::flush_descriptors() {
     const auto sent = io::send_fd(descriptors_.get(), descriptors_out_.front().get());
     if (sent) continue;
     if (sent.error().sys_errno == EAGAIN) {
-      if (!descriptors_writable_) descriptors_writable_ = loop_.on_writable(descriptors_.get(), [this] { flush_descriptors(); });
+      if (!descriptors_writable_)
+        descriptors_writable_ = loop_.on_writable(descriptors_.get(), [this] { flush_descriptors(); });
       return;
     }
     // Too many in flight, or it is dying: the frames that announce them could not be kept.
@@ -194,8 +202,8 @@ void WorkerProcess::reap() {
   pid_ = 0;
   exit_watch_.reset();
   readable_.reset();
-  // What it said last still lies in the socket: an end of a task makes it a complete one. At most what a socket holds: a child
-  // of a testlet may have inherited the other end and go on writing.
+  // What it said last still lies in the socket: an end of a task makes it a complete one. At most what a
+  // socket holds: a child of a testlet may have inherited the other end and go on writing.
   for (size_t left = kMaxControlFrame / kReadBytes; left > 0; --left) {
     const size_t had = in_.size();
     if (!receive() || in_.size() == had) break;

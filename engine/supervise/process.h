@@ -1,5 +1,6 @@
 #pragma once
-// One todd-worker process and its two sockets: frames and descriptors. Nothing it does can block or crash this side.
+// One todd-worker process and its two sockets: frames and descriptors. Nothing it does can block or crash
+// this side.
 
 #include <deque>
 #include <functional>
@@ -21,11 +22,14 @@ class WorkerProcess {
  public:
   struct Events {
     std::function<void(const v1::FromWorker&)> message;
-    // "was killed by signal 11 (Segmentation fault)", "exited with 3". Once, after every message the worker had sent.
+    // "was killed by signal 11 (Segmentation fault)", "exited with 3". Once, after every message the worker
+    // had sent.
     std::function<void(const std::string& why)> died;
   };
-  static Result<std::unique_ptr<WorkerProcess>> spawn(io::Loop& loop, const std::string& binary, const std::string& backend,
-                                                      const std::vector<std::string>& libraries, Events events);
+  static Result<std::unique_ptr<WorkerProcess>> spawn(io::Loop& loop, const std::string& binary,
+                                                      const std::string& backend,
+                                                      const std::vector<std::string>& libraries,
+                                                      Events events);
   ~WorkerProcess();  // kills and reaps
   WorkerProcess(const WorkerProcess&) = delete;
   WorkerProcess& operator=(const WorkerProcess&) = delete;

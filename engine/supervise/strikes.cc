@@ -16,8 +16,9 @@ bool Strikes::add(const std::string& testlet, const std::string& why, int64_t no
   deaths.push_back(now_ns);
   while (now_ns - deaths.front() > kWithinNs) deaths.pop_front();
   if (deaths.size() < kMost) return false;
-  quarantined_[testlet] = fmt::format("{} crashed {} times in 10 min, the last time its worker {}; mend it, then restart the agent",
-                                      testlet, deaths.size(), why);
+  quarantined_[testlet] = fmt::format(
+      "{} crashed {} times in 10 min, the last time its worker {}; mend it, then restart the agent", testlet,
+      deaths.size(), why);
   return true;
 }
 

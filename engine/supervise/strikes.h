@@ -1,5 +1,6 @@
 #pragma once
-// Who brings the worker down: a testlet in whose code it died three times within ten minutes is not started again.
+// Who brings the worker down: a testlet in whose code it died three times within ten minutes is not started
+// again.
 
 #include <cstdint>
 #include <deque>
@@ -10,7 +11,8 @@ namespace todd::supervise {
 
 class Strikes {
  public:
-  // The worker died (why: "was killed by signal 11 ...") in the code of this testlet. True if that quarantines it.
+  // The worker died (why: "was killed by signal 11 ...") in the code of this testlet. True if that
+  // quarantines it.
   bool add(const std::string& testlet, const std::string& why, int64_t now_ns);
   // Why it is not started again; "" if it is.
   std::string quarantine_of(const std::string& testlet) const;

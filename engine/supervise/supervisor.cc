@@ -25,7 +25,8 @@ constexpr int64_t kFirstBackoffNs = 500'000'000;
 constexpr int64_t kLastBackoffNs = 60'000'000'000;
 // A worker that lived this long has earned a fresh back-off.
 constexpr int64_t kHealthyNs = 60'000'000'000;
-// Signs of life asked for within the hang limit. Counted, not timed: a supervisor that was itself stopped has not heard yet.
+// Signs of life asked for within the hang limit. Counted, not timed: a supervisor that was itself stopped has
+// not heard yet.
 constexpr int kBeatsMissed = 5;
 
 const char* backend_name(io::Backend backend) {
@@ -83,7 +84,8 @@ struct Supervisor::Impl {
     WorkerProcess::Events hooks;
     hooks.message = [this](const v1::FromWorker& message) { on_message(message); };
     hooks.died = [this](const std::string& reason) { on_died(reason); };
-    auto made = WorkerProcess::spawn(loop, options.worker_binary, backend_name(options.backend), libraries, std::move(hooks));
+    auto made = WorkerProcess::spawn(loop, options.worker_binary, backend_name(options.backend), libraries,
+                                     std::move(hooks));
     if (!made) return tl::unexpected(made.error());
     worker = std::move(*made);
     born_ns = monotonic_ns();
@@ -96,7 +98,8 @@ struct Supervisor::Impl {
   // The results' memory is ours, so that nothing about it need be believed.
   void hand_over(v1::Task task) {
     auto& state = tasks[task.id()];
-    auto made = TaskCells::make(*state.testlet, state.edges, stats::sample_slots_for(task.schedule().samples()));
+    auto made =
+        TaskCells::make(*state.testlet, state.edges, stats::sample_slots_for(task.schedule().samples()));
     if (!made) return refuse(task.id(), "local_resource", made.error().detail);
     state.cells = std::move(made->cells);
     worker->send_descriptor(std::move(made->fd));
@@ -129,7 +132,8 @@ struct Supervisor::Impl {
     beat.reset();
     if (!worker || tasks.empty()) return;
     if (++beats_missed > kBeatsMissed) {
-      return worker->kill(fmt::format("was killed: it hung, no sign of life for {}", manifest::format_duration(options.hang_limit_ns)));
+      return worker->kill(fmt::format("was killed: it hung, no sign of life for {}",
+                                      manifest::format_duration(options.hang_limit_ns)));
     }
     v1::ToWorker question;
     question.mutable_beat();
@@ -146,16 +150,21 @@ struct Supervisor::Impl {
   void prepare(v1::Task task) {
     if (tasks.contains(task.id())) return;
     const auto* file = file_of(task.testlet());
-    if (file == nullptr) return refuse(task.id(), "testlet_missing", fmt::format("this host has no testlet \"{}\"", task.testlet()));
+    if (file == nullptr)
+      return refuse(task.id(), "testlet_missing",
+                    fmt::format("this host has no testlet \"{}\"", task.testlet()));
     const std::string& hash = file->manifest.hash;
     // Values go by position: another version of the testlet would read them as others.
     if (!task.manifest_hash().empty() && task.manifest_hash() != hash) {
       const auto& version = file->manifest.testlet(task.testlet())->version;
       return refuse(task.id(), "unsupported",
-                    fmt::format("the test needs {} with manifest {:.12}, this host has version {} with manifest {:.12}: install the same "
-                                "version on both", task.testlet(), task.manifest_hash(), version, hash));
+                    fmt::format("the test needs {} with manifest {:.12}, this host has version {} with "
+                                "manifest {:.12}: install the same "
+                                "version on both",
+                                task.testlet(), task.manifest_hash(), version, hash));
     }
-    if (const auto text = strikes.quarantine_of(task.testlet()); !text.empty()) return refuse(task.id(), "quarantined", text);
+    if (const auto text = strikes.quarantine_of(task.testlet()); !text.empty())
+      return refuse(task.id(), "quarantined", text);
     const auto edges = count_edges(task);
     if (!edges) return refuse(task.id(), "bad_param", edges.error().detail);
     if (!no_worker.empty()) return refuse(task.id(), "local_resource", no_worker);

@@ -1,6 +1,7 @@
 #pragma once
-// Runs tasks in a todd-worker process and outlives it. Loads no testlet and parses no packet: it reads manifests, spawns the
-// worker, opens privileged sockets for it, copies closed periods out of shared memory, and says why a worker died.
+// Runs tasks in a todd-worker process and outlives it. Loads no testlet and parses no packet: it reads
+// manifests, spawns the worker, opens privileged sockets for it, copies closed periods out of shared memory,
+// and says why a worker died.
 
 #include <cstdint>
 #include <functional>
@@ -23,10 +24,12 @@ class Record;
 namespace todd::supervise {
 
 struct SupervisorOptions {
-  std::string worker_binary;                 // default: todd-worker beside this program
-  std::vector<std::string> testlet_folders;  // scanned for *.so; default: ../lib/todd/testlets beside this program
+  std::string worker_binary;  // default: todd-worker beside this program
+  std::vector<std::string>
+      testlet_folders;  // scanned for *.so; default: ../lib/todd/testlets beside this program
   io::Backend backend = io::Backend::automatic;
-  int64_t hang_limit_ns = 10'000'000'000;  // a worker with tasks that gives no sign of life for so long is killed
+  int64_t hang_limit_ns =
+      10'000'000'000;  // a worker with tasks that gives no sign of life for so long is killed
 };
 // Defaults from the place of the running program.
 SupervisorOptions default_options();
@@ -38,7 +41,7 @@ class Supervisor {
     std::function<void(const v1::Ready&)> ready;
     std::function<void(const v1::Failed&)> failed;  // could not be prepared; nothing follows for the task
     std::function<void(v1::Record&&)> record;       // seq 1.. per task; the one with last ends the task
-    std::function<void()> changed;                  // what engine(), engine_why() or quarantined() say; may be empty
+    std::function<void()> changed;  // what engine(), engine_why() or quarantined() say; may be empty
   };
   Supervisor(io::Loop& loop, SupervisorOptions options, Events events);
   ~Supervisor();  // kills the worker
@@ -56,10 +59,11 @@ class Supervisor {
   const std::string& engine_why() const;
   int worker_pid() const;  // 0 while there is none
 
-  // Every prepare is answered by ready or failed; every start by records, the last with last=true and state. A worker's death
-  // ends its tasks with what shared memory held: partial, last, state "error", reason "testlet_crashed", the signal in detail.
-  // Reasons of failed: name_resolution, permission, unsupported (also: the task's manifest is not this host's), bad_param,
-  // testlet_missing, local_resource, testlet_crashed, quarantined, cancelled (stopped before it was ready).
+  // Every prepare is answered by ready or failed; every start by records, the last with last=true and state.
+  // A worker's death ends its tasks with what shared memory held: partial, last, state "error", reason
+  // "testlet_crashed", the signal in detail. Reasons of failed: name_resolution, permission, unsupported
+  // (also: the task's manifest is not this host's), bad_param, testlet_missing, local_resource,
+  // testlet_crashed, quarantined, cancelled (stopped before it was ready).
   void prepare(const v1::Task& task);
   void start_task(const std::string& task, int64_t at_wall_ns);
   void stop_task(const std::string& task, bool cancel);

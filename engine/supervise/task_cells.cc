@@ -60,7 +60,8 @@ Result<uint32_t> count_edges(const v1::Task& task) {
     edges += *n;
     if (edges > kMostEdges) break;
   }
-  if (edges > kMostEdges) return fail(Errc::exhausted, fmt::format("a task has at most {} edges", kMostEdges));
+  if (edges > kMostEdges)
+    return fail(Errc::exhausted, fmt::format("a task has at most {} edges", kMostEdges));
   return static_cast<uint32_t>(std::max<uint64_t>(1, edges));
 }
 
@@ -85,7 +86,8 @@ class TaskCells::Filler {
   size_t used_ = 0;
 };
 
-Result<TaskCells::Made> TaskCells::make(const manifest::Testlet& testlet, uint32_t edges, uint32_t sample_slots) {
+Result<TaskCells::Made> TaskCells::make(const manifest::Testlet& testlet, uint32_t edges,
+                                        uint32_t sample_slots) {
   std::vector<stats::Kind> kinds;
   for (const auto& metric : testlet.metrics) kinds.push_back(metric.kind);
   stats::CellLayout layout(std::move(kinds), edges, sample_slots);
@@ -93,7 +95,8 @@ Result<TaskCells::Made> TaskCells::make(const manifest::Testlet& testlet, uint32
   if (!fd) return tl::unexpected(fd.error());
   auto memory = Mapping::of(fd->get(), layout.bytes(), Mapping::Access::read);
   if (!memory) return tl::unexpected(memory.error());
-  return Made{std::unique_ptr<TaskCells>(new TaskCells(std::move(layout), std::move(*memory))), std::move(*fd)};
+  return Made{std::unique_ptr<TaskCells>(new TaskCells(std::move(layout), std::move(*memory))),
+              std::move(*fd)};
 }
 
 TaskCells::TaskCells(stats::CellLayout layout, Mapping memory)

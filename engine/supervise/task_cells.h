@@ -1,5 +1,6 @@
 #pragma once
-// The supervisor's view of one task's shared memory: closed periods become records, in frames of bounded size.
+// The supervisor's view of one task's shared memory: closed periods become records, in frames of bounded
+// size.
 
 #include <cstdint>
 #include <memory>
@@ -19,23 +20,24 @@ class Task;
 
 namespace todd::supervise {
 
-// How many edges the task has: one per address its targets stand for, or per peer of a responder. Errors: invalid (a target
-// that is none), exhausted (more than 1,048,576).
+// How many edges the task has: one per address its targets stand for, or per peer of a responder. Errors:
+// invalid (a target that is none), exhausted (more than 1,048,576).
 Result<uint32_t> count_edges(const v1::Task& task);
 
 class TaskCells {
  public:
   struct Made;
-  // Makes the memory for a task of this testlet: of our size, and sealed, so that whoever gets the descriptor can write the
-  // content and nothing else. Errors: system.
+  // Makes the memory for a task of this testlet: of our size, and sealed, so that whoever gets the descriptor
+  // can write the content and nothing else. Errors: system.
   static Result<Made> make(const manifest::Testlet& testlet, uint32_t edges, uint32_t sample_slots);
   TaskCells(const TaskCells&) = delete;
   TaskCells& operator=(const TaskCells&) = delete;
 
-  // What the closed period adds. All but the last record have `more`. Sequence numbers and task are the caller's to fill in.
+  // What the closed period adds. All but the last record have `more`. Sequence numbers and task are the
+  // caller's to fill in.
   std::vector<v1::Record> read(const v1::PeriodClosed& closed);
-  // After the worker's death: the closed bank if it was not copied, and the open bank, as of the time from the last period's end to now. Before the
-  // first period has ended it began at started_wall_ns.
+  // After the worker's death: the closed bank if it was not copied, and the open bank, as of the time from
+  // the last period's end to now. Before the first period has ended it began at started_wall_ns.
   struct Life {
     int64_t started_wall_ns = 0;
     int64_t ended_wall_ns = 0;

@@ -28,7 +28,8 @@ struct Control::Pending {
   int sockets_open = 0;
 };
 
-Control::Control(io::Loop& loop, Options options) : loop_(loop), options_(std::move(options)), resolver_(loop) {}
+Control::Control(io::Loop& loop, Options options)
+    : loop_(loop), options_(std::move(options)), resolver_(loop) {}
 
 Control::~Control() {
   lane_.reset();  // before the channel its events write to
@@ -53,7 +54,8 @@ Status Control::start() {
     return used;
   };
   events.on_close = [this](const Error&) { loop_.stop(); };
-  channel_ = io::adopt(loop_, std::move(options_.control), nullptr, std::move(events), {.write_limit = kMaxControlFrame});
+  channel_ = io::adopt(loop_, std::move(options_.control), nullptr, std::move(events),
+                       {.write_limit = kMaxControlFrame});
   auto lane = lane::Lane::start(options_.backend, lane_events());
   if (!lane) return tl::unexpected(lane.error());
   lane_ = std::move(*lane);
@@ -86,7 +88,8 @@ lane::Lane::Events Control::lane_events() {
       send(message);
     });
   };
-  events.instance.failed = [this](const std::string& id, const std::string& reason, const std::string& detail) {
+  events.instance.failed = [this](const std::string& id, const std::string& reason,
+                                  const std::string& detail) {
     loop_.post([=, this] { failed(id, reason, detail); });
   };
   events.instance.closed = [this](const std::string& id, const lane::Closed& closed) {
@@ -125,9 +128,7 @@ lane::Lane::Events Control::lane_events() {
   return events;
 }
 
-void Control::ended(std::unique_ptr<lane::TaskSetup> setup) {
-  setup->testlet->destroy(setup->instance);
-}
+void Control::ended(std::unique_ptr<lane::TaskSetup> setup) { setup->testlet->destroy(setup->instance); }
 
 void Control::failed(const std::string& task, const std::string& reason, const std::string& detail) {
   preparing_.erase(task);
@@ -172,18 +173,23 @@ void Control::prepare(const v1::Prepare& prepare) {
   auto cells = receive_cells();
   if (!cells) return failed(task.id(), "local_resource", cells.error().detail);
   const auto library = library_of_.find(task.testlet());
-  if (library == library_of_.end()) return failed(task.id(), "testlet_missing", fmt::format("this host has no testlet \"{}\"", task.testlet()));
+  if (library == library_of_.end())
+    return failed(task.id(), "testlet_missing",
+                  fmt::format("this host has no testlet \"{}\"", task.testlet()));
   auto loaded = [&] {
     const stats::InTestlet mark(cells->data());  // its initialisers run
     return libraries_.load(library->second, task.testlet());
   }();
   if (!loaded) return failed(task.id(), "testlet_missing", loaded.error().detail);
   if (loaded->manifest_hash != task.manifest_hash())
-    return failed(task.id(), "unsupported", fmt::format("{} was replaced while the agent ran: restart the agent", library->second));
+    return failed(task.id(), "unsupported",
+                  fmt::format("{} was replaced while the agent ran: restart the agent", library->second));
   auto setup = make_setup(task, *loaded);
   if (!setup) return failed(task.id(), "bad_param", setup.error().detail);
   if ((*setup)->layout->bytes() != cells->size())
-    return failed(task.id(), "internal", fmt::format("the results take {} bytes, there are {}", (*setup)->layout->bytes(), cells->size()));
+    return failed(
+        task.id(), "internal",
+        fmt::format("the results take {} bytes, there are {}", (*setup)->layout->bytes(), cells->size()));
   auto pending = std::make_shared<Pending>();
   pending->setup = std::move(*setup);
   pending->setup->shared = std::move(*cells);
@@ -206,22 +212,24 @@ void Control::resolve_names(const std::shared_ptr<Pending>& pending) {
     if (--pending->names_open == 0) need_sockets(pending);
   };
   for (const auto& name : names) {
-    resolver_.resolve(name.text, AF_UNSPEC, [pending, name, done_one](Result<std::vector<std::string>> found) {
-      if (!pending->setup) return;
-      auto& setup = *pending->setup;
-      auto& endpoint = *pending->ready.add_endpoints();
-      for (const auto& target : setup.targets)
-        if (target.spec == name.spec) endpoint.set_edge(target.edge);
-      if (!found) {
-        endpoint.set_error(found.error().detail);
-      } else if (!set_address(setup, name.spec, *found)) {
-        endpoint.set_error(fmt::format("{}: no address of the wanted family", name.text));
-      } else {
-        for (const auto& target : setup.targets)
-          if (target.spec == name.spec) endpoint.set_address(io::format_address(target.address));
-      }
-      done_one();
-    });
+    resolver_.resolve(name.text, AF_UNSPEC,
+                      [pending, name, done_one](Result<std::vector<std::string>> found) {
+                        if (!pending->setup) return;
+                        auto& setup = *pending->setup;
+                        auto& endpoint = *pending->ready.add_endpoints();
+                        for (const auto& target : setup.targets)
+                          if (target.spec == name.spec) endpoint.set_edge(target.edge);
+                        if (!found) {
+                          endpoint.set_error(found.error().detail);
+                        } else if (!set_address(setup, name.spec, *found)) {
+                          endpoint.set_error(fmt::format("{}: no address of the wanted family", name.text));
+                        } else {
+                          for (const auto& target : setup.targets)
+                            if (target.spec == name.spec)
+                              endpoint.set_address(io::format_address(target.address));
+                        }
+                        done_one();
+                      });
   }
   done_one();
 }
@@ -232,7 +240,8 @@ void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
   drop_unresolved(setup);
   if (source && setup.targets.empty()) {
     std::string detail;
-    for (const auto& endpoint : pending->ready.endpoints()) detail += (detail.empty() ? "" : "; ") + endpoint.error();
+    for (const auto& endpoint : pending->ready.endpoints())
+      detail += (detail.empty() ? "" : "; ") + endpoint.error();
     return failed(setup.id, "name_resolution", detail.empty() ? "no target" : detail);
   }
   bool wanted[2] = {false, false};
@@ -261,8 +270,10 @@ void Control::on_socket(const v1::GotSocket& got) {
   lane::TaskSetup::Icmp icmp{.fd = {}, .raw = got.raw(), .error = got.error(), .bad_param = got.bad_param()};
   if (icmp.error.empty()) {
     auto fd = io::receive_fd(options_.descriptors.get());
-    if (fd) icmp.fd = std::move(*fd);
-    else icmp.error = fd.error().detail;
+    if (fd)
+      icmp.fd = std::move(*fd);
+    else
+      icmp.error = fd.error().detail;
   }
   if (!pending->setup) return;
   pending->setup->icmp[got.family() == 6 ? 1 : 0] = std::move(icmp);
@@ -279,8 +290,12 @@ void Control::hand_over(const std::shared_ptr<Pending>& pending) {
     if (status >= 0) status = setup.testlet->create(&lane_->host(), &setup.run, &setup.instance, &error);
   }
   if (status < 0) {
-    const char* reason = status == TODD_E_UNSUPPORTED ? "unsupported" : status == TODD_E_PARAM ? "bad_param" : "local_resource";
-    return failed(setup.id, reason, error.text[0] != '\0' ? std::string(error.text) : fmt::format("the testlet refused the task ({})", status));
+    const char* reason = status == TODD_E_UNSUPPORTED ? "unsupported"
+                         : status == TODD_E_PARAM     ? "bad_param"
+                                                      : "local_resource";
+    return failed(setup.id, reason,
+                  error.text[0] != '\0' ? std::string(error.text)
+                                        : fmt::format("the testlet refused the task ({})", status));
   }
   preparing_.erase(setup.id);
   endpoints_[setup.id] = pending;

@@ -1,6 +1,6 @@
 #pragma once
-// The worker's control thread: takes tasks from the supervisor, prepares them and hands them to the lane, passes on what the
-// lane says. [control] calls of testlets (check, create, destroy) happen here.
+// The worker's control thread: takes tasks from the supervisor, prepares them and hands them to the lane,
+// passes on what the lane says. [control] calls of testlets (check, create, destroy) happen here.
 
 #include <map>
 #include <memory>
@@ -63,7 +63,8 @@ class Control {
   // By task, until handed to the lane. Shared with what they wait for: look-ups and sockets.
   std::map<std::string, std::shared_ptr<Pending>> preparing_;
   std::map<uint32_t, std::shared_ptr<Pending>> waiting_sockets_;
-  std::map<std::string, std::shared_ptr<Pending>> endpoints_;  // prepared, until READY has told what names resolved to
+  std::map<std::string, std::shared_ptr<Pending>>
+      endpoints_;  // prepared, until READY has told what names resolved to
   uint32_t next_socket_ = 0;
 };
 

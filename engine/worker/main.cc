@@ -17,7 +17,8 @@ int main(int argc, char** argv) {
   using namespace todd;
   return_large_blocks();
   if (argc < 4) {
-    fprintf(stderr, "todd-worker is started by todd-agent, todd try and todd serve; it has no use by itself\n");
+    fprintf(stderr,
+            "todd-worker is started by todd-agent, todd try and todd serve; it has no use by itself\n");
     return 2;
   }
   // The supervisor decides when this process ends; if it dies, so does the worker.

@@ -32,14 +32,17 @@ bool fits(const manifest::Param& param, const v1::Value& value) {
     case rate:
     case ratio: return value.v_case() == v1::Value::kR;
     case boolean: return value.v_case() == v1::Value::kI && (value.i() == 0 || value.i() == 1);
-    case choice: return value.v_case() == v1::Value::kI && value.i() >= 0 && static_cast<uint64_t>(value.i()) < param.choices.size();
+    case choice:
+      return value.v_case() == v1::Value::kI && value.i() >= 0 &&
+             static_cast<uint64_t>(value.i()) < param.choices.size();
     default: return value.v_case() == v1::Value::kI;
   }
 }
 
 // What the schedule's arithmetic stands on.
 Status check_schedule(const v1::Schedule& s) {
-  if (s.interval_ns() < 0 || s.duration_ns() < 0 || s.timeout_ns() < 0 || s.period_ns() < 0 || !(s.rate() >= 0))
+  if (s.interval_ns() < 0 || s.duration_ns() < 0 || s.timeout_ns() < 0 || s.period_ns() < 0 ||
+      !(s.rate() >= 0))
     return fail(Errc::invalid, "a schedule with negative times or rates");
   return {};
 }
@@ -47,12 +50,15 @@ Status check_schedule(const v1::Schedule& s) {
 Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
   const auto& params = setup.manifest.params;
   if (static_cast<size_t>(task.params_size()) != params.size())
-    return fail(Errc::invalid, fmt::format("{} takes {} parameters, the task has {}", task.testlet(), params.size(), task.params_size()));
+    return fail(Errc::invalid, fmt::format("{} takes {} parameters, the task has {}", task.testlet(),
+                                           params.size(), task.params_size()));
   setup.texts.reserve(params.size());  // pointers into it must stay
   for (int i = 0; i < task.params_size(); ++i) {
     const auto& in = task.params(i);
     const auto& param = params[static_cast<size_t>(i)];
-    if (!fits(param, in)) return fail(Errc::invalid, fmt::format("{}: the value is no {}", param.name, manifest::param_type_name(param.type)));
+    if (!fits(param, in))
+      return fail(Errc::invalid,
+                  fmt::format("{}: the value is no {}", param.name, manifest::param_type_name(param.type)));
     todd_value value{};
     value.type = static_cast<uint16_t>(param.type);
     value.given = in.given() ? 1 : 0;
@@ -77,9 +83,13 @@ Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
     if (!n) return tl::unexpected(n.error());
     const auto index = static_cast<uint32_t>(setup.specs.size());
     for (uint64_t i = 0; i < *n; ++i) {
-      lane::Target target{.spec = index, .offset = static_cast<uint32_t>(i), .edge = static_cast<uint32_t>(setup.targets.size())};
-      if (auto address = io::parse_address(schedule::host_at(spec, i), spec.port)) target.address = *address;
-      else io::set_port(target.address, spec.port);
+      lane::Target target{.spec = index,
+                          .offset = static_cast<uint32_t>(i),
+                          .edge = static_cast<uint32_t>(setup.targets.size())};
+      if (auto address = io::parse_address(schedule::host_at(spec, i), spec.port))
+        target.address = *address;
+      else
+        io::set_port(target.address, spec.port);
       setup.targets.push_back(target);
     }
     setup.specs.push_back(std::move(spec));
@@ -109,12 +119,19 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   for (const auto& peer : task.peers()) setup->peer_tokens.push_back(peer.token());
   if (auto good = add_values(*setup, task); !good) return tl::unexpected(good.error());
   if (auto good = add_targets(*setup, task); !good) return tl::unexpected(good.error());
-  setup->plan = {.targets = 0, .count = schedule.count(), .interval_ns = schedule.interval_ns(), .rate = schedule.rate(), .duration_ns = schedule.duration_ns(), .seed = 1};
+  setup->plan = {.targets = 0,
+                 .count = schedule.count(),
+                 .interval_ns = schedule.interval_ns(),
+                 .rate = schedule.rate(),
+                 .duration_ns = schedule.duration_ns(),
+                 .seed = 1};
   const bool source = task.role() == v1::SOURCE;
-  const auto edges = static_cast<uint32_t>(std::max<size_t>(1, source ? setup->targets.size() : setup->peer_tokens.size()));
+  const auto edges =
+      static_cast<uint32_t>(std::max<size_t>(1, source ? setup->targets.size() : setup->peer_tokens.size()));
   std::vector<stats::Kind> kinds;
   for (const auto& metric : setup->manifest.metrics) kinds.push_back(metric.kind);
-  setup->layout = std::make_unique<stats::CellLayout>(std::move(kinds), edges, stats::sample_slots_for(setup->samples));
+  setup->layout =
+      std::make_unique<stats::CellLayout>(std::move(kinds), edges, stats::sample_slots_for(setup->samples));
   auto& run = setup->run;
   run.size = sizeof run;
   run.role = source ? TODD_SOURCE : TODD_RESPONDER;
@@ -142,7 +159,9 @@ bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::str
     if (target.spec != spec) continue;
     for (const auto& text : addresses) {
       const auto address = io::parse_address(text, setup.specs[spec].port);
-      if (!address || (setup.run.family == 4 && address->sa.sa_family != AF_INET) || (setup.run.family == 6 && address->sa.sa_family != AF_INET6)) continue;
+      if (!address || (setup.run.family == 4 && address->sa.sa_family != AF_INET) ||
+          (setup.run.family == 6 && address->sa.sa_family != AF_INET6))
+        continue;
       target.address = *address;
       return true;
     }

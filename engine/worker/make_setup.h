@@ -19,14 +19,15 @@ struct Name {
   std::string text;
 };
 
-// From the task as it came to what a lane runs: values, schedule, targets expanded, edges numbered. Targets that are names
-// stay without address until resolve_targets(). Errors: invalid (numbers that do not fit the testlet).
+// From the task as it came to what a lane runs: values, schedule, targets expanded, edges numbered. Targets
+// that are names stay without address until resolve_targets(). Errors: invalid (numbers that do not fit the
+// testlet).
 Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded);
 std::vector<Name> names_of(const lane::TaskSetup& setup);
 // Gives the target of this spec its address; false if none of them fits the task's family.
 bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses);
-// Leaves out the targets without address; returns the edges left out. Call once, after resolution; the schedule then covers
-// the rest.
+// Leaves out the targets without address; returns the edges left out. Call once, after resolution; the
+// schedule then covers the rest.
 std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup);
 
 }  // namespace todd::worker

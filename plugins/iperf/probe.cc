@@ -47,7 +47,8 @@ void Iperf::check(const todd_run& run) {
 void Iperf::start() {
   udp_wanted_ = (*this)[protocol] == kUdp;
   length_ = static_cast<uint32_t>((*this)[length]);
-  if (length_ == 0) length_ = udp_wanted_ ? kUdpLength : usual_tcp_length((*this)[bitrate] / (*this)[streams]);
+  if (length_ == 0)
+    length_ = udp_wanted_ ? kUdpLength : usual_tcp_length((*this)[bitrate] / (*this)[streams]);
   const int64_t timeout = run().timeout_ns > 0 ? run().timeout_ns : kTimeoutNs;
   Sink& sink = *this;
   tcp_.emplace(sink, timeout);

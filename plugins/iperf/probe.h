@@ -39,9 +39,10 @@ class Iperf final : public testlet<Iperf>, private Sink {
       todd::integer("streams", "1", "streams side by side on each edge; at most 64 with udp")
           .range("1", "128");
   static constexpr auto length =
-      todd::size("length", "0",
-                 "bytes of a send or datagram, at least 64; 0: 128 KiB with tcp, less with a low bitrate, 1400 with "
-                 "udp")
+      todd::size(
+          "length", "0",
+          "bytes of a send or datagram, at least 64; 0: 128 KiB with tcp, less with a low bitrate, 1400 with "
+          "udp")
           .range("0", "1Mi");
   static constexpr auto bitrate =
       todd::bitrate("bitrate", "0",
@@ -50,7 +51,8 @@ class Iperf final : public testlet<Iperf>, private Sink {
   static constexpr auto params = todd::params(&protocol, &reverse, &streams, &length, &bitrate);
 
   static constexpr auto bytes = todd::counter("bytes", "By", "bytes received");
-  static constexpr auto time = todd::counter("received_time", "ns", "time of receiving, from the first byte on");
+  static constexpr auto time =
+      todd::counter("received_time", "ns", "time of receiving, from the first byte on");
   static constexpr auto throughput =
       todd::ratio("throughput", "bit/s", "bytes", "received_time", "what the receiver got");
   static constexpr auto sent_bytes = todd::counter("sent_bytes", "By", "bytes the sender's system took");

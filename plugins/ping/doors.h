@@ -12,8 +12,8 @@ class Doors {
  public:
   // A responder: asks for a port to listen on. take() says when it is there.
   void listen() { to_listen_ = true; }
-  // A completion of the flow. True once, when `port` of it is the one where connections are accepted. Throws todd::error if
-  // there is none.
+  // A completion of the flow. True once, when `port` of it is the one where connections are accepted. Throws
+  // todd::error if there is none.
   bool take(const todd_done& d);
   void close(uint64_t stream) { closing_.push_back(stream); }
   // As many operations as the batch has room for; the others wait for the next step.

@@ -61,8 +61,10 @@ void check_name(std::set<std::string>& seen, const char* name, const std::string
 // The host's rule for ids, here so that the author hears of a wrong one from the build.
 void check_id(const std::string& id) {
   const bool letters = id.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_-.") == id.npos;
-  if (!letters || id.size() > 63 || id[0] < 'a' || id[0] > 'z' || id.back() == '.' || id.find("..") != id.npos)
-    refuse("'" + id + "' is no id: a-z, 0-9, -, _ and single dots between parts, at most 63, beginning with a letter");
+  if (!letters || id.size() > 63 || id[0] < 'a' || id[0] > 'z' || id.back() == '.' ||
+      id.find("..") != id.npos)
+    refuse("'" + id +
+           "' is no id: a-z, 0-9, -, _ and single dots between parts, at most 63, beginning with a letter");
 }
 
 void write_choices(std::ostream& out, const char* choices) {

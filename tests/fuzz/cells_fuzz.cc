@@ -1,5 +1,5 @@
-// What a worker may leave in a task's shared memory; the first byte picks the layout. Reading stays within the memory and
-// brings no more than the layout holds.
+// What a worker may leave in a task's shared memory; the first byte picks the layout. Reading stays within
+// the memory and brings no more than the layout holds.
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
@@ -10,10 +10,12 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace todd::stats;
   if (size < 2) return 0;
-  static const CellLayout small({Kind::counter, Kind::histogram, Kind::gauge, Kind::breakdown, Kind::info}, 2, 4);
+  static const CellLayout small({Kind::counter, Kind::histogram, Kind::gauge, Kind::breakdown, Kind::info}, 2,
+                                4);
   static const CellLayout compact({Kind::counter, Kind::histogram, Kind::info}, kTwoBankEdges + 1, 0);
   const CellLayout& layout = (data[0] & 1) != 0 ? compact : small;
-  // Aligned as a mapping is. The input lies at the header, in both banks' first rows, and where the rings begin.
+  // Aligned as a mapping is. The input lies at the header, in both banks' first rows, and where the rings
+  // begin.
   std::vector<uint64_t> memory(layout.bytes() / sizeof(uint64_t) + 1);
   auto* const bytes = reinterpret_cast<uint8_t*>(memory.data());
   for (const size_t at : {size_t{0}, layout.row(0, 0), layout.row(1, 0), layout.samples(), layout.notes()})
@@ -27,10 +29,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
           if (bucket >= kBuckets || n == 0) abort();
       }
     }
-    if (reader.samples(bank, false).size() > layout.sample_slots() || reader.notes(bank, false).size() > CellLayout::kNotes) abort();
+    if (reader.samples(bank, false).size() > layout.sample_slots() ||
+        reader.notes(bank, false).size() > CellLayout::kNotes)
+      abort();
   }
   if (layout.compact()) (void)reader.flat_row(0);
-  if (reader.samples(0, true).size() > layout.sample_slots() || reader.notes(0, true).size() > CellLayout::kNotes) abort();
+  if (reader.samples(0, true).size() > layout.sample_slots() ||
+      reader.notes(0, true).size() > CellLayout::kNotes)
+    abort();
   (void)reader.in_testlet();
   return 0;
 }

@@ -1,4 +1,5 @@
-// ICMP messages as a raw socket delivers them; the first byte picks the family. What is accepted must lie in the message.
+// ICMP messages as a raw socket delivers them; the first byte picks the family. What is accepted must lie in
+// the message.
 #include <sys/socket.h>
 
 #include <cstdlib>
@@ -13,7 +14,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto reply = parse_echo_reply(message, family);
   if (reply && reply->cookie.has_value() != (message.size() >= kEchoHeader + kCookieBytes)) abort();
   if (const auto error = parse_icmp_error(message, family)) {
-    if (reply || error->to.sa.sa_family != family || icmp_errno(family, error->type, error->code) == 0) abort();
+    if (reply || error->to.sa.sa_family != family || icmp_errno(family, error->type, error->code) == 0)
+      abort();
   }
   parse_quoted_echo(message, family);
   return 0;

@@ -49,8 +49,9 @@ void TestletHost::exchange(const todd_op& op, std::string payload) {
   }
   if (a.edit) a.edit(payload);
   const auto result = a.result != 0 ? a.result : static_cast<int32_t>(payload.size());
-  world_.at(world_.now_ns + a.delay_ns,
-            [this, id, result, flags, payload, ttl = a.ttl] { complete(id, result, flags, payload, 0, 0, ttl); });
+  world_.at(world_.now_ns + a.delay_ns, [this, id, result, flags, payload, ttl = a.ttl] {
+    complete(id, result, flags, payload, 0, 0, ttl);
+  });
 }
 
 // Sends bytes over this host's link; returns how many datagrams went before.
@@ -241,8 +242,7 @@ void TestletHost::send_end(uint64_t stream, const Stream& s) {
 
 void TestletHost::shutdown(const todd_op& op) {
   const auto it = streams_.find(op.key);
-  if (it == streams_.end() || !it->second.open)
-    return complete_at(world_.now_ns, add_pending(op), -ENOTCONN);
+  if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, add_pending(op), -ENOTCONN);
   Stream& s = it->second;
   s.shut = true;
   send_end(op.key, s);
@@ -255,7 +255,8 @@ void TestletHost::close(const todd_op& op) {
   s.open = false;
   std::vector<uint64_t> mine;
   for (const auto& [pending, p] : pending_) {
-    if (p.op.key == op.key && (p.op.code == TODD_OP_SEND || p.op.code == TODD_OP_RECV)) mine.push_back(pending);
+    if (p.op.key == op.key && (p.op.code == TODD_OP_SEND || p.op.code == TODD_OP_RECV))
+      mine.push_back(pending);
   }
   for (const uint64_t pending : mine) complete(pending, -ECANCELED);
   send_end(op.key, s);

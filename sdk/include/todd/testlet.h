@@ -1,3 +1,4 @@
+/* clang-format off */
 /* todd/testlet.h - the ToDD testlet ABI, 0.1. C99, C11, C17, C++11 and later. Depends on libc headers only.
  *
  * While the major is 0 a testlet runs only on a host of exactly the same minor; each break raises the minor.
@@ -43,8 +44,8 @@ enum {
   TODD_P_CHOICE /* index into choices, as int */
 };
 enum { TODD_PF_REQUIRED = 1, TODD_PF_SECRET = 2 };
-/* count, interval, rate, duration, timeout, samples, stamps and period are the host's parameters: a testlet gives only their
- * defaults (todd_schedule) and must not declare these names. */
+/* count, interval, rate, duration, timeout, samples, stamps, source, interface, df and period are the host's parameters: a testlet
+ * gives only their defaults (todd_schedule) and must not declare these names. */
 typedef struct {
   uint32_t size;
   uint16_t type, flags;

@@ -45,7 +45,8 @@ struct Later {
   }
 };
 
-// An interrupt between the two readings would move what is due by as much: of five pairs the one read most quickly.
+// An interrupt between the two readings would move what is due by as much: of five pairs the one read most
+// quickly.
 int64_t monotonic_minus_wall() {
   int64_t offset = 0, quickest = INT64_MAX;
   for (int i = 0; i < 5 && quickest > 200; ++i) {

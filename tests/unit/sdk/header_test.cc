@@ -42,10 +42,13 @@ TEST(CppHeaderTest, CompilesAloneAsCpp17) {
 // The check checks: with one field more in a frozen record, that record's lines and no others stop compiling.
 TEST(LayoutCheckTest, NoticesAChange) {
   const std::string folder = testing::TempDir() + "layout" + std::to_string(getpid());
-  const Ran made = run("mkdir -p " + folder + "/todd && sed 's/^} todd_op;/  uint64_t grown;\\n} todd_op;/' " + kSource +
-                       "/sdk/include/todd/testlet.h > " + folder + "/todd/testlet.h && grep -c grown " + folder + "/todd/testlet.h");
+  const Ran made =
+      run("mkdir -p " + folder + "/todd && sed 's/^} todd_op;/  uint64_t grown;\\n} todd_op;/' " + kSource +
+          "/sdk/include/todd/testlet.h > " + folder + "/todd/testlet.h && grep -c grown " + folder +
+          "/todd/testlet.h");
   ASSERT_EQ(made.output, "1\n");
-  const Ran ran = run("cc -std=c99 -x c -fsyntax-only -I" + folder + " " + kSource + "/tests/unit/sdk/layout.c");
+  const Ran ran =
+      run("cc -std=c99 -x c -fsyntax-only -I" + folder + " " + kSource + "/tests/unit/sdk/layout.c");
   EXPECT_NE(ran.status, 0);
   EXPECT_THAT(ran.output, testing::HasSubstr("layout_op"));
   EXPECT_THAT(ran.output, testing::Not(testing::HasSubstr("layout_done")));

@@ -1,4 +1,5 @@
-// The rules of the tree that a compiler does not check: who may include whom, which folder names which library, file sizes.
+// The rules of the tree that a compiler does not check: who may include whom, which folder names which
+// library, file sizes.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -18,7 +19,8 @@ const fs::path kRoot = TODD_SOURCE_DIR;
 
 using Folders = std::set<std::string>;
 
-// Folder -> folders of ours it may include, itself apart. Generated messages ("todd/v1/") count as coordinator/proto.
+// Folder -> folders of ours it may include, itself apart. Generated messages ("todd/v1/") count as
+// coordinator/proto.
 const std::map<std::string, Folders> kMayInclude = {
     {"engine/base", {}},
     {"engine/io", {"engine/base"}},
@@ -29,8 +31,7 @@ const std::map<std::string, Folders> kMayInclude = {
     {"engine/lane",
      {"engine/base", "engine/io", "engine/stats", "engine/schedule", "engine/manifest", "sdk"}},
     {"engine/supervise",
-     {"engine/base", "engine/io", "engine/stats", "engine/schedule", "engine/manifest",
-      "coordinator/proto"}},
+     {"engine/base", "engine/io", "engine/stats", "engine/schedule", "engine/manifest", "coordinator/proto"}},
     {"engine/worker",
      {"engine/base", "engine/io", "engine/stats", "engine/schedule", "engine/manifest", "engine/host",
       "engine/lane", "coordinator/proto", "sdk"}},
@@ -64,10 +65,14 @@ const std::map<std::string, Folders> kMayInclude = {
 const std::map<std::string, Folders> kLibraries = {
     {"liburing", {"engine/io"}},
     {"event2/", {"engine/io"}},
-    {"openssl/", {"engine/io", "engine/base", "engine/manifest", "coordinator/store", "coordinator/run", "coordinator/fleet"}},
+    {"openssl/",
+     {"engine/io", "engine/base", "engine/manifest", "coordinator/store", "coordinator/run",
+      "coordinator/fleet"}},
     {"boost/dll", {"engine/host"}},
     {"boost/beast", {"coordinator/api", "plugins/http"}},
-    {"simdjson", {"engine/manifest", "coordinator/model", "coordinator/api", "coordinator/cli", "coordinator/store", "coordinator/fleet", "coordinator/sink"}},
+    {"simdjson",
+     {"engine/manifest", "coordinator/model", "coordinator/api", "coordinator/cli", "coordinator/store",
+      "coordinator/fleet", "coordinator/sink"}},
     {"yaml.h", {"coordinator/model"}},
     {"re2/", {"coordinator/model"}},
     {"curl/", {"coordinator/sink", "coordinator/cli"}},
@@ -75,7 +80,8 @@ const std::map<std::string, Folders> kLibraries = {
     {"spdlog/", {"engine/base"}},
 };
 
-// nullptr: no layer is known for this folder. Every folder of plugins is a testlet, and sees what an author outside sees.
+// nullptr: no layer is known for this folder. Every folder of plugins is a testlet, and sees what an author
+// outside sees.
 const Folders* may_include(const std::string& folder) {
   static const Folders kTestlet = {"sdk"};
   const auto rule = kMayInclude.find(folder);
@@ -115,7 +121,8 @@ std::vector<Include> includes(const fs::path& path) {
   std::istringstream text(read(path));
   for (std::string one; std::getline(text, one);) {
     std::smatch m;
-    if (std::regex_search(one, m, line)) out.push_back({name, fs::path(name).parent_path().string(), m[2], m[1] == "\""});
+    if (std::regex_search(one, m, line))
+      out.push_back({name, fs::path(name).parent_path().string(), m[2], m[1] == "\""});
   }
   return out;
 }
@@ -163,11 +170,13 @@ TEST(TidyTest, PublicHeadersNameNoThirdPartyLibrary) {
   std::set<std::string> shared;
   for (const auto& path : sources({"engine", "coordinator", "plugins", "tests"}))
     for (const auto& include : includes(path))
-      if (!our_folder(include.what).empty() && our_folder(include.what) != include.folder) shared.insert(include.what);
+      if (!our_folder(include.what).empty() && our_folder(include.what) != include.folder)
+        shared.insert(include.what);
   for (const auto& path : sources({"engine", "coordinator"})) {
     if (shared.count(fs::relative(path, kRoot).string()) == 0) continue;
     for (const auto& include : includes(path))
-      for (const char* prefix : {"liburing", "event2/", "boost/", "simdjson", "curl/", "CLI/", "spdlog/", "fmt/", "yaml.h", "re2/"})
+      for (const char* prefix : {"liburing", "event2/", "boost/", "simdjson", "curl/", "CLI/", "spdlog/",
+                                 "fmt/", "yaml.h", "re2/"})
         EXPECT_NE(include.what.rfind(prefix, 0), 0u) << include.file << " includes " << include.what;
   }
 }
@@ -184,7 +193,8 @@ TEST(TidyTest, HeadersGuardThemselvesAndSourcesIncludeTheirOwnFirst) {
     own.replace_extension(".h");
     const auto found = includes(path);
     if (!fs::exists(own) || found.empty()) continue;
-    EXPECT_EQ(found.front().what, fs::relative(own, kRoot).string()) << name << " must include its own header first";
+    EXPECT_EQ(found.front().what, fs::relative(own, kRoot).string())
+        << name << " must include its own header first";
   }
 }
 
@@ -202,7 +212,10 @@ TEST(TidyTest, FilesStaySmallAndNothingIsLeftForNow) {
     const auto text = read(path);
     const auto name = fs::relative(path, kRoot).string();
     EXPECT_LE(std::count(text.begin(), text.end(), '\n'), name.rfind("tests/", 0) == 0 ? 700 : 600) << name;
-    EXPECT_EQ(text.find("TODO(" "now)"), std::string::npos) << name;
+    EXPECT_EQ(text.find("TODO("
+                        "now)"),
+              std::string::npos)
+        << name;
     EXPECT_EQ(text.find('\t'), std::string::npos) << name << " has a tab";
   }
 }

@@ -180,8 +180,8 @@ TEST_F(ApiTest, InvitesOneAgentForATime) {
 std::string large_group(size_t bytes) {
   std::string text = "apiVersion: todd/v1\nkind: Group\nmetadata: {name: large}\nspec:\n  hosts:\n";
   for (size_t i = 0; text.size() < bytes - 80; ++i) {
-    text += "    - {name: host-" + std::to_string(i) + ", address: 198.18." + std::to_string(i / 250 % 250) + "." +
-            std::to_string(i % 250) + ", labels: {site: somewhere}}\n";
+    text += "    - {name: host-" + std::to_string(i) + ", address: 198.18." + std::to_string(i / 250 % 250) +
+            "." + std::to_string(i % 250) + ", labels: {site: somewhere}}\n";
   }
   return text;
 }
@@ -199,7 +199,8 @@ TEST_F(ApiTest, ADocumentMayHaveEightMebibytes) {
   EXPECT_TRUE(read_document(order, {})) << read_document(order, {}).error().detail.substr(0, 300);
   const auto refused = ask("POST", "apply?origin=f.yaml", most + std::string(400, '#'));
   EXPECT_EQ(refused.status, 422);
-  EXPECT_NE(refused.body.find("more than the limit of 8388608: split the file"), std::string::npos) << refused.body;
+  EXPECT_NE(refused.body.find("more than the limit of 8388608: split the file"), std::string::npos)
+      << refused.body;
 }
 
 TEST(ApiLimitTest, OnlyUploadsMayBeLarge) {

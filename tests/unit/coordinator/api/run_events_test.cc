@@ -105,7 +105,8 @@ TEST_F(RunEventsTest, ARunOfManyEdgesFitsAStream) {
   FakeReply reply;
   ASSERT_TRUE(send_run_events(loop_, runs_, id, reply));
   EXPECT_FALSE(reply.events->cut);
-  EXPECT_NE(reply.events->text.find("\"edges\":20000,\"edges_done\":0"), std::string::npos) << reply.events->text;
+  EXPECT_NE(reply.events->text.find("\"edges\":20000,\"edges_done\":0"), std::string::npos)
+      << reply.events->text;
   cancel(id);
   EXPECT_FALSE(reply.events->cut);
   EXPECT_TRUE(reply.events->finished);
@@ -129,7 +130,8 @@ TEST_F(RunEventsTest, OnlyARunThatHasEndedCanBeRemoved) {
   const auto refused = runs_.remove(id);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::exists);
-  EXPECT_NE(refused.error().detail.find("todd runs cancel " + id), std::string::npos) << refused.error().detail;
+  EXPECT_NE(refused.error().detail.find("todd runs cancel " + id), std::string::npos)
+      << refused.error().detail;
   cancel(id);
   ASSERT_TRUE(runs_.remove(id));
   EXPECT_EQ(runs_.report(id).error().code, Errc::not_found);

@@ -22,12 +22,12 @@ using testing::HasSubstr;
 using testing::StartsWith;
 
 std::string response(int status, const std::string& body, const std::string& type = "application/json") {
-  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type + "\r\nContent-Length: " +
-         std::to_string(body.size()) + "\r\n\r\n" + body;
+  return "HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: " + type +
+         "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
-// Answers requests on a unix socket with prepared texts, each in its turn and the last to all that follow, in a thread
-// of its own.
+// Answers requests on a unix socket with prepared texts, each in its turn and the last to all that follow, in
+// a thread of its own.
 class Server {
  public:
   // close: the connection ends after the answer.
@@ -131,7 +131,8 @@ TEST(Client, TellsEveryPlaceOfAProblem) {
 
 TEST(Client, SaysAPlaceOnce) {
   const Error error = error_of_answer(
-      422, R"({"detail":"a.yaml:3:5: bad","errors":[{"origin":"a.yaml","line":3,"column":5,"detail":"bad"}]})");
+      422,
+      R"({"detail":"a.yaml:3:5: bad","errors":[{"origin":"a.yaml","line":3,"column":5,"detail":"bad"}]})");
   EXPECT_EQ(error.detail, "a.yaml:3:5: bad");
 }
 
@@ -147,7 +148,8 @@ TEST(Client, StatusDecidesTheCode) {
 }
 
 TEST(Client, ControlCharactersOfAnErrorAreTakenOut) {
-  EXPECT_EQ(error_of_answer(404, "{\"detail\":\"no \\u001b[31mred\"}").detail.find('\x1b'), std::string::npos);
+  EXPECT_EQ(error_of_answer(404, "{\"detail\":\"no \\u001b[31mred\"}").detail.find('\x1b'),
+            std::string::npos);
 }
 
 TEST(Client, NobodyThere) {
@@ -196,7 +198,8 @@ TEST(Follow, HoldsOnToTheRunWhoseEventsCameFirst) {
 }
 
 TEST(Client, AnInterruptEndsAStream) {
-  Server server("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: snapshot\ndata: {}\n\n", false);
+  Server server("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: snapshot\ndata: {}\n\n",
+                false);
   auto client = client_of(server.socket());
   const UniqueFd interrupt(::eventfd(0, EFD_CLOEXEC));
   client.set_interrupt(interrupt.get());
@@ -223,14 +226,16 @@ TEST(Client, ADeadlineEndsAStream) {
   Server server("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n", false);
   auto client = client_of(server.socket());
   client.set_deadline(monotonic_ns() + 20'000'000);
-  const auto status = client.events("runs/1/events", [](const std::string&, const std::string&) { return true; });
+  const auto status =
+      client.events("runs/1/events", [](const std::string&, const std::string&) { return true; });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Errc::timed_out);
 }
 
 TEST(Client, AnEventStreamThatIsRefused) {
   Server server(response(404, R"({"detail":"no run 7"})", "application/problem+json"), false);
-  const auto status = client_of(server.socket()).events("runs/7/events", [](const auto&, const auto&) { return true; });
+  const auto status =
+      client_of(server.socket()).events("runs/7/events", [](const auto&, const auto&) { return true; });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Errc::not_found);
   EXPECT_EQ(status.error().detail, "no run 7");

@@ -26,9 +26,12 @@ v1::Task echo_responder(const std::string& id) {
     for (const auto& value : *values) {
       auto& out = *task.add_params();
       out.set_given(value.given);
-      if (value.type == manifest::ParamType::text) out.set_s(value.s);
-      else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::ratio) out.set_r(value.r);
-      else out.set_i(value.i);
+      if (value.type == manifest::ParamType::text)
+        out.set_s(value.s);
+      else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::ratio)
+        out.set_r(value.r);
+      else
+        out.set_i(value.i);
     }
   }
   return task;
@@ -38,7 +41,8 @@ v1::Task echo_responder(const std::string& id) {
 TEST_F(AgentTest, AQuarantineIsToldAtOnce) {
   const std::string folder = TODD_BINARY_DIR "/tests/testlets";
   const Clock clock;
-  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {folder}}, enrol("lab-1"), [](Status) {});
+  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {folder}},
+                     enrol("lab-1"), [](Status) {});
   ASSERT_TRUE(agent.start());
   until([&] { return server->connected("lab-1"); }, "the agent to connect");
   v1::Task task;
@@ -61,16 +65,21 @@ TEST_F(AgentTest, AQuarantineIsToldAtOnce) {
 // The worker may say hello between the agent's own hello and the coordinator's answer to it.
 TEST_F(AgentTest, TheEngineIsToldBeforeAnyTask) {
   const Clock clock;
-  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}}, enrol("lab-1"), [](Status) {});
+  agent::Agent agent(loop, clock,
+                     {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}},
+                     enrol("lab-1"), [](Status) {});
   ASSERT_TRUE(agent.start());
   until([&] { return server->connected("lab-1"); }, "the agent to connect");
   until([&] { return !server->details("lab-1")->engine.empty(); }, "the engine");
 }
 
-// A coordinator that lost its link asks again for what it cannot know was answered; the answer must not be lost with the link.
+// A coordinator that lost its link asks again for what it cannot know was answered; the answer must not be
+// lost with the link.
 TEST_F(AgentTest, ARepeatedPrepareGetsTheFirstAnswer) {
   const Clock clock;
-  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}}, enrol("lab-1"), [](Status) {});
+  agent::Agent agent(loop, clock,
+                     {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}},
+                     enrol("lab-1"), [](Status) {});
   const Status started = agent.start();
   ASSERT_TRUE(started) << started.error().detail;
   until([&] { return server->connected("lab-1"); }, "the agent to connect");
@@ -87,13 +96,14 @@ TEST_F(AgentTest, ARepeatedPrepareGetsTheFirstAnswer) {
   until([&] { return !heard.records.empty(); }, "the last record");
 }
 
-// A worker that is told to stop calls what it measured complete. Where nobody but the agent ended the test, that would pass
-// a test that was cut off.
+// A worker that is told to stop calls what it measured complete. Where nobody but the agent ended the test,
+// that would pass a test that was cut off.
 TEST_F(AgentTest, WhatItEndsByItselfIsNeverComplete) {
   const Clock clock;
   bool gone = false;
-  agent::Agent agent(loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}}, enrol("lab-1"),
-                     [&](Status) { gone = true; }, 1'000'000);
+  agent::Agent agent(
+      loop, clock, {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}},
+      enrol("lab-1"), [&](Status) { gone = true; }, 1'000'000);
   ASSERT_TRUE(agent.start());
   until([&] { return server->connected("lab-1"); }, "the agent to connect");
   server->prepare("lab-1", echo_responder("t1"));

@@ -71,7 +71,8 @@ TEST(RateLimitTest, MemoryIsBounded) {
   EXPECT_FALSE(limit.take("one too many", 0));
   EXPECT_TRUE(limit.take("later", 10'000'000'000));
   // The full ones were let go: there is room again.
-  for (size_t i = 1; i < RateLimit::kMostKeys; ++i) EXPECT_TRUE(limit.take("again " + std::to_string(i), 10'000'000'000));
+  for (size_t i = 1; i < RateLimit::kMostKeys; ++i)
+    EXPECT_TRUE(limit.take("again " + std::to_string(i), 10'000'000'000));
   EXPECT_FALSE(limit.take("one too many", 10'000'000'000));
 }
 

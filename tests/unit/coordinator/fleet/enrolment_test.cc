@@ -68,7 +68,9 @@ TEST_F(EnrolmentTest, ATakenNameIsRefusedWithoutSpendingTheToken) {
   EXPECT_TRUE(enrol_with(token, "lab-2"));
 }
 
-TEST_F(EnrolmentTest, ANameThatIsNoneIsRefused) { EXPECT_EQ(enrol_with(invite(), "../../etc").error().code, Errc::denied); }
+TEST_F(EnrolmentTest, ANameThatIsNoneIsRefused) {
+  EXPECT_EQ(enrol_with(invite(), "../../etc").error().code, Errc::denied);
+}
 
 TEST_F(EnrolmentTest, NobodyThereIsUnavailable) {
   io::JoinToken token = invite();

@@ -36,11 +36,13 @@ struct HeardEvents final : run::TransportEvents {
   }
   void on_connected(const std::string& agent) override { log.push_back("connected " + agent); }
   void on_lost(const std::string& agent) override { log.push_back("lost " + agent); }
-  size_t count(const std::string& line) const { return static_cast<size_t>(std::count(log.begin(), log.end(), line)); }
+  size_t count(const std::string& line) const {
+    return static_cast<size_t>(std::count(log.begin(), log.end(), line));
+  }
 
   std::vector<std::string> log;
   std::vector<std::string> records;
-  std::map<std::string, std::string> ends;  // by task: state and detail of its last record
+  std::map<std::string, std::string> ends;    // by task: state and detail of its last record
   const run::Transport* transport = nullptr;  // what it says of the agent's clock as each record comes
   std::vector<int64_t> offsets;
   int endpoints = 0;
@@ -77,7 +79,9 @@ struct TestAgent {
       log.push_back("start " + task);
       start_at_ns = at;
     };
-    events.stop = [this](const std::string& task, bool cancel) { log.push_back((cancel ? "cancel " : "drain ") + task); };
+    events.stop = [this](const std::string& task, bool cancel) {
+      log.push_back((cancel ? "cancel " : "drain ") + task);
+    };
     events.forget = [this](const std::string& task) { log.push_back("forget " + task); };
     events.rejected = [this](const Error& error) { rejected = error; };
     link = std::make_unique<agent::Link>(loop, std::move(identity), spool, clock, std::move(events), options);
@@ -145,7 +149,8 @@ class FleetTest : public ::testing::Test {
   Result<agent::Identity> enrol_with(io::JoinToken token, const std::string& name) {
     Result<agent::Identity> joined = fail(Errc::timed_out, "no answer");
     bool done = false;
-    const agent::Enrolment enrolment(loop, {.token = std::move(token), .name = name, .give_up_ns = 1'000'000'000},
+    const agent::Enrolment enrolment(loop,
+                                     {.token = std::move(token), .name = name, .give_up_ns = 1'000'000'000},
                                      [&](Result<agent::Identity> result) {
                                        joined = std::move(result);
                                        done = true;

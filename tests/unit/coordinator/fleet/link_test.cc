@@ -30,7 +30,8 @@ TEST_F(LinkTest, CarriesTasksThereAndAnswersBack) {
   failed.set_reason("permission");
   agent.link->send(failed);
   until([&] { return heard.count("failed lab-1 t2 permission") == 1; }, "the failure");
-  EXPECT_EQ(heard.log, (std::vector<std::string>{"connected lab-1", "ready lab-1 t1", "failed lab-1 t2 permission"}));
+  EXPECT_EQ(heard.log,
+            (std::vector<std::string>{"connected lab-1", "ready lab-1 t1", "failed lab-1 t2 permission"}));
 }
 
 TEST_F(LinkTest, LongTasksAndAnswersTravelInParts) {
@@ -40,7 +41,8 @@ TEST_F(LinkTest, LongTasksAndAnswersTravelInParts) {
   v1::Task task;
   task.set_id("t1");
   task.set_testlet("ping");
-  for (int i = 0; i < kTargets; ++i) task.add_targets()->set_host("host-with-a-rather-long-name-" + std::to_string(i) + ".branch.example");
+  for (int i = 0; i < kTargets; ++i)
+    task.add_targets()->set_host("host-with-a-rather-long-name-" + std::to_string(i) + ".branch.example");
   ASSERT_GT(task.ByteSizeLong(), io::kMaxFrame);
   server->prepare("lab-1", task);
   until([&] { return agent.log.size() == 1; }, "the task");
@@ -179,7 +181,8 @@ TEST_F(LinkTest, UnacknowledgedRecordsAreSentAgainAfterACut) {
 
   start_server();  // cuts the link
   until([&] { return heard.records.size() == 5; }, "the two again");
-  EXPECT_EQ(heard.records, (std::vector<std::string>{"lab-1 t 1", "lab-1 t 2", "lab-1 t 3", "lab-1 t 2", "lab-1 t 3"}));
+  EXPECT_EQ(heard.records,
+            (std::vector<std::string>{"lab-1 t 1", "lab-1 t 2", "lab-1 t 3", "lab-1 t 2", "lab-1 t 3"}));
   server->ack("lab-1", "t", 3);
   until([&] { return agent.link->flushed(); }, "the last acknowledgement");
 }
@@ -230,7 +233,9 @@ TEST_F(LinkTest, TasksNobodyWaitsForAreForgotten) {
 // A peer with an identity of ours that sends what it likes.
 struct RawPeer {
   RawPeer(io::Loop& loop, const agent::Identity& identity, uint16_t port) {
-    auto tls = io::make_tls_client({.certificate_pem = identity.certificate_pem, .key_pem = identity.key_pem, .ca_pem = identity.ca_pem});
+    auto tls = io::make_tls_client({.certificate_pem = identity.certificate_pem,
+                                    .key_pem = identity.key_pem,
+                                    .ca_pem = identity.ca_pem});
     EXPECT_TRUE(tls);
     io::Channel::Events events;
     events.on_open = [this] { open = true; };
@@ -256,8 +261,9 @@ TEST_F(LinkTest, AMalformedFrameEndsOnlyItsLink) {
   TestAgent bystander(loop, enrol("lab-1"));
   connect(bystander, "lab-1");
   const auto identity = enrol("lab-2");
-  for (const std::string& poison : {std::string("\xff\xff\xff\xff\xff\xff", 6), std::string("\x03\xff\xff\xff", 4),
-                                    std::string("\x81\x80\x40", 3) /* one byte above 1 MiB */}) {
+  for (const std::string& poison :
+       {std::string("\xff\xff\xff\xff\xff\xff", 6), std::string("\x03\xff\xff\xff", 4),
+        std::string("\x81\x80\x40", 3) /* one byte above 1 MiB */}) {
     for (const bool greeted : {false, true}) {
       RawPeer peer(loop, identity, server->port());
       until([&] { return peer.open; }, "TLS");
@@ -294,8 +300,9 @@ TEST_F(LinkTest, ACertificateOfAnotherCaIsNotLetIn) {
   const auto other_ca = io::make_ca("other", 1);
   agent::Identity forged = identity;
   forged.key_pem = io::make_key().value();
-  forged.certificate_pem =
-      io::sign_csr(*other_ca, io::make_csr(forged.key_pem, "x").value(), {.common_name = identity.agent_id, .days = 1}).value();
+  forged.certificate_pem = io::sign_csr(*other_ca, io::make_csr(forged.key_pem, "x").value(),
+                                        {.common_name = identity.agent_id, .days = 1})
+                               .value();
   RawPeer peer(loop, forged, server->port());
   until([&] { return peer.closed; }, "the link to end");
   EXPECT_FALSE(server->connected("lab-1"));
@@ -355,7 +362,8 @@ TEST_F(ImpatientTest, APeerThatSaysNothingIsCut) {
 
 TEST_F(LinkTest, ACoordinatorThatFallsSilentIsLeft) {
   const auto identity = enrol("lab-1");
-  TestAgent agent(loop, identity, {.first_delay_ns = 1'000'000, .longest_delay_ns = 1'000'000, .silence_ns = 300'000'000});
+  TestAgent agent(loop, identity,
+                  {.first_delay_ns = 1'000'000, .longest_delay_ns = 1'000'000, .silence_ns = 300'000'000});
   connect(agent, "lab-1");  // pings every 5 s: to this agent that is silence
   until([&] { return heard.count("connected lab-1") == 2; }, "the agent to dial again");
 }

@@ -90,8 +90,8 @@ TEST_F(RosterTest, TextIsReadStrictlyButForTheFuture) {
 
 TEST(AgentNameTest, KeepsToWhatFilesAndPeopleCanBear) {
   for (const char* good : {"a", "lab-1", "LAB.example.org", "7"}) EXPECT_TRUE(check_agent_name(good)) << good;
-  for (const std::string& bad : {std::string(), std::string("-a"), std::string("a b"), std::string("a/b"), std::string("../x"),
-                                 std::string(64, 'a'), std::string("a\nb")}) {
+  for (const std::string& bad : {std::string(), std::string("-a"), std::string("a b"), std::string("a/b"),
+                                 std::string("../x"), std::string(64, 'a'), std::string("a\nb")}) {
     EXPECT_FALSE(check_agent_name(bad)) << bad;
   }
 }

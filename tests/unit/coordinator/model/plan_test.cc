@@ -182,13 +182,16 @@ TEST(PlanTest, TextShowsEdgesLoadAndDuration) {
 
 // A source address settles the family of everything that is sent from it.
 TEST(PlanTest, TheSourceGivesTheFamily) {
-  static constexpr const char* kFrom = "tests:\n  - {name: lat, testlet: ping, from: branches, to: {hosts: [%s]}, params: {source: 192.0.2.9}%s}\n";
+  static constexpr const char* kFrom =
+      "tests:\n  - {name: lat, testlet: ping, from: branches, to: {hosts: [%s]}, params: {source: "
+      "192.0.2.9}%s}\n";
   const auto with = [](const char* host, const char* more = "") { return fmt::sprintf(kFrom, host, more); };
   const auto plans = plan(with("www.example.com"));
   ASSERT_TRUE(plans) << plans.error().detail;
   EXPECT_EQ(plans->at(0).edges.at(0).family, Family::v4);
   EXPECT_THAT(error_of(with("\"2001:db8::1\"")), HasSubstr("is IPv6, but the test's family is IPv4"));
-  EXPECT_THAT(error_of(with("www.example.com", ", family: v6")), HasSubstr("source: 192.0.2.9 is IPv4, which is not the family of the test"));
+  EXPECT_THAT(error_of(with("www.example.com", ", family: v6")),
+              HasSubstr("source: 192.0.2.9 is IPv4, which is not the family of the test"));
 }
 
 }  // namespace

@@ -67,7 +67,8 @@ TEST(YamlTest, RefusesWithThePlace) {
 }
 
 TEST(YamlTest, KeepsItsLimits) {
-  EXPECT_EQ(error_of("abcdef", {.max_bytes = 5}), "f.yaml:1:1: 6 bytes are more than the limit of 5: split the file");
+  EXPECT_EQ(error_of("abcdef", {.max_bytes = 5}),
+            "f.yaml:1:1: 6 bytes are more than the limit of 5: split the file");
   EXPECT_EQ(error_of("[[[1]]]", {.max_depth = 3}), "f.yaml:1:4: nested deeper than 3");
   EXPECT_EQ(error_of("[[1]]", {.max_depth = 3}), "no error");
   EXPECT_THAT(error_of("[1, 2, 3]", {.max_nodes = 3}), StartsWith("f.yaml:1:8: more than 3 values"));

@@ -84,7 +84,8 @@ TEST_F(RunsTest, PeriodsThatNobodyMissesAreNotMourned) {
   const v1::Task source = bring_up("a", "");
   runs->on_record("a", record_of(echo, source, 1, true, 1, 1, 6));
   EXPECT_TRUE(report(wide).warnings.empty());
-  const std::string longer = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
+  const std::string longer =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}})})).value();
   const v1::Task longer_source = bring_up("a", "");
   for (uint64_t seq = 1; seq <= 4; ++seq)
     runs->on_record("a", record_of(echo, longer_source, seq, seq == 4, 1, 1));
@@ -115,7 +116,7 @@ TEST_F(RunsTest, RepeatedRecordsCountOnce) {
   runs->on_record("a", record_of(echo, source, 1, false, 5, 5));
   runs->on_record("x", record_of(echo, source, 2, false, 5, 5));  // not its agent
   runs->on_record("a", record_of(echo, source, 2, true, 5, 5));
-  runs->on_record("a", record_of(echo, source, 2, true, 5, 5));   // after the end: acknowledged all the same
+  runs->on_record("a", record_of(echo, source, 2, true, 5, 5));  // after the end: acknowledged all the same
   EXPECT_EQ(report(id).tests[0].edges[0].metrics.at("sent").value, 10);
   EXPECT_EQ(script.acked[source.id()], 2u);
 }

@@ -61,8 +61,9 @@ TEST(PointTest, NamesCannotAddTagsFieldsOrLines) {
 TEST(PointTest, AMeasurementNeedsNoQuotesInQueries) {
   Given given;
   given.testlet.id = "com.my-firm.beat";
-  EXPECT_EQ(given.influx(),
-            "todd_com_my_firm_beat,run=r1,suite=health,test=lat,source=a,target=b,address=192.0.2.1 sent=10i 42\n");
+  EXPECT_EQ(
+      given.influx(),
+      "todd_com_my_firm_beat,run=r1,suite=health,test=lat,source=a,target=b,address=192.0.2.1 sent=10i 42\n");
 }
 
 TEST(PointTest, NothingToSayIsNoLine) {

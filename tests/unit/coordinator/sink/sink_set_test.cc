@@ -295,7 +295,7 @@ TEST(LineSpoolTest, WhatIsDoneWithLeavesTheDisk) {
   std::string pattern = ::testing::TempDir() + "todd_lines_XXXXXX";
   const std::string dir = mkdtemp(pattern.data()), path = dir + "/r1.lines";
   const auto on_disk = [&] {
-    struct stat info{};
+    struct stat info {};
     EXPECT_EQ(::stat(path.c_str(), &info), 0);
     return static_cast<uint64_t>(info.st_blocks) * 512;
   };
@@ -327,7 +327,8 @@ TEST_F(SinkSetTest, BadConfigIsRefused) {
   config.type = "influx";
   config.url = "file:///etc/passwd";
   EXPECT_EQ(SinkSet::open(loop, {config}, "").error().code, Errc::invalid);
-  for (const char* url : {"http://u:s3cret@127.0.0.1:8086", "http://s3cret@host", "https://u:s3cret@host/path"}) {
+  for (const char* url :
+       {"http://u:s3cret@127.0.0.1:8086", "http://s3cret@host", "https://u:s3cret@host/path"}) {
     config.url = url;
     const auto refused = SinkSet::open(loop, {config}, "");
     ASSERT_FALSE(refused) << url;

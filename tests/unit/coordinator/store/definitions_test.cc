@@ -92,7 +92,8 @@ TEST_F(DefinitionsTest, AFileOfAnotherObjectIsNotWrittenOver) {
   const auto refused = definitions.put({"Group", "core", group("core", "x")});
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Errc::exists);
-  EXPECT_NE(refused.error().detail.find("groups/core.yaml, which holds group \"edge\"; give that file another name"),
+  EXPECT_NE(refused.error().detail.find(
+                "groups/core.yaml, which holds group \"edge\"; give that file another name"),
             std::string::npos)
       << refused.error().detail;
   EXPECT_EQ(read("groups/core.yaml"), group("edge", "mine"));
@@ -116,7 +117,8 @@ TEST_F(DefinitionsTest, AnEditThatCannotBeReadIsNotWrittenOver) {
   ASSERT_EQ(definitions.list().size(), 2u);
   const std::string edit = good + "---\nkind: Grou";
   write("all.yaml", edit);
-  for (const auto& refused : {definitions.put({"Group", "a", group("a", "new")}), definitions.remove("Group", "b")}) {
+  for (const auto& refused :
+       {definitions.put({"Group", "a", group("a", "new")}), definitions.remove("Group", "b")}) {
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Errc::exists);
     EXPECT_NE(refused.error().detail.find("all.yaml, whose last edit cannot be read"), std::string::npos)

@@ -25,10 +25,13 @@ TEST(ConfigTest, DefaultsNeedNothing) {
 }
 
 TEST(ConfigTest, TakesEveryOption) {
-  const std::string token = io::write_join_token({{{"192.0.2.1", 7481}}, std::string(64, 'a'), "id", "secret"});
-  const auto parsed = parse({"--join", token.c_str(), "--data-dir", "/x", "--name", "lab-1", "--coordinator", "[::1]:99", "--label",
-                             "site=a", "--label", "role=b=c", "--test-address", "192.0.2.7", "--listen-ports", "8000-8009",
-                             "--engine", "event", "--testlets", "/t1", "--testlets", "/t2", "--log-level", "debug"});
+  const std::string token =
+      io::write_join_token({{{"192.0.2.1", 7481}}, std::string(64, 'a'), "id", "secret"});
+  const auto parsed =
+      parse({"--join",         token.c_str(), "--data-dir",     "/x",        "--name",      "lab-1",
+             "--coordinator",  "[::1]:99",    "--label",        "site=a",    "--label",     "role=b=c",
+             "--test-address", "192.0.2.7",   "--listen-ports", "8000-8009", "--engine",    "event",
+             "--testlets",     "/t1",         "--testlets",     "/t2",       "--log-level", "debug"});
   ASSERT_TRUE(parsed) << parsed.error().detail;
   const Config& config = parsed->config;
   EXPECT_EQ(config.join->id, "id");
@@ -45,7 +48,8 @@ TEST(ConfigTest, ReadsAFileAndLetsTheCommandLineWin) {
   char folder[] = "/tmp/todd-config-XXXXXX";
   ASSERT_NE(::mkdtemp(folder), nullptr);
   const std::string file = std::string(folder) + "/todd-agent.conf";
-  ASSERT_TRUE(write_file(file, "name = from-file\nlabel = [\"site=a\", \"role=b\"]\nlisten-ports = 9000-9001\n", 0600));
+  ASSERT_TRUE(write_file(
+      file, "name = from-file\nlabel = [\"site=a\", \"role=b\"]\nlisten-ports = 9000-9001\n", 0600));
   const auto parsed = parse({"--config", file.c_str(), "--name", "from-line"});
   std::filesystem::remove_all(folder);
   ASSERT_TRUE(parsed) << parsed.error().detail;
@@ -63,16 +67,22 @@ TEST(ConfigTest, AWrongKeyOfAFileIsNamedWithTheNearest) {
   std::filesystem::remove_all(folder);
   ASSERT_FALSE(parsed);
   EXPECT_EQ(parsed.error().code, Errc::invalid);
-  EXPECT_EQ(parsed.error().detail.rfind(file + ": there is no option \"listen-port\": did you mean \"listen-ports\"?", 0), 0u)
+  EXPECT_EQ(parsed.error().detail.rfind(
+                file + ": there is no option \"listen-port\": did you mean \"listen-ports\"?", 0),
+            0u)
       << parsed.error().detail;
 }
 
 TEST(ConfigTest, ErrorsNameTheOption) {
   const std::pair<std::vector<const char*>, const char*> wrong[] = {
-      {{"--label", "nothing"}, "--label"},      {{"--label", "a=1", "--label", "a=2"}, "twice"},
-      {{"--listen-ports", "9-8"}, "FIRST-LAST"}, {{"--engine", "steam"}, "--engine"},
-      {{"--join", "abc"}, "--join"},            {{"--coordinator", "host"}, "--coordinator"},
-      {{"--log-level", "loud"}, "--log-level"}, {{"--frobnicate"}, "--frobnicate"},
+      {{"--label", "nothing"}, "--label"},
+      {{"--label", "a=1", "--label", "a=2"}, "twice"},
+      {{"--listen-ports", "9-8"}, "FIRST-LAST"},
+      {{"--engine", "steam"}, "--engine"},
+      {{"--join", "abc"}, "--join"},
+      {{"--coordinator", "host"}, "--coordinator"},
+      {{"--log-level", "loud"}, "--log-level"},
+      {{"--frobnicate"}, "--frobnicate"},
       {{"--config", "/nonexistent/file"}, "/nonexistent/file"}};
   for (const auto& [arguments, named] : wrong) {
     const auto parsed = parse(arguments);
@@ -103,7 +113,8 @@ TEST(PortRangeTest, AcceptsOnePortOrARange) {
   uint16_t first = 0, last = 0;
   EXPECT_TRUE(parse_port_range("7500", first, last));
   EXPECT_EQ(last, 7500);
-  for (const char* bad : {"", "0", "1-", "-1", "2-1", "1-70000", "1-2x", "1 - 2"}) EXPECT_FALSE(parse_port_range(bad, first, last)) << bad;
+  for (const char* bad : {"", "0", "1-", "-1", "2-1", "1-70000", "1-2x", "1 - 2"})
+    EXPECT_FALSE(parse_port_range(bad, first, last)) << bad;
 }
 }  // namespace
 }  // namespace todd::agent

@@ -20,14 +20,16 @@ TEST(FactsTest, FindsTheDefaultRouteOfLowestMetric) {
 
 TEST(FactsTest, FindsTheDefaultRouteOfIpv6) {
   const std::string zeros(32, '0');
-  const std::string table = zeros + " 00 " + zeros + " 00 " + zeros + " ffffffff 00000001 00000000 00200200       lo\n" + zeros +
-                            " 00 " + zeros + " 00 fe800000000000000000000000000001 00000400 00000000 00000000 00450003     eth0\n";
+  const std::string table =
+      zeros + " 00 " + zeros + " 00 " + zeros + " ffffffff 00000001 00000000 00200200       lo\n" + zeros +
+      " 00 " + zeros + " 00 fe800000000000000000000000000001 00000400 00000000 00000000 00450003     eth0\n";
   EXPECT_EQ(default_interface_v6(table), "eth0");
   EXPECT_EQ(default_interface_v6("garbage\n"), "");
 }
 
 TEST(FactsTest, ReadsTheNameOfTheSystem) {
-  EXPECT_EQ(os_name("NAME=\"x\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"), "Debian GNU/Linux 12 (bookworm)");
+  EXPECT_EQ(os_name("NAME=\"x\"\nPRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\n"),
+            "Debian GNU/Linux 12 (bookworm)");
   EXPECT_EQ(os_name("PRETTY_NAME=Plain\n"), "Plain");
   EXPECT_EQ(os_name(""), "");
 }

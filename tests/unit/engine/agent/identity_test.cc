@@ -37,7 +37,9 @@ TEST_F(IdentityTest, SurvivesARestartAndIsPrivate) {
   }
 }
 
-TEST_F(IdentityTest, NeverJoinedIsNotFound) { EXPECT_EQ(load_identity(folder()).error().code, Errc::not_found); }
+TEST_F(IdentityTest, NeverJoinedIsNotFound) {
+  EXPECT_EQ(load_identity(folder()).error().code, Errc::not_found);
+}
 
 TEST_F(IdentityTest, AMissingPartIsCorruptAndSaysWhatToRemove) {
   ASSERT_TRUE(save_identity(folder(), sample()));

@@ -24,7 +24,8 @@ v1::Record sent(const std::string* bytes) {
 
 std::string rest(Spool& spool) {
   std::string text;
-  while (const std::string* next = spool.next()) text += sent(next).task() + std::to_string(sent(next).seq()) + " ";
+  while (const std::string* next = spool.next())
+    text += sent(next).task() + std::to_string(sent(next).seq()) + " ";
   return text;
 }
 

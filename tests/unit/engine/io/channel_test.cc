@@ -44,8 +44,16 @@ struct End {
 
   Channel::Events events() {
     return {.on_open = [this] { open = true; },
-            .on_data = [this](std::string_view bytes) { got += bytes; return bytes.size(); },
-            .on_close = [this](const Error& error) { closed = error; ++closes; },
+            .on_data =
+                [this](std::string_view bytes) {
+                  got += bytes;
+                  return bytes.size();
+                },
+            .on_close =
+                [this](const Error& error) {
+                  closed = error;
+                  ++closes;
+                },
             .on_drained = [this] { drained = true; }};
   }
 };
@@ -57,7 +65,8 @@ Identity make_identity(const KeyPair& ca, const std::string& name, bool server) 
   Identity out;
   out.key_pem = make_key().value();
   const auto csr = make_csr(out.key_pem, "whatever").value();
-  out.certificate_pem = sign_csr(ca, csr, {.common_name = name, .alt_names = "", .server = server, .days = 1}).value();
+  out.certificate_pem =
+      sign_csr(ca, csr, {.common_name = name, .alt_names = "", .server = server, .days = 1}).value();
   return out;
 }
 
@@ -70,7 +79,8 @@ class ChannelTest : public testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(folder_); }
 
-  void serve_tcp(std::shared_ptr<TlsContext> tls = nullptr, ChannelOptions options = {}, const std::string& address = "127.0.0.1") {
+  void serve_tcp(std::shared_ptr<TlsContext> tls = nullptr, ChannelOptions options = {},
+                 const std::string& address = "127.0.0.1") {
     auto listener = listen_tcp(loop_, address, 0, [this, tls, options](UniqueFd fd) {
       server_.channel = adopt(loop_, std::move(fd), tls, server_.events(), options);
     });
@@ -78,7 +88,8 @@ class ChannelTest : public testing::Test {
     listener_ = std::move(*listener);
     ASSERT_NE(listener_->port(), 0);
   }
-  void dial(std::shared_ptr<TlsContext> tls = nullptr, ChannelOptions options = {}, const std::string& host = "127.0.0.1") {
+  void dial(std::shared_ptr<TlsContext> tls = nullptr, ChannelOptions options = {},
+            const std::string& host = "127.0.0.1") {
     client_.channel = connect_tcp(loop_, host, listener_->port(), std::move(tls), client_.events(), options);
   }
   void make_pair(ChannelOptions options = {}) {
@@ -99,8 +110,8 @@ class ChannelTest : public testing::Test {
     EXPECT_EQ(server_.channel->unsent(), 0u);
   }
   std::string describe() const {
-    return "client: " + (client_.closed ? client_.closed->detail : "open") + "; server: " +
-           (server_.closed ? server_.closed->detail : "open");
+    return "client: " + (client_.closed ? client_.closed->detail : "open") +
+           "; server: " + (server_.closed ? server_.closed->detail : "open");
   }
 
   Loop loop_;
@@ -131,7 +142,8 @@ TEST_F(ChannelTest, CarriesBytesOverIpv6) {
   sockaddr_in6 loopback{};
   loopback.sin6_family = AF_INET6;
   loopback.sin6_addr = in6addr_loopback;
-  if (!probe || bind(probe.get(), reinterpret_cast<sockaddr*>(&loopback), sizeof loopback) != 0) GTEST_SKIP() << "no ::1 here";
+  if (!probe || bind(probe.get(), reinterpret_cast<sockaddr*>(&loopback), sizeof loopback) != 0)
+    GTEST_SKIP() << "no ::1 here";
   serve_tcp(nullptr, {}, "::1");
   dial(nullptr, {}, "::1");
   expect_echo();
@@ -286,7 +298,8 @@ TEST_F(ChannelTest, ClosesAfterFlushingWithoutLosingBytes) {
   EXPECT_EQ(server_.got, "request");
 }
 
-// Closing a TCP socket whose peer is still sending resets the connection, and the reset may overtake the last answer.
+// Closing a TCP socket whose peer is still sending resets the connection, and the reset may overtake the last
+// answer.
 TEST_F(ChannelTest, WaitsForThePeersEndAfterFlushing) {
   serve_tcp();
   const UniqueFd peer(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -330,13 +343,17 @@ TEST_F(ChannelTest, GivesUpAHandshakeThatDoesNotCome) {
   EXPECT_EQ(server_.closed->code, Errc::timed_out);
 }
 
-// ---- TLS ----------------------------------------------------------------------------------------------------
+// ---- TLS
+// ----------------------------------------------------------------------------------------------------
 
 class TlsChannelTest : public ChannelTest {
  protected:
   std::shared_ptr<TlsContext> server_tls(const Identity& id, bool ask = true) {
-    return make_tls_server({.certificate_pem = id.certificate_pem + ca_.certificate_pem, .key_pem = id.key_pem,
-                            .ca_pem = ca_.certificate_pem, .ask_peer_certificate = ask}).value();
+    return make_tls_server({.certificate_pem = id.certificate_pem + ca_.certificate_pem,
+                            .key_pem = id.key_pem,
+                            .ca_pem = ca_.certificate_pem,
+                            .ask_peer_certificate = ask})
+        .value();
   }
   void expect_client_refuses(std::shared_ptr<TlsContext> tls, const std::string& why) {
     serve_tcp(server_tls(server_id_));
@@ -356,7 +373,10 @@ class TlsChannelTest : public ChannelTest {
 
 TEST_F(TlsChannelTest, MutualCertificatesShowTheNames) {
   serve_tcp(server_tls(server_id_));
-  dial(make_tls_client({.certificate_pem = agent_id_.certificate_pem, .key_pem = agent_id_.key_pem, .ca_pem = ca_.certificate_pem}).value());
+  dial(make_tls_client({.certificate_pem = agent_id_.certificate_pem,
+                        .key_pem = agent_id_.key_pem,
+                        .ca_pem = ca_.certificate_pem})
+           .value());
   client_.channel->send("");
   ASSERT_TRUE(turn_until(loop_, [&] { return client_.open && server_.open; })) << describe();
   expect_echo();
@@ -403,15 +423,20 @@ TEST_F(TlsChannelTest, DestroyingIsCloseToThePeer) {
 TEST_F(TlsChannelTest, ServerRefusesAClientOfAnotherAuthority) {
   const auto stranger = make_identity(other_ca_, "agent-7", false);
   serve_tcp(server_tls(server_id_));
-  dial(make_tls_client({.certificate_pem = stranger.certificate_pem, .key_pem = stranger.key_pem, .ca_pem = ca_.certificate_pem}).value());
+  dial(make_tls_client({.certificate_pem = stranger.certificate_pem,
+                        .key_pem = stranger.key_pem,
+                        .ca_pem = ca_.certificate_pem})
+           .value());
   ASSERT_TRUE(turn_until(loop_, [&] { return client_.closed && server_.closed; })) << describe();
   EXPECT_FALSE(server_.open);
   EXPECT_EQ(server_.closed->code, Errc::denied);
-  EXPECT_EQ(client_.closed->code, Errc::denied) << client_.closed->detail;  // TLS 1.3 tells it after its own end is open
+  EXPECT_EQ(client_.closed->code, Errc::denied)
+      << client_.closed->detail;  // TLS 1.3 tells it after its own end is open
 }
 
 TEST_F(TlsChannelTest, ClientRefusesAServerOfAnotherAuthority) {
-  expect_client_refuses(make_tls_client({.ca_pem = other_ca_.certificate_pem}).value(), "certificate was refused");
+  expect_client_refuses(make_tls_client({.ca_pem = other_ca_.certificate_pem}).value(),
+                        "certificate was refused");
 }
 
 TEST_F(TlsChannelTest, AnAgentsCertificateDoesNotMakeAServer) {
@@ -432,16 +457,24 @@ TEST_F(TlsChannelTest, AcceptsThePinnedAuthority) {
 }
 
 TEST_F(TlsChannelTest, RefusesAnotherPin) {
-  expect_client_refuses(make_tls_client({.pinned_spki_sha256_hex = spki_sha256_hex(other_ca_.certificate_pem).value()}).value(), "pinned key");
+  expect_client_refuses(
+      make_tls_client({.pinned_spki_sha256_hex = spki_sha256_hex(other_ca_.certificate_pem).value()}).value(),
+      "pinned key");
 }
 
 TEST_F(TlsChannelTest, ThePinOfALeafThatIsNoAuthorityIsNotEnough) {
-  expect_client_refuses(make_tls_client({.pinned_spki_sha256_hex = spki_sha256_hex(server_id_.certificate_pem).value()}).value(), "pinned key");
+  expect_client_refuses(
+      make_tls_client({.pinned_spki_sha256_hex = spki_sha256_hex(server_id_.certificate_pem).value()})
+          .value(),
+      "pinned key");
 }
 
 TEST_F(TlsChannelTest, WithAuthorityAndPinBothMustHold) {
-  expect_client_refuses(make_tls_client({.ca_pem = ca_.certificate_pem,
-                                         .pinned_spki_sha256_hex = spki_sha256_hex(other_ca_.certificate_pem).value()}).value(), "pinned key");
+  expect_client_refuses(
+      make_tls_client({.ca_pem = ca_.certificate_pem,
+                       .pinned_spki_sha256_hex = spki_sha256_hex(other_ca_.certificate_pem).value()})
+          .value(),
+      "pinned key");
 }
 
 // A man in the middle shows the real authority beside a leaf of his own.
@@ -464,15 +497,18 @@ TEST_F(TlsChannelTest, APeerThatSpeaksNoTlsIsCorrupt) {
 
 TEST_F(TlsChannelTest, ContextsNameWhatIsWrong) {
   EXPECT_EQ(make_tls_server({}).error().code, Errc::invalid);
-  EXPECT_EQ(make_tls_server({.certificate_pem = "nonsense", .key_pem = server_id_.key_pem}).error().code, Errc::invalid);
-  const auto mixed = make_tls_server({.certificate_pem = server_id_.certificate_pem, .key_pem = agent_id_.key_pem});
+  EXPECT_EQ(make_tls_server({.certificate_pem = "nonsense", .key_pem = server_id_.key_pem}).error().code,
+            Errc::invalid);
+  const auto mixed =
+      make_tls_server({.certificate_pem = server_id_.certificate_pem, .key_pem = agent_id_.key_pem});
   ASSERT_FALSE(mixed);
   EXPECT_THAT(mixed.error().detail, HasSubstr("does not fit"));
   EXPECT_EQ(make_tls_client({.pinned_spki_sha256_hex = "abc"}).error().code, Errc::invalid);
   EXPECT_EQ(make_tls_client({.ca_pem = "nonsense"}).error().code, Errc::invalid);
 }
 
-// ---- listener -----------------------------------------------------------------------------------------------
+// ---- listener
+// -----------------------------------------------------------------------------------------------
 
 TEST_F(ChannelTest, AUnixListenerReplacesAStaleSocketSetsTheModeAndCleansUp) {
   const std::string path = folder_ + "/s";
@@ -494,7 +530,7 @@ TEST_F(ChannelTest, AUnixListenerReplacesAStaleSocketSetsTheModeAndCleansUp) {
   ASSERT_TRUE(std::filesystem::exists(path));
   const auto listener = listen_unix(loop_, path, 0640, [](UniqueFd) {});
   ASSERT_TRUE(listener) << listener.error().detail;
-  struct stat s{};
+  struct stat s {};
   ASSERT_EQ(stat(path.c_str(), &s), 0);
   EXPECT_EQ(s.st_mode & 0777, 0640u);
 
@@ -507,9 +543,9 @@ TEST_F(ChannelTest, AUnixListenerReplacesAStaleSocketSetsTheModeAndCleansUp) {
 TEST_F(ChannelTest, AListenerMayBeDestroyedInItsCallback) {
   int accepted = 0;
   listener_ = listen_tcp(loop_, "127.0.0.1", 0, [&](UniqueFd) {
-    ++accepted;
-    listener_.reset();
-  }).value();
+                ++accepted;
+                listener_.reset();
+              }).value();
   dial();
   End other;
   other.channel = connect_tcp(loop_, "127.0.0.1", listener_->port(), nullptr, other.events());
@@ -545,9 +581,9 @@ TEST_F(ChannelTest, WithoutDescriptorsTheListenerPausesAndComesBack) {
   to.sin_port = htons(listener_->port());
   to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   const int connected = connect(dialler.get(), reinterpret_cast<sockaddr*>(&to), sizeof to);
-  loop_.turn(kSecond);            // accept fails here
+  loop_.turn(kSecond);  // accept fails here
   const int64_t begin = monotonic_ns();
-  loop_.turn(kSecond / 10);       // a spinning listener would end this turn at once
+  loop_.turn(kSecond / 10);  // a spinning listener would end this turn at once
   const int64_t waited = monotonic_ns() - begin;
   setrlimit(RLIMIT_NOFILE, &old);
   filler.clear();
@@ -557,7 +593,8 @@ TEST_F(ChannelTest, WithoutDescriptorsTheListenerPausesAndComesBack) {
   EXPECT_TRUE(turn_until(loop_, [&] { return server_.channel != nullptr; }));
 }
 
-// ---- resolver -----------------------------------------------------------------------------------------------
+// ---- resolver
+// -----------------------------------------------------------------------------------------------
 
 using Names = Result<std::vector<std::string>>;
 
@@ -589,13 +626,15 @@ TEST(ResolverTest, MayBeDestroyedWhileAskingAndInItsCallback) {
   ASSERT_TRUE(turn_until(loop, [&] { return !resolver; }));
 }
 
-// With a name server or without: a task has 10 s to get ready, and its owner wants to hear that it was the name.
+// With a name server or without: a task has 10 s to get ready, and its owner wants to hear that it was the
+// name.
 TEST(ResolverTest, AnUnknownNameIsNotFoundInTime) {
   Loop loop;
   Resolver resolver(loop);
   std::optional<Names> answer;
   resolver.resolve("no-such-host.invalid", AF_UNSPEC, [&](Names r) { answer = std::move(r); });
-  ASSERT_TRUE(turn_until(loop, [&] { return answer.has_value(); }, 9 * kSecond));
+  ASSERT_TRUE(turn_until(
+      loop, [&] { return answer.has_value(); }, 9 * kSecond));
   ASSERT_FALSE(*answer);
   EXPECT_THAT(answer->error().code, testing::AnyOf(Errc::not_found, Errc::timed_out, Errc::unavailable));
   EXPECT_THAT(answer->error().detail, HasSubstr("no-such-host.invalid"));

@@ -5,7 +5,8 @@
 namespace todd::io {
 namespace {
 TEST(FrameTest, GivesBackWhatWasAppended) {
-  for (const size_t size : {size_t{0}, size_t{1}, size_t{127}, size_t{128}, size_t{16383}, size_t{16384}, kMaxFrame}) {
+  for (const size_t size :
+       {size_t{0}, size_t{1}, size_t{127}, size_t{128}, size_t{16383}, size_t{16384}, kMaxFrame}) {
     const std::string payload(size, 'x');
     std::string bytes;
     append_frame(bytes, payload);
@@ -21,7 +22,8 @@ TEST(FrameTest, WaitsForEveryPrefix) {
   std::string bytes;
   append_frame(bytes, std::string(300, 'y'));
   std::string_view got;
-  for (size_t n = 0; n < bytes.size(); ++n) EXPECT_EQ(next_frame(std::string_view(bytes).substr(0, n), got).value(), 0u) << n;
+  for (size_t n = 0; n < bytes.size(); ++n)
+    EXPECT_EQ(next_frame(std::string_view(bytes).substr(0, n), got).value(), 0u) << n;
 }
 
 TEST(FrameTest, RefusesALongFrameBeforeItsBytesCome) {

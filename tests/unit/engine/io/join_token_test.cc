@@ -5,7 +5,10 @@
 namespace todd::io {
 namespace {
 JoinToken sample() {
-  return {{{"192.0.2.1", 7481}, {"2001:db8::1", 7481}, {"coordinator.example", 443}}, std::string(64, 'a'), "17", "s3cret"};
+  return {{{"192.0.2.1", 7481}, {"2001:db8::1", 7481}, {"coordinator.example", 443}},
+          std::string(64, 'a'),
+          "17",
+          "s3cret"};
 }
 
 TEST(JoinTokenTest, ReadsBackWhatItWrote) {
@@ -35,7 +38,8 @@ TEST(HostPortTest, ReadsAddressesAndNames) {
   EXPECT_EQ(parse_host_port("192.0.2.1:80").value(), (HostPort{"192.0.2.1", 80}));
   EXPECT_EQ(parse_host_port("[2001:db8::1]:80").value(), (HostPort{"2001:db8::1", 80}));
   EXPECT_EQ(format_host_port({"2001:db8::1", 80}), "[2001:db8::1]:80");
-  for (const char* bad : {"", "host", "host:", ":80", "host:0", "host:65536", "2001:db8::1:80", "[::1]", "host:8x"}) {
+  for (const char* bad :
+       {"", "host", "host:", ":80", "host:0", "host:65536", "2001:db8::1:80", "[::1]", "host:8x"}) {
     EXPECT_FALSE(parse_host_port(bad)) << bad;
   }
 }

@@ -18,8 +18,11 @@ class PkiTest : public testing::Test {
 
 // That signed certificates work in a handshake, and which ones do not, is shown in channel_test.cc.
 TEST_F(PkiTest, SignsForTheKeyOfTheRequest) {
-  const auto server = sign_csr(ca_, csr_, {.common_name = "given", .alt_names = "IP:127.0.0.1,DNS:*.example.net,IP:2001:db8::1",
-                                           .server = true, .days = 3});
+  const auto server = sign_csr(ca_, csr_,
+                               {.common_name = "given",
+                                .alt_names = "IP:127.0.0.1,DNS:*.example.net,IP:2001:db8::1",
+                                .server = true,
+                                .days = 3});
   ASSERT_TRUE(server) << server.error().detail;
   EXPECT_THAT(*server, StartsWith("-----BEGIN CERTIFICATE-----"));
   const auto client = sign_csr(ca_, csr_, {.common_name = "given"});
@@ -30,12 +33,15 @@ TEST_F(PkiTest, SignsForTheKeyOfTheRequest) {
 }
 
 TEST_F(PkiTest, RefusesWhatItShouldNotSign) {
-  const auto code = [&](const std::string& csr, const SignOptions& options) { return sign_csr(ca_, csr, options).error().code; };
+  const auto code = [&](const std::string& csr, const SignOptions& options) {
+    return sign_csr(ca_, csr, options).error().code;
+  };
   EXPECT_EQ(code("nonsense", {.common_name = "a"}), Errc::invalid);
   EXPECT_EQ(code(csr_, {.common_name = ""}), Errc::invalid);
   EXPECT_EQ(code(csr_, {.common_name = std::string(65, 'a')}), Errc::invalid);
   EXPECT_EQ(code(csr_, {.common_name = "a", .days = 0}), Errc::invalid);
-  for (const char* names : {"email:copy", "IP:localhost", "DNS:", "DNS:a,,DNS:b", "DNS:a b", "dirName:section", "DNS:a,"}) {
+  for (const char* names :
+       {"email:copy", "IP:localhost", "DNS:", "DNS:a,,DNS:b", "DNS:a b", "dirName:section", "DNS:a,"}) {
     EXPECT_EQ(code(csr_, {.common_name = "a", .alt_names = names}), Errc::invalid) << names;
   }
   // One flipped character inside the signature, which is at the end.

@@ -1,5 +1,6 @@
 #pragma once
-// The suites of the reactor run on both back ends: a fixture parameterised by back end, and sinks that remember.
+// The suites of the reactor run on both back ends: a fixture parameterised by back end, and sinks that
+// remember.
 
 #include <gtest/gtest.h>
 
@@ -48,8 +49,10 @@ inline bool has_ipv6() {
   return bool(open_socket({.kind = SocketRequest::udp, .family = AF_INET6, .bind_to = loopback(AF_INET6)}));
 }
 inline UniqueFd udp_socket(int family = AF_INET, uint32_t buffer_bytes = 4u << 20) {
-  auto fd = open_socket(
-      {.kind = SocketRequest::udp, .family = family, .bind_to = loopback(family), .buffer_bytes = buffer_bytes});
+  auto fd = open_socket({.kind = SocketRequest::udp,
+                         .family = family,
+                         .bind_to = loopback(family),
+                         .buffer_bytes = buffer_bytes});
   EXPECT_TRUE(fd);
   return std::move(*fd);
 }
@@ -82,7 +85,9 @@ struct RecordingSink : DatagramSink {
   uint64_t drops = 0;
   std::function<void(const DatagramIn&)> then;
 
-  void on_sent(uint64_t cookie, int result, int64_t tx_mono_ns) override { sent.push_back({cookie, result, tx_mono_ns}); }
+  void on_sent(uint64_t cookie, int result, int64_t tx_mono_ns) override {
+    sent.push_back({cookie, result, tx_mono_ns});
+  }
   void on_datagram(const DatagramIn& in) override {
     received.push_back({std::string(reinterpret_cast<const char*>(in.data), in.len), in});
     if (then) then(in);
@@ -92,12 +97,16 @@ struct RecordingSink : DatagramSink {
   }
   void on_drops(uint64_t dropped) override { drops += dropped; }
   void on_transmitted(const uint8_t* packet, uint32_t len, int64_t tx_wall_ns) override {
-    transmitted.push_back({std::string(reinterpret_cast<const char*>(packet), len), tx_wall_ns, received.size()});
+    transmitted.push_back(
+        {std::string(reinterpret_cast<const char*>(packet), len), tx_wall_ns, received.size()});
   }
 };
 
 inline DatagramOut datagram(const std::string& text, const Address& to, uint64_t cookie) {
-  return {.data = reinterpret_cast<const uint8_t*>(text.data()), .len = static_cast<uint32_t>(text.size()), .to = &to, .cookie = cookie};
+  return {.data = reinterpret_cast<const uint8_t*>(text.data()),
+          .len = static_cast<uint32_t>(text.size()),
+          .to = &to,
+          .cookie = cookie};
 }
 
 struct RecordingStream : StreamSink {

@@ -14,12 +14,15 @@ class ReactorStreamTest : public ReactorTest {
   void SetUp() override {
     ReactorTest::SetUp();
     if (!reactor_) return;
-    auto fd = open_socket({.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = loopback(AF_INET), .listen = true});
+    auto fd = open_socket(
+        {.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = loopback(AF_INET), .listen = true});
     ASSERT_TRUE(fd);
     listening_ = *local_address(fd->get());
     acceptor_ = reactor_->add_acceptor(std::move(*fd), accepted_);
   }
-  static UniqueFd tcp_socket() { return std::move(*open_socket({.kind = SocketRequest::tcp, .family = AF_INET})); }
+  static UniqueFd tcp_socket() {
+    return std::move(*open_socket({.kind = SocketRequest::tcp, .family = AF_INET}));
+  }
   // A connection: `client_` talks to `server_`.
   void connect() {
     client_ = reactor_->add_stream(tcp_socket(), client_sink_, {});
@@ -69,7 +72,8 @@ TEST_P(ReactorStreamTest, CarriesTenMebibytesBothWays) {
     client_->send(reinterpret_cast<const uint8_t*>(there.data()) + at, kPiece, at);
     server_->send(reinterpret_cast<const uint8_t*>(back.data()) + at, kPiece, at);
   }
-  ASSERT_TRUE(until([&] { return client_sink_.received.size() >= kBytes && server_sink_.received.size() >= kBytes; }));
+  ASSERT_TRUE(until(
+      [&] { return client_sink_.received.size() >= kBytes && server_sink_.received.size() >= kBytes; }));
   EXPECT_TRUE(server_sink_.received == there);
   EXPECT_TRUE(client_sink_.received == back);
   ASSERT_TRUE(until([&] { return client_sink_.sent.size() == 10 && server_sink_.sent.size() == 10; }));
@@ -143,7 +147,8 @@ TEST_P(ReactorStreamTest, BuffersAreFreeOnceTheStreamIsGone) {
   ASSERT_TRUE(until([&] { return server_sink_.ended || server_sink_.error; }));
   const std::string sent = pattern(8u << 20, 4);
   ASSERT_LT(server_sink_.received.size(), sent.size());
-  EXPECT_TRUE(sent.compare(0, server_sink_.received.size(), server_sink_.received) == 0);  // no zero came through
+  EXPECT_TRUE(sent.compare(0, server_sink_.received.size(), server_sink_.received) ==
+              0);  // no zero came through
   EXPECT_TRUE(client_sink_.sent.empty());
 }
 
@@ -161,7 +166,8 @@ TEST_P(ReactorStreamTest, SinkMayDestroyItsStream) {
 
 TEST_P(ReactorStreamTest, MoreStreamsThanBuffersLoseNothing) {
   constexpr size_t kCount = 40;
-  const StreamOptions large{.receive_chunk = 1u << 18};  // so large that a back end with shared buffers has fewer than 40
+  const StreamOptions large{.receive_chunk =
+                                1u << 18};  // so large that a back end with shared buffers has fewer than 40
   std::vector<std::unique_ptr<Stream>> clients, servers;
   std::vector<RecordingStream> sinks(kCount);
   const std::string text = "some bytes";
@@ -170,13 +176,15 @@ TEST_P(ReactorStreamTest, MoreStreamsThanBuffersLoseNothing) {
     clients.back()->connect(listening_, i);
     send_text(*clients.back(), text, i);
   }
-  ASSERT_TRUE(until([&] { return client_sink_.sent.size() == kCount && accepted_.accepted.size() == kCount; }));
+  ASSERT_TRUE(
+      until([&] { return client_sink_.sent.size() == kCount && accepted_.accepted.size() == kCount; }));
   for (size_t i = 0; i < kCount; ++i) {
     servers.push_back(reactor_->add_stream(std::move(accepted_.accepted[i]), sinks[i], large));
     servers.back()->receive();
   }
   EXPECT_TRUE(until([&] {
-    return std::all_of(sinks.begin(), sinks.end(), [&](const RecordingStream& sink) { return sink.received == text; });
+    return std::all_of(sinks.begin(), sinks.end(),
+                       [&](const RecordingStream& sink) { return sink.received == text; });
   }));
 }
 
@@ -207,7 +215,8 @@ TEST_P(ReactorStreamTest, AcceptsMany) {
     clients.push_back(reactor_->add_stream(tcp_socket(), client_sink_, {}));
     clients.back()->connect(listening_, i);
   }
-  ASSERT_TRUE(until([&] { return accepted_.accepted.size() == kCount && client_sink_.connected.size() == kCount; }));
+  ASSERT_TRUE(
+      until([&] { return accepted_.accepted.size() == kCount && client_sink_.connected.size() == kCount; }));
   for (const int result : client_sink_.connected) EXPECT_EQ(result, 0);
 }
 

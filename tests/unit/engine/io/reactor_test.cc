@@ -106,22 +106,28 @@ TEST_P(ReactorDatagramTest, SomeTransmitStampsAreOfThoseAskedFor) {
     ASSERT_TRUE(source->send(out));
   }
   ASSERT_TRUE(until([&] { return here.transmitted.size() == 3; }));
-  for (size_t i = 0; i < 3; ++i) EXPECT_NE(here.transmitted[i].packet.find("probe " + std::to_string(i * 10 + 3) + "."), std::string::npos);
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_NE(here.transmitted[i].packet.find("probe " + std::to_string(i * 10 + 3) + "."),
+              std::string::npos);
 }
 
 // What nobody answers leaves stamps that nobody fetches; they must not eat up the receive buffer.
 TEST_P(ReactorDatagramTest, UnansweredStampsAreFetchedToo) {
   RecordingSink here;
-  auto source = reactor_->add_datagram(udp_socket(AF_INET, 65536), here, {.send_queue = 64, .tx_stamps = TxStamps::all});
+  auto source = reactor_->add_datagram(udp_socket(AF_INET, 65536), here,
+                                       {.send_queue = 64, .tx_stamps = TxStamps::all});
   RecordingSink silent;
   auto sink = reactor_->add_datagram(udp_socket(), silent, {});
   const Address to = *local_address(sink->fd());
   const std::string text = "x";
   for (size_t n = 0; n < 2000;) {
-    if (source->send(datagram(text, to, n))) ++n;
-    else reactor_->turn(0);
+    if (source->send(datagram(text, to, n)))
+      ++n;
+    else
+      reactor_->turn(0);
   }
-  ASSERT_TRUE(until([&] { return here.sent.size() == 2000 && here.transmitted.size() > 1500; })) << here.transmitted.size();
+  ASSERT_TRUE(until([&] { return here.sent.size() == 2000 && here.transmitted.size() > 1500; }))
+      << here.transmitted.size();
 }
 
 TEST_P(ReactorDatagramTest, ShowsTtlTosAndDestination) {
@@ -147,7 +153,8 @@ TEST_P(ReactorDatagramTest, ShowsTtlTosAndDestination) {
 TEST_P(ReactorDatagramTest, AnswersFromTheAddressThatWasAsked) {
   RecordingSink here, there;
   auto source = reactor_->add_datagram(udp_socket(), here, {});
-  auto wildcard = open_socket({.kind = SocketRequest::udp, .family = AF_INET, .bind_to = *parse_address("0.0.0.0", 0)});
+  auto wildcard =
+      open_socket({.kind = SocketRequest::udp, .family = AF_INET, .bind_to = *parse_address("0.0.0.0", 0)});
   ASSERT_TRUE(wildcard);
   auto echo = reactor_->add_datagram(std::move(*wildcard), there, {});
   const std::string text = "x";
@@ -177,8 +184,11 @@ TEST_P(ReactorDatagramTest, ClosedPortDisturbsNobody) {
       ASSERT_TRUE(source->send(datagram(dead, to_closed, 2 * i)));
       ASSERT_TRUE(source->send(datagram(alive, to_live, 2 * i + 1)));
     }
-    ASSERT_TRUE(source->send(datagram(dead, to_closed, 2 * kPairs)));  // its error is pending when the first send is repeated
-    ASSERT_TRUE(until([&] { return here.sent.size() == 2 * kPairs + 1 && there.received.size() == kPairs && !here.errors.empty(); }));
+    ASSERT_TRUE(source->send(
+        datagram(dead, to_closed, 2 * kPairs)));  // its error is pending when the first send is repeated
+    ASSERT_TRUE(until([&] {
+      return here.sent.size() == 2 * kPairs + 1 && there.received.size() == kPairs && !here.errors.empty();
+    }));
     for (const Sent& sent : here.sent) EXPECT_EQ(sent.result, 0) << sent.cookie;
     for (const Failed& failed : here.errors) {
       EXPECT_EQ(failed.error.sys_errno, ECONNREFUSED);
@@ -204,7 +214,8 @@ TEST_P(ReactorDatagramTest, RefusalOfOneProbeArrivesAlone) {
   auto source = reactor_->add_datagram(udp_socket(), here, {});
   const Address to_closed = *local_address(udp_socket().get());
   const std::string text = "anybody?";
-  for (uint64_t i = 0; i < 3; ++i) {  // one after the other: the second also needs the receive and the poll armed again
+  for (uint64_t i = 0; i < 3;
+       ++i) {  // one after the other: the second also needs the receive and the poll armed again
     ASSERT_TRUE(source->send(datagram(text, to_closed, i)));
     ASSERT_TRUE(until([&] { return here.errors.size() == i + 1; }));
     EXPECT_EQ(here.sent.back().result, 0);
@@ -231,7 +242,8 @@ TEST_P(ReactorDatagramTest, OversizeDatagramIsItsOwnError) {
   EXPECT_EQ(there.received[0].data, small);
 }
 
-// A local error stands in the error queue but is not pending on the socket: only draining it ends the wake-ups.
+// A local error stands in the error queue but is not pending on the socket: only draining it ends the
+// wake-ups.
 TEST_P(ReactorDatagramTest, LocalErrorsDoNotStayInTheQueue) {
   if (!has_ipv6()) GTEST_SKIP() << "no ::1 here";
   RecordingSink here;
@@ -257,7 +269,8 @@ TEST_P(ReactorDatagramTest, ReceivesMoreThanItsBuffersAtOnce) {
   RecordingSink here, there;
   auto source = reactor_->add_datagram(udp_socket(), here, {.send_queue = kCount});
   auto target = reactor_->add_datagram(udp_socket(AF_INET, 16u << 20), there, {.max_payload = 65000});
-  if (granted_receive_buffer(target->fd()) < (8u << 20)) GTEST_SKIP() << "needs CAP_NET_ADMIN for a large receive buffer";
+  if (granted_receive_buffer(target->fd()) < (8u << 20))
+    GTEST_SKIP() << "needs CAP_NET_ADMIN for a large receive buffer";
   const Address to = *local_address(target->fd());
   const std::string text = "x";
   for (uint64_t i = 0; i < kCount; ++i) ASSERT_TRUE(source->send(datagram(text, to, i)));
@@ -304,7 +317,8 @@ TEST_P(ReactorDatagramTest, CountsWhatTheKernelDropped) {
   // The count travels with the next datagram that finds room.
   ASSERT_TRUE(source->send(datagram(payload, to, 1)));
   ASSERT_TRUE(until([&] { return there.received.size() == kept + 1; }));
-  EXPECT_EQ(there.drops, kCount);  // the queue was full when the reactor came: all of the second flood, none of the first
+  EXPECT_EQ(there.drops,
+            kCount);  // the queue was full when the reactor came: all of the second flood, none of the first
 }
 
 TEST_P(ReactorDatagramTest, FullQueueRefusesAndRecovers) {
@@ -375,9 +389,11 @@ TEST_P(ReactorDatagramTest, RawIcmpShowsTheMessageFromItsTypeByte) {
     if (family == AF_INET6) echo[0] = static_cast<char>(ICMP6_ECHO_REQUEST);
     const uint16_t sum = checksum(echo);
     if (family == AF_INET) std::memcpy(echo.data() + 2, &sum, 2);  // the kernel does it for ICMPv6
-    const Address to = loopback(family, 7);                           // a port must not matter
+    const Address to = loopback(family, 7);                        // a port must not matter
     ASSERT_TRUE(socket->send(datagram(echo, to, 1)));
-    const auto ours = [&](const Received& r) { return r.data.size() == 64 && r.data.substr(4) == echo.substr(4); };
+    const auto ours = [&](const Received& r) {
+      return r.data.size() == 64 && r.data.substr(4) == echo.substr(4);
+    };
     ASSERT_TRUE(until([&] { return std::any_of(here.received.begin(), here.received.end(), ours); }));
     EXPECT_EQ(here.sent.at(0).result, 0);
     for (const Received& r : here.received) {
@@ -479,8 +495,10 @@ TEST(MakeReactor, FallsBackAndSaysWhy) {
     uint32_t call, error;
     const char* said;
   };
-  for (const Case& c : {Case{__NR_io_uring_setup, EPERM, "kernel.io_uring_disabled"}, Case{__NR_io_uring_setup, ENOSYS, "Linux 6.1"},
-                        Case{__NR_io_uring_setup, ENOMEM, "locked memory"}, Case{__NR_io_uring_register, EINVAL, "operations"}}) {
+  for (const Case& c :
+       {Case{__NR_io_uring_setup, EPERM, "kernel.io_uring_disabled"},
+        Case{__NR_io_uring_setup, ENOSYS, "Linux 6.1"}, Case{__NR_io_uring_setup, ENOMEM, "locked memory"},
+        Case{__NR_io_uring_register, EINVAL, "operations"}}) {
     std::thread([&c] {  // a filter stays with its thread
       forbid(c.call, c.error);
       const auto forced = make_reactor(Backend::uring);
@@ -491,7 +509,8 @@ TEST(MakeReactor, FallsBackAndSaysWhy) {
       ASSERT_TRUE(chosen);
       EXPECT_STREQ((*chosen)->name(), "event");
       EXPECT_EQ((*chosen)->why(), "epoll, because " + forced.error().detail);
-    }).join();
+    })
+        .join();
   }
 }
 

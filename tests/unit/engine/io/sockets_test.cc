@@ -41,12 +41,13 @@ TEST(Addresses, ScopeIsTheInterface) {
 }
 
 TEST(Addresses, RefusesWhatIsNone) {
-  for (const char* text : {"", "localhost", "127.1", "1.2.3.4.5", "256.0.0.1", "::1::", "[::1]", "fe80::1%", "fe80::1%nosuchif",
-                           "192.0.2.1%lo", "fe80::1%0", " ::1"}) {
+  for (const char* text : {"", "localhost", "127.1", "1.2.3.4.5", "256.0.0.1", "::1::", "[::1]", "fe80::1%",
+                           "fe80::1%nosuchif", "192.0.2.1%lo", "fe80::1%0", " ::1"}) {
     const auto parsed = parse_address(text, 1);
     ASSERT_FALSE(parsed) << text;
     EXPECT_EQ(parsed.error().code, Errc::invalid);
-    EXPECT_NE(parsed.error().detail.find('"' + std::string(text) + '"'), std::string::npos) << parsed.error().detail;
+    EXPECT_NE(parsed.error().detail.find('"' + std::string(text) + '"'), std::string::npos)
+        << parsed.error().detail;
   }
 }
 
@@ -83,14 +84,16 @@ TEST(OpenSocket, UdpIsReadyForTheReactor) {
 }
 
 TEST(OpenSocket, TcpSendsAtOnceAndListens) {
-  const auto fd = open_socket({.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = address("127.0.0.1"), .listen = true});
+  const auto fd = open_socket(
+      {.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = address("127.0.0.1"), .listen = true});
   ASSERT_TRUE(fd) << fd.error().detail;
   EXPECT_EQ(option(fd->get(), IPPROTO_TCP, TCP_NODELAY), 1);
   EXPECT_EQ(option(fd->get(), SOL_SOCKET, SO_ACCEPTCONN), 1);
 }
 
 TEST(OpenSocket, SaysWhichAddressCannotBeBound) {
-  const auto fd = open_socket({.kind = SocketRequest::udp, .family = AF_INET, .bind_to = address("203.0.113.77", 9)});
+  const auto fd =
+      open_socket({.kind = SocketRequest::udp, .family = AF_INET, .bind_to = address("203.0.113.77", 9)});
   ASSERT_FALSE(fd);
   EXPECT_EQ(fd.error().sys_errno, EADDRNOTAVAIL);
   EXPECT_NE(fd.error().detail.find("203.0.113.77:9"), std::string::npos) << fd.error().detail;
@@ -104,7 +107,8 @@ TEST(OpenSocket, RefusedIcmpNamesBothRemedies) {
     ++refused;
     EXPECT_EQ(fd.error().code, Errc::denied);
     EXPECT_NE(fd.error().detail.find("CAP_NET_RAW"), std::string::npos) << fd.error().detail;
-    EXPECT_NE(fd.error().detail.find("net.ipv4.ping_group_range=\"0 2147483647\""), std::string::npos) << fd.error().detail;
+    EXPECT_NE(fd.error().detail.find("net.ipv4.ping_group_range=\"0 2147483647\""), std::string::npos)
+        << fd.error().detail;
   }
   if (!refused) GTEST_SKIP() << "this host allows both kinds of ICMP socket";
 }
@@ -133,12 +137,14 @@ TEST(OpenSocket, PingSocketHasAnIdentWhateverItIsBoundTo) {
 }
 
 TEST(OpenSocket, LeavesByTheEgressAskedFor) {
-  const auto fd = open_socket({.kind = SocketRequest::udp, .family = AF_INET, .egress = {"127.0.0.9", "lo", DontFragment::set}});
+  const auto fd = open_socket(
+      {.kind = SocketRequest::udp, .family = AF_INET, .egress = {"127.0.0.9", "lo", DontFragment::set}});
   ASSERT_TRUE(fd) << fd.error().detail;
   EXPECT_TRUE(same_host(*local_address(fd->get()), address("127.0.0.9")));
   EXPECT_NE(option(fd->get(), SOL_SOCKET, SO_BINDTOIFINDEX), 0);
   EXPECT_EQ(option(fd->get(), SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_PROBE);
-  const auto may_be_cut = open_socket({.kind = SocketRequest::tcp, .family = AF_INET, .egress = {"", "", DontFragment::clear}});
+  const auto may_be_cut =
+      open_socket({.kind = SocketRequest::tcp, .family = AF_INET, .egress = {"", "", DontFragment::clear}});
   ASSERT_TRUE(may_be_cut);
   EXPECT_EQ(option(may_be_cut->get(), SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
 }

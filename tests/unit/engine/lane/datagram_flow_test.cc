@@ -1,4 +1,5 @@
-// Exchanges through a whole instance over a socket whose every answer the test writes: what is counted as what.
+// Exchanges through a whole instance over a socket whose every answer the test writes: what is counted as
+// what.
 #include "engine/lane/datagram_flow.h"
 
 #include <gtest/gtest.h>
@@ -57,7 +58,8 @@ struct Prober {
       p.done.push_back(b->done[i]);
       if (p.again && b->state == TODD_RUNNING) probe(p, *b, b->done[i].target, b->now_ns);
     }
-    for (; b->served < b->n_ticket; ++b->served) probe(p, *b, b->ticket[b->served].target, b->ticket[b->served].due_ns);
+    for (; b->served < b->n_ticket; ++b->served)
+      probe(p, *b, b->ticket[b->served].target, b->ticket[b->served].due_ns);
     return 0;
   }
 };
@@ -74,7 +76,10 @@ class DatagramFlowTest : public testing::Test {
     setup_.manifest.schedule.tickets = true;
     setup_.timeout_ns = timeout_ns;
     for (const auto& text : targets) {
-      Target target{.address = *io::parse_address(text, 7), .spec = 0, .offset = 0, .edge = static_cast<uint32_t>(setup_.targets.size())};
+      Target target{.address = *io::parse_address(text, 7),
+                    .spec = 0,
+                    .offset = 0,
+                    .edge = static_cast<uint32_t>(setup_.targets.size())};
       setup_.targets.push_back(target);
     }
     const auto n = static_cast<uint32_t>(targets.size());
@@ -88,7 +93,9 @@ class DatagramFlowTest : public testing::Test {
     memory_.assign(setup_.layout->bytes() / 8 + 1, 0);
     setup_.cells = reinterpret_cast<uint8_t*>(memory_.data());
     events_.ready = [](const std::string&, uint16_t) {};
-    events_.failed = [](const std::string&, const std::string&, const std::string& why) { ADD_FAILURE() << why; };
+    events_.failed = [](const std::string&, const std::string&, const std::string& why) {
+      ADD_FAILURE() << why;
+    };
     events_.closed = [](const std::string&, const Closed&) {};
     host_.query = query_interface;
     instance_ = std::make_unique<Instance>(setup_, reactor_, events_, host_);
@@ -97,9 +104,7 @@ class DatagramFlowTest : public testing::Test {
     work();
   }
   // The lane's round, at a time of our choosing from now.
-  void work(int64_t later_ns = 0) {
-    instance_->work(monotonic_ns() + later_ns);
-  }
+  void work(int64_t later_ns = 0) { instance_->work(monotonic_ns() + later_ns); }
   FakeSocket& socket() { return *reactor_.socket; }
   // The kernel has sent everything.
   void sent() {
@@ -109,7 +114,9 @@ class DatagramFlowTest : public testing::Test {
       all_.push_back(one);
     }
   }
-  void reply(size_t i, int64_t later_ns = 0) { socket().reply(all_[i].bytes, all_[i].to, wall_ns() + later_ns); }
+  void reply(size_t i, int64_t later_ns = 0) {
+    socket().reply(all_[i].bytes, all_[i].to, wall_ns() + later_ns);
+  }
   uint64_t count(HostMetric metric, uint32_t edge = 0) {
     stats::CellReader reader(*setup_.layout, setup_.cells);
     uint64_t n = 0;
@@ -243,8 +250,8 @@ TEST_F(DatagramFlowTest, CancelledProbesAreUndeterminedOrUnsent) {
   EXPECT_EQ(count(kLost, 0) + count(kLost, 1), 0u);
 }
 
-// A testlet with its own timing begins a probe for each that ends. While the table is being walked it must not: the new entry would
-// move the walk's place, and a probe under way would never end.
+// A testlet with its own timing begins a probe for each that ends. While the table is being walked it must
+// not: the new entry would move the walk's place, and a probe under way would never end.
 TEST_F(DatagramFlowTest, EveryProbeEndsOnceThoughEndsBeginNewOnes) {
   std::vector<std::string> targets;
   for (int i = 0; i < 250; ++i) targets.push_back("192.0.2." + std::to_string(i + 1));
@@ -275,7 +282,8 @@ TEST_F(DatagramFlowTest, TheRoundTripIsBetweenKernelStamps) {
   packet[0] = 0x45;
   packet[9] = IPPROTO_UDP;
   packet += all_[0].bytes;
-  socket().sink->on_transmitted(reinterpret_cast<const uint8_t*>(packet.data()), static_cast<uint32_t>(packet.size()), left);
+  socket().sink->on_transmitted(reinterpret_cast<const uint8_t*>(packet.data()),
+                                static_cast<uint32_t>(packet.size()), left);
   socket().reply(all_[0].bytes, all_[0].to, left + 12'345);
   work();
   ASSERT_EQ(prober_.done.size(), 1u);
@@ -306,7 +314,8 @@ TEST_F(DatagramFlowTest, ASamplesNumberCountsTheProbesOfItsTarget) {
   work();
   stats::CellReader reader(*setup_.layout, setup_.cells);
   std::map<uint32_t, std::vector<uint64_t>> numbers;
-  for (const auto& sample : reader.samples(reader.open_bank() ^ 1, true)) numbers[sample.edge].push_back(sample.seq);
+  for (const auto& sample : reader.samples(reader.open_bank() ^ 1, true))
+    numbers[sample.edge].push_back(sample.seq);
   ASSERT_EQ(numbers.size(), 3u);
   for (const auto& [edge, seen] : numbers) EXPECT_EQ(seen, (std::vector<uint64_t>{0, 1})) << edge;
 }

@@ -49,14 +49,17 @@ struct FakeReactor final : io::Reactor {
   const std::string& why() const override { return why_; }
   void turn(int64_t) override {}
   void post(std::function<void()> task) override { task(); }
-  std::unique_ptr<io::DatagramSocket> add_datagram(UniqueFd fd, io::DatagramSink& sink, io::DatagramOptions) override {
+  std::unique_ptr<io::DatagramSocket> add_datagram(UniqueFd fd, io::DatagramSink& sink,
+                                                   io::DatagramOptions) override {
     auto made = std::make_unique<FakeSocket>();
     made->sink = &sink;
     made->descriptor = std::move(fd);
     socket = made.get();
     return made;
   }
-  std::unique_ptr<io::Stream> add_stream(UniqueFd, io::StreamSink&, io::StreamOptions) override { TODD_CHECK(false); }
+  std::unique_ptr<io::Stream> add_stream(UniqueFd, io::StreamSink&, io::StreamOptions) override {
+    TODD_CHECK(false);
+  }
   std::unique_ptr<io::Acceptor> add_acceptor(UniqueFd, io::AcceptSink&) override { TODD_CHECK(false); }
   uint64_t syscalls() const override { return 0; }
 

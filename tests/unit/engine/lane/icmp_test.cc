@@ -41,13 +41,15 @@ Bytes icmp_error(int family, uint8_t type, uint8_t code, const Bytes& request, c
 
 uint32_t sum_of_words(const Bytes& b) {
   uint32_t sum = 0;
-  for (size_t i = 0; i < b.size(); i += 2) sum += static_cast<uint32_t>(b[i] << 8 | (i + 1 < b.size() ? b[i + 1] : 0));
+  for (size_t i = 0; i < b.size(); i += 2)
+    sum += static_cast<uint32_t>(b[i] << 8 | (i + 1 < b.size() ? b[i + 1] : 0));
   while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
   return sum;
 }
 
 TEST(IcmpTest, AStampedRequestHasAValidChecksumAtEverySize) {
-  for (size_t size : {8u, 9u, 15u, 16u, 17u, 64u, 1473u}) EXPECT_EQ(sum_of_words(echo_request(AF_INET, size)), 0xffffu) << size;
+  for (size_t size : {8u, 9u, 15u, 16u, 17u, 64u, 1473u})
+    EXPECT_EQ(sum_of_words(echo_request(AF_INET, size)), 0xffffu) << size;
   EXPECT_EQ(echo_request(AF_INET6)[2], 0) << "the kernel computes ICMPv6's";
 }
 
@@ -68,7 +70,8 @@ TEST(IcmpTest, ARequestATruncatedReplyAndAnotherFamilysAreNoReplies) {
   auto reply = echo_request(AF_INET);
   reply[0] = 0;
   EXPECT_FALSE(parse_echo_reply(reply, AF_INET6));
-  for (size_t size = 0; size < 8; ++size) EXPECT_FALSE(parse_echo_reply(std::span(reply).first(size), AF_INET)) << size;
+  for (size_t size = 0; size < 8; ++size)
+    EXPECT_FALSE(parse_echo_reply(std::span(reply).first(size), AF_INET)) << size;
   EXPECT_FALSE(parse_echo_reply(std::span(reply).first(15), AF_INET)->cookie);
   reply[1] = 3;
   EXPECT_FALSE(parse_echo_reply(reply, AF_INET)) << "an echo reply has code 0";
@@ -101,9 +104,11 @@ TEST(IcmpTest, FragmentationNeededCarriesTheMtu) {
 
 TEST(IcmpTest, AnErrorCutShortOrAboutAnotherProtocolIsIgnored) {
   for (int family : {AF_INET, AF_INET6}) {
-    const auto whole = icmp_error(family, family == AF_INET ? 11 : 3, 0, echo_request(family, 8), family == AF_INET ? "192.0.2.7" : "2001:db8::7");
+    const auto whole = icmp_error(family, family == AF_INET ? 11 : 3, 0, echo_request(family, 8),
+                                  family == AF_INET ? "192.0.2.7" : "2001:db8::7");
     EXPECT_TRUE(parse_icmp_error(whole, family));
-    for (size_t size = 0; size < whole.size(); ++size) EXPECT_FALSE(parse_icmp_error(std::span(whole).first(size), family)) << size;
+    for (size_t size = 0; size < whole.size(); ++size)
+      EXPECT_FALSE(parse_icmp_error(std::span(whole).first(size), family)) << size;
     auto other = whole;
     other[8 + (family == AF_INET ? 9 : 6)] = IPPROTO_UDP;
     EXPECT_FALSE(parse_icmp_error(other, family));

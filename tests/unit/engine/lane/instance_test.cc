@@ -14,8 +14,8 @@ namespace {
 constexpr int64_t kMs = 1'000'000, kS = 1'000 * kMs;
 using Step = std::function<todd_status(todd_batch&)>;
 
-// One instance of a testlet with tickets alone, whose step() is the test's, on a reactor of its own. It has one flow of
-// streams, number 0.
+// One instance of a testlet with tickets alone, whose step() is the test's, on a reactor of its own. It has
+// one flow of streams, number 0.
 struct Bench {
   Step step;
   todd_testlet testlet{};
@@ -49,7 +49,8 @@ struct Bench {
     setup.run.role = TODD_SOURCE;
     setup.targets.resize(1);
     setup.specs.resize(1);
-    events = {[](const std::string&, uint16_t) {}, [](const std::string&, const std::string&, const std::string&) {},
+    events = {[](const std::string&, uint16_t) {},
+              [](const std::string&, const std::string&, const std::string&) {},
               [this](const std::string&, const Closed& closed) { ended |= closed.last; },
               [](const std::string&, uint64_t, const std::string&) {}};
     host.query = query_interface;

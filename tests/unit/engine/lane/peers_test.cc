@@ -36,11 +36,13 @@ TEST(PeersTest, OneSenderToTwoLocalAddressesIsTwoPeers) {
   EXPECT_EQ(peers.token_of(sender, unknown), peers.token_of(sender, unknown));
 }
 
-// A direct-mapped table lost a token to the first sender that fell on the same place: with a hundred senders, some always did.
+// A direct-mapped table lost a token to the first sender that fell on the same place: with a hundred senders,
+// some always did.
 TEST(PeersTest, TokensOutliveATableFullOfOtherSenders) {
   Peers peers;
   std::set<uint64_t> tokens;
-  for (size_t i = 0; i < Peers::kMost; ++i) tokens.insert(peers.token_of(at("198.51.100.1", static_cast<uint16_t>(i + 1)), kLocal));
+  for (size_t i = 0; i < Peers::kMost; ++i)
+    tokens.insert(peers.token_of(at("198.51.100.1", static_cast<uint16_t>(i + 1)), kLocal));
   EXPECT_EQ(tokens.size(), Peers::kMost);
   for (const uint64_t token : tokens) EXPECT_NE(peers.find(token), nullptr);
   const uint64_t oldest = peers.token_of(at("198.51.100.1", 1), kLocal);  // heard again: now the youngest

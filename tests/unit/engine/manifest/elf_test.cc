@@ -41,8 +41,14 @@ Image image_with(const std::string& section, const std::string& contents) {
   header.e_shnum = 3;
   header.e_shstrndx = 1;
   Elf64_Shdr table[3] = {};
-  table[1] = {.sh_name = 1, .sh_type = SHT_STRTAB, .sh_offset = sizeof header + sizeof table, .sh_size = names.size()};
-  table[2] = {.sh_name = 11, .sh_type = SHT_PROGBITS, .sh_offset = sizeof header + sizeof table + names.size(), .sh_size = contents.size()};
+  table[1] = {.sh_name = 1,
+              .sh_type = SHT_STRTAB,
+              .sh_offset = sizeof header + sizeof table,
+              .sh_size = names.size()};
+  table[2] = {.sh_name = 11,
+              .sh_type = SHT_PROGBITS,
+              .sh_offset = sizeof header + sizeof table + names.size(),
+              .sh_size = contents.size()};
   Image image(sizeof header + sizeof table);
   std::memcpy(image.data(), &header, sizeof header);
   std::memcpy(image.data() + sizeof header, table, sizeof table);
@@ -109,12 +115,15 @@ TEST(Elf, ErrorsSayWhatIsWrong) {
 TEST(Elf, SurvivesEveryTruncationAndAnyDamage) {
   const Image good = image_with(".todd.manifest", "hello");
   for (size_t n = 0; n < good.size(); ++n) {
-    EXPECT_FALSE(elf_parse(Image(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(n)), ".todd.manifest")) << n;
+    EXPECT_FALSE(
+        elf_parse(Image(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(n)), ".todd.manifest"))
+        << n;
   }
   std::mt19937 random(3);
   for (int i = 0; i < 100'000; ++i) {
     Image bad = good;
-    for (uint32_t flips = 1 + random() % 4; flips > 0; --flips) bad[random() % bad.size()] = static_cast<uint8_t>(random());
+    for (uint32_t flips = 1 + random() % 4; flips > 0; --flips)
+      bad[random() % bad.size()] = static_cast<uint8_t>(random());
     const auto found = elf_parse(bad, ".todd.manifest");
     if (found && !found->empty()) {
       ASSERT_GE(found->data(), bad.data());

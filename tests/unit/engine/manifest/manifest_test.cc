@@ -36,7 +36,8 @@ Manifest sample() {
   t.source = t.responder = t.heavy = t.probes = true;
   t.needs = 1, t.target_kind = "endpoint", t.default_port = 7;
   t.default_expect = {"loss < 100%"};
-  t.schedule = {.tickets = true, .count = "10", .interval = "1s", .rate = "", .duration = "", .timeout = "2s"};
+  t.schedule = {
+      .tickets = true, .count = "10", .interval = "1s", .rate = "", .duration = "", .timeout = "2s"};
   t.params = {size, mode, key};
   t.metrics = probe_metrics();
   t.metrics.push_back(rtt);
@@ -100,7 +101,8 @@ TEST(Manifest, IsStrict) {
   for (const Case& c : {
            Case{"\"size\"", "7", "testlets[0].params[0].name must be a text"},
            Case{"\"probes\":true", "\"probes\":1", "testlets[0].probes must be true or false"},
-           Case{"\"default_port\":7", "\"default_port\":65536", "testlets[0].default_port must be a whole number of 0 to 65535"},
+           Case{"\"default_port\":7", "\"default_port\":65536",
+                "testlets[0].default_port must be a whole number of 0 to 65535"},
            Case{"\"abi_minor\":1", "\"abi_minor\":-1", "abi_minor must be"},
            Case{"\"abi_major\":0,", "", "abi_major is missing"},
            Case{"\"type\":\"choice\"", "\"type\":\"chioce\"", "\"chioce\" is none of boolean"},
@@ -137,8 +139,8 @@ TEST(Manifest, IdsMayHaveDotsBetweenTheirParts) {
   for (const std::string& id : {"com.example.beat"s, "x"s, "com.my-firm.a_b2"s, longest}) {
     EXPECT_TRUE(with_id(id)) << id;
   }
-  for (const std::string& id : {""s, ".beat"s, "beat."s, "com..beat"s, "Com.beat"s, "7.beat"s, "-beat"s, "com/beat"s,
-                                "a b"s, longest + 'a'}) {
+  for (const std::string& id : {""s, ".beat"s, "beat."s, "com..beat"s, "Com.beat"s, "7.beat"s, "-beat"s,
+                                "com/beat"s, "a b"s, longest + 'a'}) {
     const auto parsed = with_id(id);
     ASSERT_FALSE(parsed) << id;
     EXPECT_THAT(parsed.error().detail, HasSubstr("an id is")) << id;

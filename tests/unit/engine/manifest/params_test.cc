@@ -13,7 +13,8 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-Param param(const char* name, ParamType type, const char* dflt = "", const char* min = "", const char* max = "") {
+Param param(const char* name, ParamType type, const char* dflt = "", const char* min = "",
+            const char* max = "") {
   Param p;
   p.name = name;
   p.type = type;
@@ -54,13 +55,15 @@ TEST(Params, ChoicesAreListedAndGuessed) {
   mode.choices = {"icmp", "udp", "tcp"};
   EXPECT_EQ(parse_value(mode, "tcp")->i, 2);
   EXPECT_EQ(parse_value(mode, "tcp")->s, "tcp");
-  EXPECT_EQ(parse_value(mode, "icpm").error().detail, "mode: \"icpm\" is none of icmp, udp, tcp: did you mean \"icmp\"?");
+  EXPECT_EQ(parse_value(mode, "icpm").error().detail,
+            "mode: \"icpm\" is none of icmp, udp, tcp: did you mean \"icmp\"?");
 }
 
 TEST(Params, SecretsAreNotQuoted) {
   Param pin = param("pin", ParamType::integer);
   pin.secret = true;
-  EXPECT_THAT(parse_value(pin, "geheim").error().detail, AllOf(HasSubstr("pin"), testing::Not(HasSubstr("geheim"))));
+  EXPECT_THAT(parse_value(pin, "geheim").error().detail,
+              AllOf(HasSubstr("pin"), testing::Not(HasSubstr("geheim"))));
 }
 
 TEST(Params, ResolveFillsDefaultsInOrder) {
@@ -104,7 +107,10 @@ TEST(Nearest, FindsWhatWasMeant) {
 TEST(HostParams, Defaults) {
   const auto p = resolve_host_params(ping(), {{"size", "not ours"}});
   ASSERT_TRUE(p) << p.error().detail;
-  EXPECT_EQ(*p, (HostParams{.count = 10, .interval_ns = 1'000'000'000, .timeout_ns = 1'000'000'000, .period_ns = 1'000'000'000}));
+  EXPECT_EQ(*p, (HostParams{.count = 10,
+                            .interval_ns = 1'000'000'000,
+                            .timeout_ns = 1'000'000'000,
+                            .period_ns = 1'000'000'000}));
 }
 
 TEST(HostParams, RateExcludesInterval) {
@@ -121,12 +127,15 @@ TEST(HostParams, RateExcludesInterval) {
 }
 
 TEST(HostParams, EgressIsRead) {
-  const auto p = resolve_host_params(ping(), {{"source", "fe80::1%eth0"}, {"interface", "eth0"}, {"df", "set"}});
+  const auto p =
+      resolve_host_params(ping(), {{"source", "fe80::1%eth0"}, {"interface", "eth0"}, {"df", "set"}});
   ASSERT_TRUE(p) << p.error().detail;
   EXPECT_EQ(p->egress, (Egress{"fe80::1%eth0", "eth0", DontFragment::set}));
   EXPECT_EQ(resolve_host_params(ping(), {})->egress, Egress{});
-  EXPECT_THAT(resolve_host_params(ping(), {{"source", "eth0"}}).error().detail, HasSubstr("source: \"eth0\" is no IPv4 or IPv6 address"));
-  EXPECT_THAT(resolve_host_params(ping(), {{"interface", "sixteen-letters!"}}).error().detail, HasSubstr("15 characters"));
+  EXPECT_THAT(resolve_host_params(ping(), {{"source", "eth0"}}).error().detail,
+              HasSubstr("source: \"eth0\" is no IPv4 or IPv6 address"));
+  EXPECT_THAT(resolve_host_params(ping(), {{"interface", "sixteen-letters!"}}).error().detail,
+              HasSubstr("15 characters"));
   EXPECT_THAT(resolve_host_params(ping(), {{"df", "yes"}}).error().detail, HasSubstr("df"));
 }
 
@@ -150,13 +159,22 @@ TEST(HostParams, AnEndIsNeeded) {
 }
 
 TEST(HostParams, ZeroAndNegativeAreRefused) {
-  for (const auto& [name, value] : {std::pair{"interval", "0s"}, {"interval", "-1s"}, {"rate", "0"}, {"rate", "-1"}, {"count", "0"},
-                                    {"count", "-1"}, {"duration", "0s"}, {"timeout", "0s"}, {"samples", "-2"}, {"samples", "some"}}) {
+  for (const auto& [name, value] : {std::pair{"interval", "0s"},
+                                    {"interval", "-1s"},
+                                    {"rate", "0"},
+                                    {"rate", "-1"},
+                                    {"count", "0"},
+                                    {"count", "-1"},
+                                    {"duration", "0s"},
+                                    {"timeout", "0s"},
+                                    {"samples", "-2"},
+                                    {"samples", "some"}}) {
     const auto p = resolve_host_params(ping(), {{name, value}});
     ASSERT_FALSE(p) << name << value;
     EXPECT_THAT(p.error().detail, AllOf(HasSubstr(name), HasSubstr(value)));
   }
-  EXPECT_EQ(resolve_host_params(ping(), {{"interval", "10"}}).error().detail, "interval: \"10\": 10 what? write 10s or 10ms");
+  EXPECT_EQ(resolve_host_params(ping(), {{"interval", "10"}}).error().detail,
+            "interval: \"10\": 10 what? write 10s or 10ms");
 }
 
 // Beyond these a schedule only counts what it skips; "max" is how to ask for as much as there is.
@@ -180,9 +198,12 @@ TEST(HostParams, WithoutTicketsThereIsNoCount) {
   Testlet iperf;
   iperf.id = "iperf";
   iperf.schedule.duration = "5s";
-  EXPECT_EQ(*resolve_host_params(iperf, {}), (HostParams{.duration_ns = 5'000'000'000, .timeout_ns = 1'000'000'000, .period_ns = 1'000'000'000}));
+  EXPECT_EQ(
+      *resolve_host_params(iperf, {}),
+      (HostParams{.duration_ns = 5'000'000'000, .timeout_ns = 1'000'000'000, .period_ns = 1'000'000'000}));
   for (const char* name : {"count", "interval", "rate"}) {
-    EXPECT_THAT(resolve_host_params(iperf, {{name, "1"}}).error().detail, AllOf(HasSubstr(name), HasSubstr("duration")));
+    EXPECT_THAT(resolve_host_params(iperf, {{name, "1"}}).error().detail,
+                AllOf(HasSubstr(name), HasSubstr("duration")));
   }
 }
 

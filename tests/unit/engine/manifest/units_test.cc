@@ -22,8 +22,8 @@ TEST(Units, Durations) {
   EXPECT_EQ(parse_duration("-1s"), -1'000'000'000);
   EXPECT_EQ(parse_duration("0"), 0);
   EXPECT_EQ(parse_duration("1.000000000000000000s"), 1'000'000'000);
-  for (const char* bad : {"", "s", "1.s", ".5s", "1 s", " 1s", "1s ", "1e3s", "1.5ns", "0x1s", "--1s", "1min", "inf",
-                          "99999999999999999999s", "107000d", "0.00000000000000000001s"}) {
+  for (const char* bad : {"", "s", "1.s", ".5s", "1 s", " 1s", "1s ", "1e3s", "1.5ns", "0x1s", "--1s", "1min",
+                          "inf", "99999999999999999999s", "107000d", "0.00000000000000000001s"}) {
     const auto result = parse_duration(bad);
     ASSERT_FALSE(result) << bad;
     EXPECT_THAT(result.error().detail, HasSubstr("\"" + std::string(bad) + "\""));
@@ -39,7 +39,8 @@ TEST(Units, Sizes) {
   EXPECT_EQ(parse_size("64Ki"), 65'536);
   EXPECT_EQ(parse_size("1.5MB"), 1'500'000);
   EXPECT_EQ(parse_size("2Gi"), int64_t{2} << 30);
-  for (const char* bad : {"", "-1", "1.5", "1b", "1KIB", "k", "1BB", "9999999999G"}) EXPECT_FALSE(parse_size(bad)) << bad;
+  for (const char* bad : {"", "-1", "1.5", "1b", "1KIB", "k", "1BB", "9999999999G"})
+    EXPECT_FALSE(parse_size(bad)) << bad;
 }
 
 TEST(Units, Bitrates) {
@@ -57,7 +58,8 @@ TEST(Units, Rates) {
   EXPECT_EQ(parse_rate("36/h"), 0.01);
   EXPECT_EQ(parse_rate("2k/s"), 2000.0);
   EXPECT_EQ(parse_rate("max"), HUGE_VAL);
-  for (const char* bad : {"", "-1", "10/", "10/d", "inf", "nan", "fast", "1e400", "10ms"}) EXPECT_FALSE(parse_rate(bad)) << bad;
+  for (const char* bad : {"", "-1", "10/", "10/d", "inf", "nan", "fast", "1e400", "10ms"})
+    EXPECT_FALSE(parse_rate(bad)) << bad;
   EXPECT_FALSE(parse_rate(std::string(308, '9') + "T"));  // not "max" by overflow
 }
 
@@ -74,7 +76,8 @@ TEST(Units, Numbers) {
   EXPECT_EQ(parse_integer("-3"), -3);
   EXPECT_EQ(parse_integer("1.5M"), 1'500'000);
   EXPECT_EQ(parse_integer("9223372036854775807"), INT64_MAX);
-  for (const char* bad : {"", "1.5", "9223372036854775808", "ten", "1Ki"}) EXPECT_FALSE(parse_integer(bad)) << bad;
+  for (const char* bad : {"", "1.5", "9223372036854775808", "ten", "1Ki"})
+    EXPECT_FALSE(parse_integer(bad)) << bad;
   EXPECT_EQ(parse_real("-2e-3"), -0.002);
   for (const char* bad : {"", "inf", "nan", "1,5", "1 "}) EXPECT_FALSE(parse_real(bad)) << bad;
   EXPECT_EQ(parse_boolean("yes"), true);

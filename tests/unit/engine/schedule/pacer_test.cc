@@ -17,7 +17,8 @@ constexpr int64_t kStart = 5'000 * kSecond;
 std::vector<Ticket> drain(Pacer& pacer, int64_t now_ns) {
   std::vector<Ticket> all;
   std::array<Ticket, 256> out;
-  while (const size_t n = pacer.take(now_ns, kStart, out)) all.insert(all.end(), out.begin(), out.begin() + n);
+  while (const size_t n = pacer.take(now_ns, kStart, out))
+    all.insert(all.end(), out.begin(), out.begin() + n);
   return all;
 }
 
@@ -112,9 +113,7 @@ TEST(Pacer, MaxEndsWithTheDuration) {
   EXPECT_TRUE(pacer.done());
 }
 
-TEST(Pacer, NoTargetsIsDone) {
-  EXPECT_TRUE(Pacer(Schedule(Plan{})).done());
-}
+TEST(Pacer, NoTargetsIsDone) { EXPECT_TRUE(Pacer(Schedule(Plan{})).done()); }
 
 }  // namespace
 }  // namespace todd::schedule

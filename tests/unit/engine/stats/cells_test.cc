@@ -8,11 +8,15 @@
 namespace todd::stats {
 namespace {
 
-const std::vector<Kind> kKinds = {Kind::counter, Kind::histogram, Kind::gauge, Kind::breakdown, Kind::info, Kind::ratio};
+const std::vector<Kind> kKinds = {Kind::counter,   Kind::histogram, Kind::gauge,
+                                  Kind::breakdown, Kind::info,      Kind::ratio};
 
 struct Table {
   explicit Table(uint32_t edges, uint32_t samples = 8)
-      : layout(kKinds, edges, samples), memory(layout.bytes()), writer(layout, memory.data()), reader(layout, memory.data()) {}
+      : layout(kKinds, edges, samples),
+        memory(layout.bytes()),
+        writer(layout, memory.data()),
+        reader(layout, memory.data()) {}
   CellLayout layout;
   std::vector<uint8_t> memory;
   CellWriter writer;

@@ -100,7 +100,8 @@ TEST(Histogram, PercentilesAreWithinTheBucketError) {
 
 TEST(Histogram, MergeIsExactInAnyOrder) {
   for (uint64_t seed = 1; seed <= 20; ++seed) {
-    const auto a = random_values(seed, 200), b = random_values(seed + 100, 37), c = random_values(seed + 200, 500);
+    const auto a = random_values(seed, 200), b = random_values(seed + 100, 37),
+               c = random_values(seed + 200, 500);
     std::vector<uint64_t> all;
     for (const auto* part : {&a, &b, &c}) all.insert(all.end(), part->begin(), part->end());
     Histogram left = of(a);

@@ -15,7 +15,8 @@ TEST(StrikesTest, ThreeWithinTenMinutesAreOut) {
   EXPECT_FALSE(strikes.add("a", "was killed", 11 * kMinute)) << "the first is forgotten";
   EXPECT_EQ(strikes.quarantine_of("a"), "");
   EXPECT_TRUE(strikes.add("a", "exited with 3", 12 * kMinute));
-  EXPECT_NE(strikes.quarantine_of("a").find("exited with 3"), std::string::npos) << strikes.quarantine_of("a");
+  EXPECT_NE(strikes.quarantine_of("a").find("exited with 3"), std::string::npos)
+      << strikes.quarantine_of("a");
   EXPECT_EQ(strikes.quarantine_of("b"), "");
   EXPECT_FALSE(strikes.add("a", "was killed", 13 * kMinute)) << "told once";
 }

@@ -104,7 +104,8 @@ TEST_F(SupervisorFailureTest, AWorkerThatSendsNoiseIsKilled) {
 TEST_F(SupervisorFailureTest, AWorkerThatCannotBeStartedIsTriedAgain) {
   const auto folder = std::filesystem::path(testing::TempDir()) / ("supervisor" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
-  const auto binary = folder / "todd-worker", real = std::filesystem::path(TODD_BINARY_DIR "/bin/todd-worker");
+  const auto binary = folder / "todd-worker",
+             real = std::filesystem::path(TODD_BINARY_DIR "/bin/todd-worker");
   std::filesystem::create_symlink(real, binary);
   auto upgraded = options();
   upgraded.worker_binary = binary;
@@ -153,7 +154,8 @@ TEST_F(SupervisorFailureTest, ATaskForAnotherVersionOfTheTestletIsRefused) {
   task.set_manifest_hash("0123456789abcdef");
   auto& book = run(task);
   EXPECT_EQ(book.reason, "unsupported");
-  EXPECT_THAT(book.detail, HasSubstr("needs crasher with manifest 0123456789ab, this host has version 1.0.0"));
+  EXPECT_THAT(book.detail,
+              HasSubstr("needs crasher with manifest 0123456789ab, this host has version 1.0.0"));
   task.set_id("u");
   task.set_manifest_hash(supervisor_->testlets().at(0).manifest.hash);
   EXPECT_EQ(run(task).state, "complete");
@@ -184,7 +186,9 @@ TEST_F(SupervisorFailureTest, ThreeCrashesQuarantineATestlet) {
   }
   auto& book = run(crasher("4", "never"));
   EXPECT_EQ(book.reason, "quarantined");
-  EXPECT_THAT(book.detail, HasSubstr("crasher crashed 3 times in 10 min, the last time its worker was killed by signal 9"));
+  EXPECT_THAT(
+      book.detail,
+      HasSubstr("crasher crashed 3 times in 10 min, the last time its worker was killed by signal 9"));
   ASSERT_EQ(supervisor_->quarantined().size(), 1u);
   EXPECT_EQ(supervisor_->quarantined()[0].testlet, "crasher");
   EXPECT_EQ(supervisor_->quarantined()[0].why, book.detail);

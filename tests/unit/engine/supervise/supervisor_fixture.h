@@ -78,7 +78,8 @@ class SupervisorBooks : public testing::Test {
     book.detail = record.detail();
   }
 
-  v1::Task ping(const std::string& id, const std::vector<std::string>& hosts, uint64_t count, int64_t interval_ns) {
+  v1::Task ping(const std::string& id, const std::vector<std::string>& hosts, uint64_t count,
+                int64_t interval_ns) {
     v1::Task task;
     task.set_id(id);
     task.set_run_id("run");
@@ -103,9 +104,13 @@ class SupervisorBooks : public testing::Test {
       for (const auto& value : *values) {
         auto& out = *task.add_params();
         out.set_given(value.given);
-        if (value.type == manifest::ParamType::text) out.set_s(value.s);
-        else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::rate || value.type == manifest::ParamType::ratio) out.set_r(value.r);
-        else out.set_i(value.i);
+        if (value.type == manifest::ParamType::text)
+          out.set_s(value.s);
+        else if (value.type == manifest::ParamType::real || value.type == manifest::ParamType::rate ||
+                 value.type == manifest::ParamType::ratio)
+          out.set_r(value.r);
+        else
+          out.set_i(value.i);
       }
     }
   }
@@ -117,7 +122,8 @@ class SupervisorBooks : public testing::Test {
     return done();
   }
   // A task of any testlet with one peer or target, by metric name afterwards.
-  v1::Task task_of(const std::string& id, const std::string& testlet, v1::Role role, const std::map<std::string, std::string>& params) {
+  v1::Task task_of(const std::string& id, const std::string& testlet, v1::Role role,
+                   const std::map<std::string, std::string>& params) {
     v1::Task task;
     task.set_id(id);
     task.set_run_id("run");

@@ -39,7 +39,8 @@ class SupervisorIcmpTest : public SupervisorTest {
 };
 
 bool has_ipv6_loopback() {
-  return bool(io::open_socket({.kind = io::SocketRequest::udp, .family = AF_INET6, .bind_to = *io::parse_address("::1", 0)}));
+  return bool(io::open_socket(
+      {.kind = io::SocketRequest::udp, .family = AF_INET6, .bind_to = *io::parse_address("::1", 0)}));
 }
 
 TEST_P(SupervisorIcmpTest, PingsLoopbackAndCountsExactly) {
@@ -65,7 +66,8 @@ TEST_P(SupervisorIcmpTest, PingsBothFamiliesInOneTask) {
 }
 
 TEST_P(SupervisorIcmpTest, ADeadAddressIsLostNotAnError) {
-  // 127.0.0.1's neighbour in a range nobody owns on lo: unreachable at once or silent, either is the network's answer.
+  // 127.0.0.1's neighbour in a range nobody owns on lo: unreachable at once or silent, either is the
+  // network's answer.
   auto& book = run(ping("t", {"127.0.0.1", "240.0.0.1"}, 3, 10'000'000));
   ASSERT_TRUE(book.last) << book.detail;
   EXPECT_EQ(book.state, "complete");
@@ -135,12 +137,15 @@ TEST_P(SupervisorTest, IperfCountsTheSameBytesAtBothEnds) {
     for (const char* protocol : {"tcp", "udp"}) {
       SCOPED_TRACE(std::string(protocol) + " reverse " + reverse);
       books_.clear();
-      const std::map<std::string, std::string> params = {{"protocol", protocol}, {"reverse", reverse}, {"bitrate", "20M"}, {"streams", "2"}};
-      auto source = task_of("s", "iperf", v1::SOURCE, params), responder = task_of("r", "iperf", v1::RESPONDER, params);
+      const std::map<std::string, std::string> params = {
+          {"protocol", protocol}, {"reverse", reverse}, {"bitrate", "20M"}, {"streams", "2"}};
+      auto source = task_of("s", "iperf", v1::SOURCE, params),
+           responder = task_of("r", "iperf", v1::RESPONDER, params);
       for (auto* task : {&source, &responder}) task->mutable_schedule()->set_duration_ns(500'000'000);
       run_pair(responder, source);
       const bool forward = std::string(reverse) == "false";
-      const uint64_t received = counter(forward ? "r" : "s", "iperf", "bytes"), sent = counter(forward ? "s" : "r", "iperf", "sent_bytes");
+      const uint64_t received = counter(forward ? "r" : "s", "iperf", "bytes"),
+                     sent = counter(forward ? "s" : "r", "iperf", "sent_bytes");
       EXPECT_GT(received, 20'000'000u / 8 / 2 / 2);
       EXPECT_EQ(received, sent);
     }
@@ -231,7 +236,9 @@ TEST_P(SupervisorTest, AnUnknownTestletIsRefused) {
 }
 
 const auto kBackends = testing::Values(io::Backend::uring, io::Backend::event);
-std::string name_of(const testing::TestParamInfo<io::Backend>& info) { return info.param == io::Backend::uring ? "uring" : "event"; }
+std::string name_of(const testing::TestParamInfo<io::Backend>& info) {
+  return info.param == io::Backend::uring ? "uring" : "event";
+}
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorTest, kBackends, name_of);
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorIcmpTest, kBackends, name_of);
 

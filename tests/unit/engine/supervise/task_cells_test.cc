@@ -16,12 +16,14 @@ namespace {
 
 manifest::Testlet testlet() {
   manifest::Testlet out;
-  for (const auto kind : {stats::Kind::counter, stats::Kind::histogram}) out.metrics.emplace_back().kind = kind;
+  for (const auto kind : {stats::Kind::counter, stats::Kind::histogram})
+    out.metrics.emplace_back().kind = kind;
   return out;
 }
 
 struct Table {
-  Table(uint32_t edges, uint32_t samples) : layout({stats::Kind::counter, stats::Kind::histogram}, edges, samples) {
+  Table(uint32_t edges, uint32_t samples)
+      : layout({stats::Kind::counter, stats::Kind::histogram}, edges, samples) {
     auto made = TaskCells::make(testlet(), edges, samples);
     EXPECT_TRUE(made) << made.error().detail;
     cells = std::move(made->cells);

@@ -52,7 +52,10 @@ TEST_F(TcpTest, AFailedHandshakeIsNamed) {
   Script none;
   Options o;
   o.connect = [&](uint32_t) { return &none; };
-  for (const auto& [error, name] : {std::pair{ECONNREFUSED, "refused"}, {ECONNRESET, "reset"}, {EHOSTUNREACH, "unreachable"}, {ETIMEDOUT, "timeout"}}) {
+  for (const auto& [error, name] : {std::pair{ECONNREFUSED, "refused"},
+                                    {ECONNRESET, "reset"},
+                                    {EHOSTUNREACH, "unreachable"},
+                                    {ETIMEDOUT, "timeout"}}) {
     none.connect_result = -error;
     TestletHost host(world, kPing, o);
     run(host, 2);

@@ -30,11 +30,21 @@ void lay_out_units(TestRun& test, uint32_t index) {
 }  // namespace
 
 void Cells::merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from) {
+  if (from.kind == stats::Kind::gauge && !from.has_gauge) return;
   auto at = std::lower_bound(cells_.begin(), cells_.end(), metric,
                              [](const Cell& c, uint32_t m) { return c.metric < m; });
-  if (at == cells_.end() || at->metric != metric) at = cells_.insert(at, Cell{metric, 0, nullptr});
+  if (at == cells_.end() || at->metric != metric) {
+    at = cells_.emplace(at);
+    at->metric = metric;
+  }
   if (from.kind == stats::Kind::counter) {
     at->counter += from.counter;
+    return;
+  }
+  if (from.kind == stats::Kind::gauge) {
+    const auto rule = testlet.metrics[metric].merge;
+    at->gauge = at->has_gauge ? stats::merge_gauges(at->gauge, from.gauge, rule) : from.gauge;
+    at->has_gauge = true;
     return;
   }
   if (!at->rest) at->rest = std::make_unique<stats::Value>();
@@ -54,6 +64,10 @@ stats::Values Cells::values(const manifest::Testlet& testlet) const {
     stats::Value& value = out[testlet.metrics[cell.metric].name];
     if (cell.rest) {
       value = *cell.rest;
+    } else if (cell.has_gauge) {
+      value.kind = stats::Kind::gauge;
+      value.has_gauge = true;
+      value.gauge = cell.gauge;
     } else {
       value.counter = cell.counter;
     }

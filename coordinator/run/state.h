@@ -16,12 +16,16 @@
 namespace todd::run {
 
 // The values of one edge or total, by metric. A run may have a million edges, most of which hold counters
-// only.
+// and gauges only.
 class Cells {
  public:
   struct Cell {
     uint32_t metric = 0;
-    uint64_t counter = 0;
+    bool has_gauge = false;
+    union {
+      uint64_t counter = 0;
+      double gauge;  // if has_gauge
+    };
     std::unique_ptr<stats::Value> rest;  // of other kinds
   };
   void merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from);

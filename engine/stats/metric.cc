@@ -39,7 +39,6 @@ void add_to_breakdown(std::map<std::string, uint64_t>& breakdown, const std::str
   found->second += n;
 }
 
-namespace {
 double merge_gauges(double into, double from, GaugeMerge rule) {
   switch (rule) {
     case GaugeMerge::sum: return into + from;
@@ -49,7 +48,6 @@ double merge_gauges(double into, double from, GaugeMerge rule) {
   }
   return from;
 }
-}  // namespace
 
 void merge(Value& into, const Value& from, GaugeMerge rule) {
   into.kind = from.kind;

@@ -43,6 +43,9 @@ using Values = std::map<std::string, Value>;
 // Counts n under key, or under kOtherKey if the key is new and the table is full. The total is always kept.
 void add_to_breakdown(std::map<std::string, uint64_t>& breakdown, const std::string& key, uint64_t n = 1);
 
+// Two gauges that were set, by the rule.
+double merge_gauges(double into, double from, GaugeMerge rule);
+
 // Merges `from` into `into` and takes over its kind. A default-constructed Value is neutral. The gauge
 // follows the rule; an unset gauge and an empty info change nothing, otherwise the info of `from` wins.
 void merge(Value& into, const Value& from, GaugeMerge rule);

@@ -16,7 +16,6 @@ constexpr timeval kAcceptPause{0, 50'000};  // after EMFILE and the like, which 
 }  // namespace
 
 // ---- streams
-// ------------------------------------------------------------------------------------------------
 
 EventStream::EventStream(EventReactor& reactor, UniqueFd fd, StreamSink& sink, const StreamOptions& options)
     : reactor_(reactor),
@@ -142,7 +141,6 @@ void EventStream::on_readable() {
 }
 
 // ---- acceptors
-// ----------------------------------------------------------------------------------------------
 
 EventAcceptor::EventAcceptor(EventReactor& reactor, UniqueFd fd, AcceptSink& sink)
     : reactor_(reactor),

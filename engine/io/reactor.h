@@ -31,7 +31,6 @@ inline socklen_t address_len(const Address& a) {
 enum class Stamp : uint8_t { none, user, kernel, nic };  // values equal TODD_TS_* of the SDK
 
 // ---- datagrams
-// ----------------------------------------------------------------------------------------------
 
 struct DatagramOut {
   const uint8_t* data;  // must stay unchanged until on_sent
@@ -106,7 +105,6 @@ struct DatagramOptions {
 };
 
 // ---- streams
-// ------------------------------------------------------------------------------------------------
 
 class StreamSink {
  public:
@@ -146,7 +144,6 @@ class Acceptor {
 };
 
 // ---- reactor
-// ------------------------------------------------------------------------------------------------
 
 class Reactor {
  public:

@@ -77,7 +77,6 @@ UringReactor::~UringReactor() {
 uint64_t UringReactor::syscalls() const { return shared_->syscalls; }
 
 // ---- sockets
-// ------------------------------------------------------------------------------------------------
 
 std::unique_ptr<DatagramSocket> UringReactor::add_datagram(UniqueFd fd, DatagramSink& sink,
                                                            DatagramOptions options) {
@@ -155,7 +154,6 @@ UringBuffers& UringReactor::buffers_of(uint32_t wanted) {
 }
 
 // ---- submission
-// ---------------------------------------------------------------------------------------------
 
 io_uring_sqe& UringReactor::next_sqe() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
@@ -210,7 +208,6 @@ void UringReactor::arm_wake() {
 }
 
 // ---- datagrams
-// ----------------------------------------------------------------------------------------------
 
 // Sends carry MSG_DONTWAIT, so each ends within the submitting call, and CQE_SKIP_SUCCESS (Linux 5.17), so
 // only failures leave a completion: when the call returns, everything without one was handed over.
@@ -259,7 +256,6 @@ void UringReactor::flush_datagrams() {
 }
 
 // ---- completions
-// --------------------------------------------------------------------------------------------
 
 void UringReactor::collect() {
   unsigned head, seen = 0;

@@ -31,7 +31,6 @@ void make_blocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK
 }  // namespace
 
 // ---- streams
-// ------------------------------------------------------------------------------------------------
 
 UringStream::UringStream(UringReactor& reactor, UniqueFd fd, StreamSink& sink, const StreamOptions& options)
     : reactor_(reactor),
@@ -134,7 +133,6 @@ void UringStream::on_received(int result, uint32_t flags, int64_t mono_ns) {
 }
 
 // ---- acceptors
-// ----------------------------------------------------------------------------------------------
 
 UringAcceptor::UringAcceptor(UringReactor& reactor, UniqueFd fd, AcceptSink& sink)
     : reactor_(reactor), sink_(sink), fd_(std::move(fd)) {

@@ -160,7 +160,6 @@ bool Http::wind_up() {
 }
 
 // ---- requests
-// -----------------------------------------------------------------------------------------------------
 
 bool Http::has_room(uint32_t target) const {
   const Target& t = targets_[target];
@@ -256,7 +255,6 @@ void Http::expire(todd_batch& b) {
 }
 
 // ---- completions
-// -----------------------------------------------------------------------------------------------------
 
 void Http::take(todd_batch& b, const todd_done& d) {
   const auto index = static_cast<uint32_t>(d.user);
@@ -337,7 +335,6 @@ void Http::broken(Connection& c, uint32_t index, const char* reason, const std::
 }
 
 // ---- results
-// ----------------------------------------------------------------------------------------------------------
 
 void Http::complete(Connection& c, uint32_t index, int64_t now_ns) {
   const Request& r = *c.request;

@@ -22,7 +22,6 @@ bool is_token(string_view value, const char* token) { return beast::iequals(valu
 }  // namespace
 
 // ---- responses
-// ------------------------------------------------------------------------------------------------------
 
 class ResponseReader::Parser : public beast::http::basic_parser<false> {
  public:
@@ -142,7 +141,6 @@ Read ResponseReader::end() {
 }
 
 // ---- requests
-// ---------------------------------------------------------------------------------------------------------
 
 class RequestReader::Parser : public beast::http::basic_parser<true> {
  public:
@@ -236,7 +234,6 @@ Read RequestReader::advance() {
 }
 
 // ---- what we write
-// ------------------------------------------------------------------------------------------------------
 
 std::string get_request(std::string_view path, std::string_view host, std::string_view user_agent,
                         bool keep_alive) {

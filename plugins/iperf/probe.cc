@@ -166,7 +166,6 @@ void Iperf::begin(int64_t now_ns) {
 }
 
 // ---- recording
-// ------------------------------------------------------------------------------------------------------
 
 void Iperf::add(Count what, uint32_t edge, uint64_t n) {
   if (edge == TODD_NONE || n == 0) return;

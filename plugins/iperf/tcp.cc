@@ -34,7 +34,6 @@ void again_if_full(todd_batch& b) {
 }  // namespace
 
 // ---- opening
-// ------------------------------------------------------------------------------------------------------
 
 void Tcp::listen() { outbox_.put(make_op(TODD_OP_LISTEN, flow_, 0)); }
 
@@ -115,7 +114,6 @@ bool Tcp::begin(Stream& s, uint32_t index, int64_t now_ns) {
 }
 
 // ---- completions
-// ----------------------------------------------------------------------------------------------------
 
 Tcp::Stream* Tcp::find(uint64_t id, uint32_t& index) {
   const auto it = by_id_.find(id);
@@ -210,7 +208,6 @@ void Tcp::ended(Stream& s, uint32_t index, int64_t at_ns) {
 }
 
 // ---- sending
-// ----------------------------------------------------------------------------------------------------------
 
 void Tcp::step(todd_batch& b, bool stop) {
   if (stop && stop_ns_ == 0) stop_ns_ = b.now_ns + timeout_ns_;
@@ -301,7 +298,6 @@ void Tcp::read_info(Stream& s, int64_t now_ns) {
 }
 
 // ---- ends
-// ---------------------------------------------------------------------------------------------------------------
 
 // A stream of the target has ended, with a summary or without. The last one records what the responder could
 // not.

@@ -59,7 +59,6 @@ void Udp::start(uint32_t flow, uint32_t target, const Header& header, int64_t no
 }
 
 // ---- what arrives
-// ---------------------------------------------------------------------------------------------------
 
 void Udp::take(const todd_batch& b, const todd_done& d) {
   if (d.code == TODD_OP_RECV && d.result > 0) return arrived(b, d, payload(b, d));
@@ -208,7 +207,6 @@ void Udp::over(Stream& s, int64_t forget_ns) {
 }
 
 // ---- what leaves
-// ------------------------------------------------------------------------------------------------------
 
 void Udp::step(todd_batch& b, bool stop) {
   while (!answers_.empty() && can_send(b, answers_.front().flow)) {

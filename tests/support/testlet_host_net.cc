@@ -26,7 +26,6 @@ const TestletHost::Flow* TestletHost::listener(uint16_t proto, uint32_t& flow) c
 }
 
 // ---- datagrams
-// ----------------------------------------------------------------------------------------------------
 
 void TestletHost::exchange(const todd_op& op, std::string payload) {
   const Flow& f = *flows_[op.flow];
@@ -124,7 +123,6 @@ void TestletHost::deliver_datagram(uint32_t flow, TestletHost* from, uint32_t fr
 }
 
 // ---- streams
-// --------------------------------------------------------------------------------------------------------
 
 void TestletHost::connect(const todd_op& op) {
   const uint64_t id = add_pending(op);

@@ -56,7 +56,6 @@ class error : public std::exception {
 };
 
 // ---- params
-// -------------------------------------------------------------------------------------------------------
 
 // A param whose value is read as T: bool, int64_t (integers, ns, bytes, bit/s, index of a choice), double
 // (real, per second, ratio) or std::string_view (text; lives as long as the instance).
@@ -145,7 +144,6 @@ constexpr std::array<const todd_param*, sizeof...(P) + 1> params(const P*... p) 
 }
 
 // ---- metrics
-// ------------------------------------------------------------------------------------------------------
 
 // One type per kind, so that a histogram cannot be counted or a counter observed. Units in UCUM: "ns", "By",
 // "1".
@@ -181,7 +179,6 @@ constexpr std::array<const todd_metric*, sizeof...(M) + 1> metrics(const M*... m
 }
 
 // ---- the rest of the description
-// -------------------------------------------------------------------------------------
 
 struct info {
   const char *id, *version, *summary;
@@ -204,7 +201,6 @@ constexpr std::array<const char*, sizeof...(S) + 1> expect(S... expression) {
 }
 
 // ---- operations
-// -----------------------------------------------------------------------------------------------------
 
 // Builders of todd_op: the named fields set, the others 0 ("the flow's", "the run's", "now"), slot TODD_NONE.
 inline todd_op make_op(int code, uint32_t flow, uint64_t user) {
@@ -302,7 +298,6 @@ class outbox {
 };
 
 // ---- the base of a testlet
-// --------------------------------------------------------------------------------------------
 
 namespace detail {
 template <class T>
@@ -437,7 +432,6 @@ class testlet {
 };
 
 // ---- the boundary
-// -------------------------------------------------------------------------------------------------------
 
 // Runs `body` (returning a status) and turns whatever it throws into a status and, if `out` is given, a text.
 template <class Body>

@@ -344,7 +344,6 @@ TEST_F(ChannelTest, GivesUpAHandshakeThatDoesNotCome) {
 }
 
 // ---- TLS
-// ----------------------------------------------------------------------------------------------------
 
 class TlsChannelTest : public ChannelTest {
  protected:
@@ -508,7 +507,6 @@ TEST_F(TlsChannelTest, ContextsNameWhatIsWrong) {
 }
 
 // ---- listener
-// -----------------------------------------------------------------------------------------------
 
 TEST_F(ChannelTest, AUnixListenerReplacesAStaleSocketSetsTheModeAndCleansUp) {
   const std::string path = folder_ + "/s";
@@ -594,7 +592,6 @@ TEST_F(ChannelTest, WithoutDescriptorsTheListenerPausesAndComesBack) {
 }
 
 // ---- resolver
-// -----------------------------------------------------------------------------------------------
 
 using Names = Result<std::vector<std::string>>;
 

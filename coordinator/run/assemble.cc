@@ -39,10 +39,10 @@ model::Quality judged(const Task& task) {
   return quality;
 }
 
-uint64_t total_of(const TestRun& test, std::string_view name) {
+uint64_t count_in(const Cells& cells, const TestRun& test, std::string_view name) {
   const auto& metrics = test.plan->testlet.metrics;
   for (uint32_t m = 0; m < metrics.size(); ++m) {
-    if (metrics[m].name == name) return test.total.counter(m);
+    if (metrics[m].name == name) return cells.counter(m);
   }
   return 0;
 }
@@ -80,6 +80,11 @@ model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& s
   if (slot.has_record && slot.source_task != Slot::kNoTask) {
     const Task& task = *run.tasks[slot.source_task];
     out.quality = judged(task);
+    // What share of the probes got lost is not known where many never left.
+    if (count_in(slot.cells, test, "unsent") * 100 > count_in(slot.cells, test, "planned")) {
+      out.quality.causes.push_back("unsent");
+      out.quality.grade = model::Grade::suspect;
+    }
     data.suspect = out.quality.grade == model::Grade::suspect;
     data.seconds = static_cast<double>(task.to_ns - task.from_ns) / 1e9;
   }
@@ -226,8 +231,8 @@ TestProgress progress_of(const TestRun& test) {
   out.name = test.plan->label;
   out.edges = test.report ? test.report->edges.size() : test.slots.size();
   out.edges_done = test.done;
-  out.sent = total_of(test, "sent");
-  out.received = total_of(test, "received");
+  out.sent = count_in(test.total, test, "sent");
+  out.received = count_in(test.total, test, "received");
   return out;
 }
 

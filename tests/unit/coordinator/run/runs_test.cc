@@ -93,6 +93,25 @@ TEST_F(RunsTest, PeriodsThatNobodyMissesAreNotMourned) {
   EXPECT_TRUE((*runs->report(longer, false))->warnings.empty());
 }
 
+// Half of the probes got lost on this host: nothing is known of the other half.
+TEST_F(RunsTest, WhatDidNotLeaveProvesNothing) {
+  for (const auto& [unsent, verdict] : {std::pair{1u, Verdict::pass}, {2u, Verdict::unknown}}) {
+    const std::string id =
+        runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "192.0.2.1", false}}, {"loss < 1%"})}))
+            .value();
+    const v1::Task source = bring_up("a", "");
+    v1::Record record = record_of(echo, source, 1, true, 100, 100);
+    v1::Cell* cell = record.mutable_rows(0)->add_cells();
+    cell->set_metric(metric_index(echo, "unsent"));
+    cell->set_counter(unsent);
+    runs->on_record("a", record);
+    const model::Report done = report(id);
+    EXPECT_EQ(done.verdict, verdict) << unsent;
+    EXPECT_EQ(done.tests[0].edges[0].quality.causes,
+              unsent > 1 ? std::vector<std::string>{"unsent"} : std::vector<std::string>{});
+  }
+}
+
 // Its metrics are shown while it runs, so no word may say that nothing came.
 TEST_F(RunsTest, EdgesUnderWayAreWaitingThenRunning) {
   const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}),

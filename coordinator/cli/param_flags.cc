@@ -66,7 +66,11 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
       names += ",--" + param.name;
     flag->option =
         app.add_option(names, flag->text, help_of(param))->type_name(manifest::param_type_name(param.type));
-    if (param.type == manifest::ParamType::boolean) flag->option->expected(0, 1)->default_str("true");
+    if (param.type == manifest::ParamType::boolean) {
+      flag->option->expected(0, 1)->default_str("true");
+    } else {
+      flag->option->check([](const std::string& text) { return text.empty() ? "a value is missing" : ""; });
+    }
     flags_.push_back(std::move(flag));
   };
   for (const auto& param : testlet.params) add(param);

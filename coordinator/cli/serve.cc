@@ -58,7 +58,12 @@ std::string command_for_the_other_host(const ServeCommand& command, uint32_t por
   gethostname(host, sizeof host - 1);
   if (command.testlet.target_kind == "url")
     return fmt::format("todd try {} http://{}:{}/", command.testlet.id, host, port);
-  if (command.testlet.id == "ping") return fmt::format("todd try ping {}:{} --mode udp", host, port);
+  if (command.testlet.id == "ping") {
+    const auto given = command.params->given();
+    const auto mode = given.find("mode");
+    return fmt::format("todd try ping {}:{} --mode {}", host, port,
+                       mode == given.end() ? "udp" : mode->second);
+  }
   return fmt::format("todd try {} {}:{}", command.testlet.id, host, port);
 }
 
@@ -106,6 +111,12 @@ int serve(const ServeCommand& command) {
   };
   supervise::Supervisor::Events events;
   events.ready = [&](const v1::Ready& ready) {
+    if (ready.port() == 0) {
+      fmt::print(stderr, "todd: with these params there is nothing to serve: the system itself answers {}\n",
+                 command.testlet.id);
+      code = kUsage;
+      return loop.stop();
+    }
     fmt::print("{} answers on port {}; on the other host: {}\n", command.testlet.id, ready.port(),
                command_for_the_other_host(command, ready.port()));
     fflush(stdout);

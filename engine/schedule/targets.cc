@@ -77,6 +77,8 @@ Result<Span> parse_network(const std::string& host, size_t slash) {
   if (!address)
     return invalid(host, "what stands before the / is no address; write a network as 192.0.2.0/24");
   const unsigned bits = address->family == AF_INET ? 32 : 128;
+  if (!length && host.find(':', slash) != std::string::npos)
+    return invalid(host, "a network takes no port; name its addresses one by one, as 192.0.2.1:80");
   if (!length || *length > bits) return invalid(host, fmt::format("the prefix length must be 0 to {}", bits));
   const unsigned free = bits - *length;
   Span span;

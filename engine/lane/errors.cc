@@ -55,6 +55,17 @@ Result<UniqueFd> bind_listener(const TaskSetup& setup, io::SocketRequest request
   return fd;
 }
 
+Status check_egress(const TaskSetup& setup) {
+  if (setup.egress == Egress{}) return {};
+  for (const int family : {AF_INET, AF_INET6}) {
+    if (!needs_family(setup, family)) continue;
+    auto fd = io::open_socket(
+        {.kind = io::SocketRequest::tcp, .family = family, .buffer_bytes = 0, .egress = setup.egress});
+    if (!fd) return tl::unexpected(fd.error());
+  }
+  return {};
+}
+
 void copy_host(const io::Address& address, uint8_t (&out)[16]) {
   if (address.sa.sa_family == AF_INET6)
     memcpy(out, &address.v6.sin6_addr, 16);

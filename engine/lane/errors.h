@@ -27,6 +27,10 @@ inline uint64_t setup_targets(const TaskSetup& setup) { return setup.targets.siz
 // one of its listen range, else any.
 Result<UniqueFd> bind_listener(const TaskSetup& setup, io::SocketRequest request, uint16_t wanted);
 
+// Whether connections can leave by the task's egress, tried with a socket of each family that is needed: they
+// are made one by one later, when it would look like the network's doing.
+Status check_egress(const TaskSetup& setup);
+
 void copy_host(const io::Address& address, uint8_t (&out)[16]);  // network order, v4 in the first four
 
 }  // namespace todd::lane

@@ -473,6 +473,8 @@ todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* e
     return set_error(error, -EINVAL, "a flow's slot_cap must be 1 to 4 MiB");
   const auto index = static_cast<uint32_t>(flows_.size());
   if (wanted.proto == TODD_TCP) {
+    if (const Status usable = check_egress(setup_); !usable)
+      return set_error(error, status_of(usable.error()), usable.error().detail);
     auto made = std::make_unique<StreamFlow>(*this, index, wanted);
     stream_flows_.push_back(made.get());
     flows_.push_back(std::move(made));

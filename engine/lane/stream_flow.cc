@@ -50,11 +50,15 @@ bool is_local(int result, int fd) {
   }
 }
 
-// An ICMP error that TCP takes as passing (RFC 5461) is told only if one asks.
-int cause_of_timeout(int fd) {
+// What has become of a connection that nobody has heard of in time. It may stand, and this program be late;
+// and an ICMP error that TCP takes as passing (RFC 5461) is told only if one asks.
+int result_at_timeout(int fd) {
+  sockaddr_storage peer;
+  socklen_t len = sizeof peer;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &len) == 0) return 0;
   int error = 0;
-  socklen_t len = sizeof error;
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0 ? error : ETIMEDOUT;
+  len = sizeof error;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0 ? -error : -ETIMEDOUT;
 }
 
 const char* outcome_of(int result) {
@@ -126,9 +130,12 @@ void StreamFlow::connect(const todd_op& op) {
                     .target = op.target,
                     .slot = TODD_NONE,
                     .rx_ns = owner_.now()};
+  const bool probe = (op.flags & TODD_OF_PROBE) != 0;
   if (op.target >= owner_.setup().targets.size() ||
-      owner_.setup().targets[op.target].address.sa.sa_family == 0)
+      owner_.setup().targets[op.target].address.sa.sa_family == 0) {
+    if (probe) owner_.host_count(kUnsent, op.target);
     return owner_.complete(refused);
+  }
   io::Address to = owner_.setup().targets[op.target].address;
   if (op.port != 0) io::set_port(to, op.port);
   auto fd = io::open_socket({.kind = io::SocketRequest::tcp,
@@ -137,7 +144,6 @@ void StreamFlow::connect(const todd_op& op) {
                              .ttl = op.ttl,
                              .tos = op.tos,
                              .egress = owner_.setup().egress});
-  const bool probe = (op.flags & TODD_OF_PROBE) != 0;
   if (!fd) {
     if (probe) owner_.host_count(kUnsent, op.target);
     owner_.note(op.target, "local_error", fd.error().detail);
@@ -158,14 +164,15 @@ void StreamFlow::connect(const todd_op& op) {
     owner_.add_timer(owner_.now() + timeout, [this, id = conn.id] {
       const auto it = streams_.find(id);
       if (it != streams_.end() && !it->second->connected)
-        connected(*it->second, -cause_of_timeout(it->second->stream->fd()));
+        connected(*it->second, result_at_timeout(it->second->stream->fd()));
     });
   }
   conn.stream->connect(to, 0);
 }
 
 void StreamFlow::connected(Conn& conn, int result) {
-  if (conn.stream == nullptr) return;  // it has timed out or was closed since, and that was told
+  if (conn.stream == nullptr || conn.connected)
+    return;  // its timeout came first, or it was closed: that was told
   todd_done done = about(conn, TODD_OP_CONNECT, result);
   if ((conn.connecting.flags & TODD_OF_PROBE) != 0) end_probe(conn, done);
   if (result == 0) {

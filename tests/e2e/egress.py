@@ -85,6 +85,10 @@ def refused(text, *words):
 
 
 refused("this host has no such address", far.address, "--source", "203.0.113.9")
+refused("this host has no such address", f"{far.address}:80", "--mode", "tcp", "--source", "203.0.113.9")
+refused("this host has no such address", f"{far.address}:80", "--mode", "udp", "--source", "203.0.113.9")
+done = lab.todd("try", "http", f"http://{far.address}:9/", "--count", 1, "--source", "203.0.113.9", namespace=near)
+check(done.returncode == 2 and "this host has no such address" in done.stderr, f"http says so too ({done.returncode}: {done.stderr.strip()[:200]})")
 refused("this host has no such interface", far.address, "--interface", "eth7")
 refused("is no IPv4 or IPv6 address", far.address, "--source", "eth0")
 refused("is IPv6, but the test's family is IPv4", far.address6, "--source", SECOND)

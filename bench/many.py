@@ -70,5 +70,7 @@ for name, tool in tools.items():
             true = truth.end()
         off = [abs(m - t) for m, t in zip(measured, true)] if len(measured) == len(true) else []
         errors = f"{quantile(off, 0.5) / 1000:8.2f}{quantile(off, 0.99) / 1000:8.2f}" if off else f"{'-':>8}{'-':>8}"
+        if measured and not off:
+            print(f"{name}: {len(measured)} round trips measured, {len(true)} seen by the taps; no errors can be told")
         row += f"{100 * cpu / SECONDS:{10 if busy else 9}.1f}%{lost:6}{errors}"
     print(row, flush=True)

@@ -10,9 +10,9 @@ bool Doors::take(const todd_done& d) {
     if (d.result < 0) throw error(d.result, std::string("cannot listen: ") + std::strerror(-d.result));
     return true;
   }
-  // Whoever came in may leave first: the port of the one who closes stays taken for a minute (TIME-WAIT, RFC
-  // 9293).
-  if (d.code == TODD_OP_RECV && d.result <= 0) close(d.arg);
+  // Nobody has anything to say, and who closes first keeps the port for a minute (TIME-WAIT, RFC 9293):
+  // better this side.
+  if (d.code == TODD_OP_ACCEPT) close(d.arg);
   return false;
 }
 

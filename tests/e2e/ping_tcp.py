@@ -1,5 +1,5 @@
 """ping --mode tcp: handshakes counted as probes, and who is to blame where there is none."""
-import json, socket, subprocess, threading
+import json, subprocess
 
 import lab
 from lab import check, edges, value

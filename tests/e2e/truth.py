@@ -7,6 +7,7 @@ import ctypes, os, socket, struct, subprocess, threading
 import lab
 
 SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33
 CLONE_NEWNET = 0x40000000
 PACKET_HOST = 0
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -33,7 +34,7 @@ class Tap(threading.Thread):
                 raise OSError(ctypes.get_errno(), "setns")
             os.close(handle)
             tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
-            tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+            tap.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 8 << 20)
             tap.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
             tap.bind((self._where[1], 0x0800))
             tap.settimeout(0.2)

@@ -65,7 +65,7 @@ TEST_F(TcpTest, AFailedHandshakeIsNamed) {
   }
 }
 
-TEST_F(TcpTest, TheResponderOpensAPortAndLetsGoOfWhoLeaves) {
+TEST_F(TcpTest, TheResponderOpensAPortAndClosesWhatComesIn) {
   Options o;
   o.role = TODD_RESPONDER;
   o.tokens = {7};
@@ -75,12 +75,10 @@ TEST_F(TcpTest, TheResponderOpensAPortAndLetsGoOfWhoLeaves) {
   EXPECT_TRUE(host.ready());
   EXPECT_NE(host.published(), 0);
   Script client;
-  auto wire = host.dial(client);
-  world.run_for(kMs);
+  host.dial(client);
   EXPECT_EQ(host.open_streams(), 1u);
-  wire.end(kMs);
   world.run_for(10 * kMs);
-  EXPECT_EQ(host.open_streams(), 0u);
+  EXPECT_EQ(host.open_streams(), 0u) << "idle visitors would use up the descriptors";
 }
 
 TEST_F(TcpTest, WhatDoesNotFitIsRefused) {

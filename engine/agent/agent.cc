@@ -1,5 +1,6 @@
 #include "engine/agent/agent.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <utility>
@@ -56,7 +57,8 @@ struct Agent::Impl {
   void tell_facts();
   std::string manifest(const std::string& hash) const;
   void prepare(const v1::Task& task);
-  void refuse(const v1::Task& task, const char* reason, const std::string& detail);
+  void refuse(const std::string& task, const char* reason, const std::string& detail);
+  void start(const std::string& task, int64_t at_wall_ns);
   void record(v1::Record&& record);
   void link_changed(bool up);
   void stop_all(const std::string& why, bool cancel);
@@ -107,9 +109,7 @@ Link::Events Agent::Impl::link_events() {
   events.hello = [this](v1::AgentHello& message) { hello(message); };
   events.manifest = [this](const std::string& hash) { return manifest(hash); };
   events.prepare = [this](const v1::Task& task) { prepare(task); };
-  events.start = [this](const std::string& task, int64_t at_wall_ns) {
-    if (open.contains(task)) supervisor.start_task(task, at_wall_ns);
-  };
+  events.start = [this](const std::string& task, int64_t at_wall_ns) { start(task, at_wall_ns); };
   events.stop = [this](const std::string& task, bool cancel) {
     if (open.contains(task)) supervisor.stop_task(task, cancel);
   };
@@ -163,17 +163,17 @@ std::string Agent::Impl::manifest(const std::string& hash) const {
   return "";
 }
 
-void Agent::Impl::refuse(const v1::Task& task, const char* reason, const std::string& detail) {
+void Agent::Impl::refuse(const std::string& task, const char* reason, const std::string& detail) {
   v1::Failed failed;
-  failed.set_task(task.id());
+  failed.set_task(task);
   failed.set_reason(reason);
   failed.set_detail(detail);
   link.send(failed);
 }
 
 void Agent::Impl::prepare(const v1::Task& task) {
-  if (const std::string why = malformed(task); !why.empty()) return refuse(task, "bad_param", why);
-  if (leaving) return refuse(task, "local_resource", "the agent is stopping");
+  if (const std::string why = malformed(task); !why.empty()) return refuse(task.id(), "bad_param", why);
+  if (leaving) return refuse(task.id(), "local_resource", "the agent is stopping");
   if (!open.insert(task.id()).second) {
     // Asked again after a reconnect: the first answer may have been lost with the link.
     if (const auto answer = answers.find(task.id()); answer != answers.end()) link.send(answer->second);
@@ -185,6 +185,13 @@ void Agent::Impl::prepare(const v1::Task& task) {
     mine.set_listen_last(config.listen_last);
   }
   supervisor.prepare(mine);
+}
+
+void Agent::Impl::start(const std::string& task, int64_t at_wall_ns) {
+  if (open.contains(task)) return supervisor.start_task(task, at_wall_ns);
+  const std::vector<std::string> kept = spool.tasks();
+  if (std::find(kept.begin(), kept.end(), task) != kept.end()) return;  // it has ended, and its records come
+  refuse(task, "agent_lost", "the agent was started anew and no longer has the task");
 }
 
 void Agent::Impl::record(v1::Record&& record) {

@@ -96,6 +96,18 @@ TEST_F(AgentTest, ARepeatedPrepareGetsTheFirstAnswer) {
   until([&] { return !heard.records.empty(); }, "the last record");
 }
 
+// An agent that was started anew: whoever waits for the task's records would wait in vain until the deadline.
+TEST_F(AgentTest, ATaskItDoesNotHaveIsToldLost) {
+  const Clock clock;
+  agent::Agent agent(loop, clock,
+                     {.data_dir = path("agent"), .name = "lab-1", .testlet_folders = {kTestlets}},
+                     enrol("lab-1"), [](Status) {});
+  ASSERT_TRUE(agent.start());
+  until([&] { return server->connected("lab-1"); }, "the agent to connect");
+  server->start("lab-1", "t1", clock.wall_now_ns());
+  until([&] { return heard.count("failed lab-1 t1 agent_lost") == 1; }, "the refusal");
+}
+
 // A worker that is told to stop calls what it measured complete. Where nobody but the agent ended the test,
 // that would pass a test that was cut off.
 TEST_F(AgentTest, WhatItEndsByItselfIsNeverComplete) {

@@ -104,17 +104,13 @@ void declare(CLI::App& app, Raw& raw) {
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
 }
 
-// A key of the --config file that is none. CLI11 names the key alone.
 std::string config_fault(const CLI::App& app, const CLI::ConfigError& error) {
-  const std::string text = error.what(), file = app.get_config_ptr()->as<std::string>();
-  const std::string key = text.substr(text.rfind(' ') + 1);
   std::vector<std::string> known;
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) known.push_back(name);
   }
-  if (text.rfind("INI was not able to parse ", 0) != 0) return fmt::format("{}: {}", file, text);
-  return fmt::format("{}: there is no option \"{}\"{}; `todd-coordinator --help` lists the options", file,
-                     key, manifest::did_you_mean(key, known));
+  return manifest::config_fault(app.get_config_ptr()->as<std::string>(), error.what(), known,
+                                "; `todd-coordinator --help` lists the options");
 }
 
 // A port of 0 takes any free one, which the ready line names.

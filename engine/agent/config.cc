@@ -45,16 +45,12 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--log-level", raw.level, "debug, info, warn or error")->capture_default_str();
 }
 
-// A key of the --config file that is none. CLI11 names the key alone.
 std::string config_fault(const CLI::App& app, const CLI::ConfigError& error) {
-  const std::string text = error.what(), file = app.get_config_ptr()->as<std::string>();
-  const std::string key = text.substr(text.rfind(' ') + 1);
   std::vector<std::string> known;
   for (const CLI::Option* option : app.get_options()) {
     for (const std::string& name : option->get_lnames()) known.push_back(name);
   }
-  if (text.rfind("INI was not able to parse ", 0) != 0) return file + ": " + text;
-  return file + ": there is no option \"" + key + "\"" + manifest::did_you_mean(key, known);
+  return manifest::config_fault(app.get_config_ptr()->as<std::string>(), error.what(), known);
 }
 
 tl::unexpected<Error> wrong(const std::string& option, const std::string& why) {

@@ -51,4 +51,11 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return found.empty() ? "" : fmt::format(": did you mean \"{}\"?", found);
 }
 
+std::string config_fault(const std::string& file, const std::string& told,
+                         const std::vector<std::string>& known, const std::string& hint) {
+  if (told.rfind("INI was not able to parse ", 0) != 0) return file + ": " + told;
+  const std::string key = told.substr(told.rfind(' ') + 1);
+  return file + ": there is no option \"" + key + "\"" + did_you_mean(key, known) + hint;
+}
+
 }  // namespace todd::manifest

@@ -39,12 +39,17 @@ model::Quality judged(const Task& task) {
   return quality;
 }
 
-uint64_t count_in(const Cells& cells, const TestRun& test, std::string_view name) {
+uint64_t total_of(const TestRun& test, std::string_view name) {
   const auto& metrics = test.plan->testlet.metrics;
   for (uint32_t m = 0; m < metrics.size(); ++m) {
-    if (metrics[m].name == name) return cells.counter(m);
+    if (metrics[m].name == name) return test.total.counter(m);
   }
   return 0;
+}
+
+uint64_t count_of(const model::EdgeData& data, const char* name) {
+  const auto found = data.metrics.find(name);
+  return found == data.metrics.end() ? 0 : found->second.counter;
 }
 
 // What an edge is called: what was decided, or before that how far it is.
@@ -81,7 +86,7 @@ model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& s
     const Task& task = *run.tasks[slot.source_task];
     out.quality = judged(task);
     // What share of the probes got lost is not known where many never left.
-    if (count_in(slot.cells, test, "unsent") * 100 > count_in(slot.cells, test, "planned")) {
+    if (count_of(data, "unsent") * 100 > count_of(data, "planned")) {
       out.quality.causes.push_back("unsent");
       out.quality.grade = model::Grade::suspect;
     }
@@ -231,8 +236,8 @@ TestProgress progress_of(const TestRun& test) {
   out.name = test.plan->label;
   out.edges = test.report ? test.report->edges.size() : test.slots.size();
   out.edges_done = test.done;
-  out.sent = count_in(test.total, test, "sent");
-  out.received = count_in(test.total, test, "received");
+  out.sent = total_of(test, "sent");
+  out.received = total_of(test, "received");
   return out;
 }
 

@@ -197,6 +197,16 @@ Result<Address> local_address(int fd) {
   return address;
 }
 
+int connect_result(int fd, int otherwise) {
+  Address peer;
+  socklen_t len = sizeof peer;
+  if (getpeername(fd, &peer.sa, &len) == 0) return 0;
+  int error = 0;
+  len = sizeof error;
+  const bool told = getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0;
+  return told ? -error : -otherwise;
+}
+
 Result<Address> parse_address(const std::string& text, uint16_t port) {
   Address address{};
   if (inet_pton(AF_INET, text.c_str(), &address.v4.sin_addr) == 1) {

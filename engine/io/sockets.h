@@ -36,6 +36,9 @@ struct IcmpSocket {
 Result<IcmpSocket> open_icmp(int family, const Egress& egress = {});
 uint32_t granted_receive_buffer(int fd);
 Result<Address> local_address(int fd);
+// What has become of a connect(), whoever was told of it: 0 if the connection stands, else -errno of the
+// socket (which is forgotten with that), of soft errors too (RFC 5461), else -otherwise.
+int connect_result(int fd, int otherwise);
 
 // "192.0.2.1", "2001:db8::1", "fe80::1%eth0" -> address with that port. Errc::invalid otherwise.
 Result<Address> parse_address(const std::string& text, uint16_t port);

@@ -7,23 +7,12 @@
 
 #include "engine/base/check.h"
 #include "engine/io/datagram_base.h"
+#include "engine/io/sockets.h"
 
 namespace todd::io {
 namespace {
 
 constexpr int64_t kAcceptPauseNs = 50'000'000;  // after EMFILE and the like, which stay true for a while
-
-// What became of a connect() that the ring calls a success. With an ICMP error that came while the call held
-// the socket it does so too (Linux 6.18), though the handshake is not done.
-int true_result(int fd) {
-  sockaddr_storage peer;
-  socklen_t len = sizeof peer;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &len) == 0) return 0;
-  int error = 0;
-  len = sizeof error;
-  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len);
-  return error != 0 ? -error : -ECONNABORTED;
-}
 
 // On a non-blocking file some kernels end an operation with EAGAIN instead of waiting.
 void make_blocking(int fd) { fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK); }
@@ -98,7 +87,9 @@ void UringStream::complete(UringOp op, int result, uint32_t flags, int64_t mono_
   if (op == UringOp::receive) return on_received(result, flags, mono_ns);
   TODD_DCHECK(op == UringOp::connect);
   connecting_ = false;
-  if (result == 0) result = true_result(fd());
+  // With an ICMP error that came while connect() held the socket the ring tells of success all the same
+  // (Linux 6.18), though the handshake is not done.
+  if (result == 0) result = connect_result(fd(), ECONNABORTED);
   if (receive_wanted_ && result == 0) arm_receive();
   pump();
   ++reactor_.shared().callbacks;

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "engine/io/datagram_message.h"
 #include "engine/io/sockets.h"
 #include "engine/lane/errors.h"
 
@@ -27,15 +28,8 @@ bool told_by_network(int fd) {
   message.msg_control = control;
   message.msg_controllen = sizeof control;
   if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return false;
-  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr; part = CMSG_NXTHDR(&message, part)) {
-    const bool v4 = part->cmsg_level == SOL_IP && part->cmsg_type == IP_RECVERR;
-    const bool v6 = part->cmsg_level == SOL_IPV6 && part->cmsg_type == IPV6_RECVERR;
-    if (!v4 && !v6) continue;
-    sock_extended_err error;
-    memcpy(&error, CMSG_DATA(part), sizeof error);
-    return error.ee_origin == SO_EE_ORIGIN_ICMP || error.ee_origin == SO_EE_ORIGIN_ICMP6;
-  }
-  return false;
+  io::DatagramError error;
+  return io::read_error(message, nullptr, 0, error) && error.origin != SO_EE_ORIGIN_LOCAL;
 }
 
 // Whether connect() failed by this host's own doing (no route, no port, a rule), so that no SYN has left.
@@ -48,17 +42,6 @@ bool is_local(int result, int fd) {
     case ETIMEDOUT: return false;
     default: return !told_by_network(fd);
   }
-}
-
-// What has become of a connection that nobody has heard of in time. It may stand, and this program be late;
-// and an ICMP error that TCP takes as passing (RFC 5461) is told only if one asks.
-int result_at_timeout(int fd) {
-  sockaddr_storage peer;
-  socklen_t len = sizeof peer;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&peer), &len) == 0) return 0;
-  int error = 0;
-  len = sizeof error;
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) == 0 && error != 0 ? -error : -ETIMEDOUT;
 }
 
 const char* outcome_of(int result) {
@@ -163,8 +146,9 @@ void StreamFlow::connect(const todd_op& op) {
   if (timeout > 0) {
     owner_.add_timer(owner_.now() + timeout, [this, id = conn.id] {
       const auto it = streams_.find(id);
+      // The connection may stand, and this program be late.
       if (it != streams_.end() && !it->second->connected)
-        connected(*it->second, result_at_timeout(it->second->stream->fd()));
+        connected(*it->second, io::connect_result(it->second->stream->fd(), ETIMEDOUT));
     });
   }
   conn.stream->connect(to, 0);

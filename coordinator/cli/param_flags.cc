@@ -47,7 +47,8 @@ bool taken(const CLI::App* app, const std::string& flag) {
 }
 
 bool uses(const manifest::Testlet& testlet, const std::string& name) {
-  return testlet.schedule.tickets || (name != "count" && name != "interval" && name != "rate");
+  if (testlet.schedule.tickets) return true;
+  return name != "count" && name != "interval" && name != "rate" && name != "shape" && name != "burst";
 }
 
 }  // namespace

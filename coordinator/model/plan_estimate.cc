@@ -22,18 +22,18 @@ const manifest::TypedValue* value_of(const TestPlan& plan, std::string_view name
   return nullptr;
 }
 
-// The end of a task by the host's params, for so many targets; 0: none known.
+// The end of a task by the host's params, for so many targets; 0: none known. The mean if it is drawn.
 double seconds_for(const TestPlan& plan, uint64_t targets) {
   const manifest::HostParams& host = plan.host;
   double seconds = HUGE_VAL;
   if (host.duration_ns > 0) seconds = static_cast<double>(host.duration_ns) / 1e9;
   if (plan.testlet.schedule.tickets && host.count > 0) {
-    const double count = static_cast<double>(host.count);
+    const double turns = std::ceil(static_cast<double>(host.count) / host.burst);
     double by_count = 0;  // as fast as it goes
     if (host.interval_ns > 0)
-      by_count = count * static_cast<double>(host.interval_ns) / 1e9;
+      by_count = turns * static_cast<double>(host.interval_ns) / 1e9;
     else if (host.rate > 0 && std::isfinite(host.rate))
-      by_count = count * static_cast<double>(targets) / host.rate;
+      by_count = turns * host.burst * static_cast<double>(targets) / host.rate;
     seconds = std::min(seconds, by_count);
   }
   if (std::isinf(seconds)) {
@@ -47,7 +47,7 @@ double seconds_for(const TestPlan& plan, uint64_t targets) {
 double probe_rate(const TestPlan& plan, uint64_t targets, uint64_t of_targets) {
   if (!plan.testlet.schedule.tickets || of_targets == 0) return 0;
   if (plan.host.interval_ns > 0)
-    return static_cast<double>(targets) * 1e9 / static_cast<double>(plan.host.interval_ns);
+    return static_cast<double>(targets) * plan.host.burst * 1e9 / static_cast<double>(plan.host.interval_ns);
   if (std::isinf(plan.host.rate)) return HUGE_VAL;
   return plan.host.rate * static_cast<double>(targets) / static_cast<double>(of_targets);
 }
@@ -122,7 +122,7 @@ uint64_t planned_samples(const TestPlan& plan) {
     const double seconds = static_cast<double>(host.duration_ns) / 1e9;
     double rate = HUGE_VAL;
     if (host.interval_ns > 0)
-      rate = 1e9 / static_cast<double>(host.interval_ns);
+      rate = host.burst * 1e9 / static_cast<double>(host.interval_ns);
     else if (host.rate > 0) {
       uint64_t most = 1;
       for (const auto& [agent, targets] : targets_by_source(plan)) most = std::max(most, targets);

@@ -31,6 +31,7 @@ std::string load_text(const Load& load) {
 // Whether the duration is where the probes end at the latest: the params bound them, and the edges take no
 // turns.
 bool is_most(const TestPlan& plan) {
+  if (plan.host.shape == manifest::Shape::poisson && plan.host.duration_ns == 0) return false;
   const bool paced = plan.host.interval_ns > 0 || (plan.host.rate > 0 && std::isfinite(plan.host.rate));
   return plan.at_once == 0 && plan.testlet.schedule.tickets && (plan.host.duration_ns > 0 || paced);
 }

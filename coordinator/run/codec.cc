@@ -30,6 +30,8 @@ v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadlin
   schedule->set_period_ns(plan.host.period_ns);
   schedule->set_samples(plan.host.samples);
   schedule->set_stamps(static_cast<uint32_t>(plan.host.stamps));
+  schedule->set_shape(static_cast<uint32_t>(plan.host.shape));
+  schedule->set_burst(plan.host.burst);
   out.set_deadline_ns(deadline_ns);
   if (role == v1::SOURCE) wire::put_egress(plan.host.egress, *out.mutable_egress());
   return out;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "engine/schedule/schedule.h"
 #include "engine/schedule/targets.h"
 
 namespace todd::run {
@@ -129,17 +130,17 @@ std::string why_ended(const Task& task) {
 int64_t planned_ns(const model::TestPlan& plan, uint64_t targets_per_task) {
   constexpr double kHour = 3600e9;
   const manifest::HostParams& host = plan.host;
-  double planned = INFINITY;
-  if (host.duration_ns > 0) planned = static_cast<double>(host.duration_ns);
-  if (host.count > 0) {
-    const auto count = static_cast<double>(host.count);
-    if (host.interval_ns > 0) {
-      planned = std::min(planned, count * static_cast<double>(host.interval_ns));
-    } else if (host.rate > 0 && std::isfinite(host.rate)) {
-      planned = std::min(planned, count * static_cast<double>(targets_per_task) / host.rate * 1e9);
-    }
-  }
-  return static_cast<int64_t>(std::isfinite(planned) ? std::min(planned, 366 * 24 * kHour) : kHour);
+  const schedule::Schedule schedule(
+      {.targets = static_cast<uint32_t>(std::clamp<uint64_t>(targets_per_task, 1, UINT32_MAX)),
+       .count = host.count,
+       .interval_ns = host.interval_ns,
+       .rate = host.rate,
+       .duration_ns = host.duration_ns,
+       .shape = static_cast<schedule::Shape>(host.shape),
+       .burst = host.burst});
+  const int64_t end = schedule.end_ns();
+  return end == INT64_MAX ? static_cast<int64_t>(kHour)
+                          : std::min(end, static_cast<int64_t>(366 * 24 * kHour));
 }
 
 std::string short_id(const std::string& id) {

@@ -235,10 +235,11 @@ void Instance::take_tickets() {
     room = std::min<size_t>({room, flow->tickets_ahead(kTickets, !schedule_.paced()), flow->free_slots()});
   static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
   std::array<schedule::Ticket, kTickets> due;
-  const uint64_t before = pacer_.issued() + pacer_.skipped();
-  const size_t n = room == 0 ? 0 : pacer_.take(now_ns_, start_ns_, std::span(due.data(), room));
-  count_skipped(before, pacer_.skipped() - skipped_seen_);
-  skipped_seen_ = pacer_.skipped();
+  const auto skip = [this](uint32_t target, uint64_t times) {
+    host_count(kPlanned, target, times);
+    host_count(kUnsent, target, times);
+  };
+  const size_t n = room == 0 ? 0 : pacer_.take(now_ns_, start_ns_, std::span(due.data(), room), skip);
   tickets_.resize(n);
   kept_ = false;
   for (size_t i = 0; i < n; ++i) {
@@ -266,19 +267,6 @@ void Instance::settle_tickets(uint32_t served) {
   }
   tickets_.erase(tickets_.begin(), keep ? tickets_.begin() + static_cast<ptrdiff_t>(taken) : tickets_.end());
   kept_ = !tickets_.empty();
-}
-
-// In whole rounds every target is skipped once, so the cost is bounded by the targets, however far behind we
-// are.
-void Instance::count_skipped(uint64_t from, uint64_t n) {
-  if (metric_base_ == 0 || n == 0) return;
-  const uint64_t targets = setup_.targets.size(), rounds = n / targets;
-  auto skip = [this](uint32_t target, uint64_t times) {
-    host_count(kPlanned, target, times);
-    host_count(kUnsent, target, times);
-  };
-  for (uint32_t target = 0; rounds > 0 && target < targets; ++target) skip(target, rounds);
-  for (uint64_t i = rounds * targets; i < n; ++i) skip(schedule_.target(from + i), 1);
 }
 
 void Instance::step() {

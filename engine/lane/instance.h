@@ -114,7 +114,6 @@ class Instance {
   bool keep_tickets();
   void settle_tickets(uint32_t served);
   int64_t pacer_end_ns() const;  // of a plan as fast as served; INT64_MAX: its count ends it
-  void count_skipped(uint64_t from, uint64_t n);
   void step();
   void call_step(todd_batch& batch);
   void run_op(const todd_op& op);
@@ -168,7 +167,7 @@ class Instance {
 
   std::array<uint32_t, stats::kBuckets> lateness_{};
   uint64_t lateness_count_ = 0, lateness_sum_ = 0, lateness_max_ = 0, lateness_min_ = UINT64_MAX;
-  uint64_t local_drops_ = 0, unmatched_ = 0, received_ = 0, skipped_seen_ = 0, samples_taken_ = 0;
+  uint64_t local_drops_ = 0, unmatched_ = 0, received_ = 0, samples_taken_ = 0;
   int64_t last_drop_ns_ = INT64_MIN;
   uint8_t worst_tx_src_ = TODD_TS_NIC, worst_rx_src_ = TODD_TS_NIC;  // of the period's answers
   bool answered_ = false;

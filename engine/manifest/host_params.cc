@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <net/if.h>
 
+#include <cmath>
 #include <string>
 
 #include <fmt/format.h>
@@ -63,6 +64,26 @@ Status resolve_pace(const Testlet& testlet, const Given& given, HostParams& out)
   return {};
 }
 
+Status resolve_shape(const Given& given, HostParams& out) {
+  const auto shape = value_of("shape", given, "");
+  if (!shape) return tl::unexpected(shape.error());
+  out.shape = static_cast<Shape>(shape->i);
+  const auto burst = value_of("burst", given, "");
+  if (!burst) return tl::unexpected(burst.error());
+  out.burst = static_cast<uint32_t>(burst->i);
+  if (std::isinf(out.rate) && (out.shape != Shape::periodic || out.burst != 1)) {
+    return fail(
+        Errc::invalid,
+        fmt::format("{}: rate: max sends as fast as it goes, so there is no interval to shape; give a "
+                    "rate such as 1k, or leave {} out",
+                    out.burst != 1 ? "burst" : "shape", out.burst != 1 ? "burst" : "shape"));
+  }
+  if (out.shape != Shape::periodic && out.count > UINT32_MAX)
+    return fail(Errc::invalid, fmt::format("count: {} is out of range, allowed with shape {} 1 to {}",
+                                           out.count, given.at("shape"), UINT32_MAX));
+  return {};
+}
+
 Result<Egress> resolve_egress(const Given& given) {
   Egress out;
   const auto text_of = [&](const char* name) {
@@ -91,7 +112,7 @@ Result<Egress> resolve_egress(const Given& given) {
 }
 
 Status refuse_tickets(const Testlet& testlet, const Given& given) {
-  for (const char* name : {"count", "interval", "rate"}) {
+  for (const char* name : {"count", "interval", "rate", "shape", "burst"}) {
     if (given.count(name) == 0) continue;
     return fail(
         Errc::invalid,
@@ -114,6 +135,7 @@ Result<HostParams> resolve_host_params(const Testlet& testlet, const Given& give
     const auto count = value_of("count", given, dflt.count, !end_given);
     if (!count) return tl::unexpected(count.error());
     out.count = static_cast<uint64_t>(count->i);
+    if (const Status shape = resolve_shape(given, out); !shape) return tl::unexpected(shape.error());
   }
   const auto duration = value_of("duration", given, dflt.duration, !end_given);
   if (!duration) return tl::unexpected(duration.error());

@@ -78,6 +78,12 @@ const std::vector<Param>& host_params() {
       host_param("interval", duration, "1s", "1us", "", "Time between two probes of an edge. Excludes rate."),
       host_param("rate", rate, "", "0.0001", "100M",
                  "Probes per second of a source over all its edges, or max. Excludes interval."),
+      host_choice("shape", {"periodic", "poisson", "uniform"},
+                  "How the probes of an edge lie in time: one interval apart (periodic), gaps drawn from the "
+                  "exponential distribution with the interval as their mean (poisson), or each at a random "
+                  "point of its interval (uniform)."),
+      host_param("burst", integer, "1", "1", "1000",
+                 "Probes of an edge sent back to back each interval; count stays the number of probes."),
       host_param("duration", duration, "", "1ms", "",
                  "How long the test sends; with count, the first reached ends it."),
       host_param("timeout", duration, "1s", "1us", "",

@@ -34,6 +34,7 @@ Result<std::vector<TypedValue>> resolve_params(const std::vector<Param>& params,
                                                const std::map<std::string, std::string>& given);
 
 enum class Stamps : uint8_t { exact, sampled, user };  // of departures; in the order of the param's choices
+enum class Shape : uint8_t { periodic, poisson, uniform };  // likewise; schedule::Shape says what they are
 
 // The host's params of one test, resolved. 0 = none where not said otherwise.
 struct HostParams {
@@ -45,6 +46,8 @@ struct HostParams {
   int64_t period_ns = 0;  // results also every so often
   int64_t samples = 0;    // 0 none, -1 all, N
   Stamps stamps = Stamps::exact;
+  Shape shape = Shape::periodic;
+  uint32_t burst = 1;  // probes of an edge at once, each time
   Egress egress;
 
   bool operator==(const HostParams&) const = default;
@@ -53,8 +56,8 @@ struct HostParams {
 // Resolves the host's params with the testlet's defaults; other names are passed over. `rate` excludes
 // `interval` and either given one replaces the other's default; likewise a given count or duration replaces
 // the defaults of both. Errors: invalid, for both interval and rate, zero or negative amounts, a
-// ticket-driven testlet without an end, a source that is no address, and count, interval or rate for a
-// testlet that is not driven by tickets.
+// ticket-driven testlet without an end, a source that is no address, a shape or burst without a pace, and
+// count, interval, rate, shape or burst for a testlet that is not driven by tickets.
 Result<HostParams> resolve_host_params(const Testlet& testlet,
                                        const std::map<std::string, std::string>& given);
 

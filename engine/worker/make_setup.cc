@@ -44,7 +44,19 @@ Status check_schedule(const v1::Schedule& s) {
   if (s.interval_ns() < 0 || s.duration_ns() < 0 || s.timeout_ns() < 0 || s.period_ns() < 0 ||
       !(s.rate() >= 0))
     return fail(Errc::invalid, "a schedule with negative times or rates");
+  if (s.shape() > static_cast<uint32_t>(schedule::Shape::uniform))
+    return fail(Errc::invalid, fmt::format("a schedule of an unknown shape, {}", s.shape()));
+  if (s.burst() > schedule::kMaxBurst)
+    return fail(Errc::invalid, fmt::format("a schedule with bursts of {} probes", s.burst()));
   return {};
+}
+
+// Of each task another, so that no two agents, or runs, draw the same times.
+uint64_t seed_of(const v1::Task& task) {
+  uint64_t seed = 14695981039346656037u;
+  for (const std::string& text : {task.run_id(), task.id()})
+    for (const char c : text) seed = (seed ^ static_cast<uint8_t>(c)) * 1099511628211u;  // FNV-1a
+  return seed;
 }
 
 Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
@@ -124,7 +136,9 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
                  .interval_ns = schedule.interval_ns(),
                  .rate = schedule.rate(),
                  .duration_ns = schedule.duration_ns(),
-                 .seed = 1};
+                 .seed = seed_of(task),
+                 .shape = static_cast<schedule::Shape>(schedule.shape()),
+                 .burst = std::max<uint32_t>(1, schedule.burst())};
   const bool source = task.role() == v1::SOURCE;
   const auto edges =
       static_cast<uint32_t>(std::max<size_t>(1, source ? setup->targets.size() : setup->peer_tokens.size()));

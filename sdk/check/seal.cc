@@ -50,8 +50,9 @@ constexpr const char* kParamTypes[] = {"boolean", "integer", "real",    "text", 
 constexpr const char* kMetricKinds[] = {"counter", "gauge", "histogram", "breakdown", "ratio", "info"};
 constexpr const char* kTargetKinds[] = {"host", "endpoint", "url"};
 constexpr const char* kMerges[] = {"sum", "min", "max", "last"};
-constexpr const char* kHostParams[] = {"count",   "interval", "rate",  "duration",
-                                       "timeout", "samples",  "period"};
+constexpr const char* kHostParams[] = {"count",     "interval", "rate",    "shape",  "burst",
+                                       "duration",  "timeout",  "samples", "stamps", "source",
+                                       "interface", "df",       "period"};
 
 void check_name(std::set<std::string>& seen, const char* name, const std::string& whose) {
   if (name == nullptr || *name == '\0') refuse(whose + ": a name is missing");

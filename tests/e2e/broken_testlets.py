@@ -18,7 +18,7 @@ ping = (good / "ping.so").read_bytes()
 (testlets / "truncated.so").write_bytes(ping[: len(ping) // 2])
 (testlets / "foreign.so").write_bytes(ping[:18] + b"\xb7\x00" + ping[20:])  # e_machine: aarch64
 (testlets / "text.so").write_text("not a library\n")
-(testlets / "other-abi.so").write_bytes(ping.replace(b'"abi_minor":1', b'"abi_minor":9'))
+(testlets / "other-abi.so").write_bytes(ping.replace(b'"abi_minor":%d' % lab.abi_minor(), b'"abi_minor":9'))
 source = work / "plain.c"
 source.write_text("int nothing;\n")
 subprocess.run(["cc", "-shared", "-fPIC", "-o", str(testlets / "plain.so"), str(source)], check=True)

@@ -12,9 +12,9 @@ minor = lab.abi_minor()
 target = f"127.0.0.1:{lab.udp_echo()}"
 
 
-def run(library, testlet):
+def run(library, testlet, folder="tree"):
     """todd try in a tree that has this library (bytes) alone."""
-    tree = work / testlet
+    tree = work / folder / testlet
     (lab.tree(tree) / "fixture.so").write_bytes(library)
     words = [str(tree / "bin/todd"), "try", testlet, target, "--count", "10", "--interval", "5ms", "-o", "json"]
     return subprocess.run(words, capture_output=True, text=True, timeout=60, env={**os.environ, "TODD_COORDINATOR": str(work / "none.sock")})
@@ -30,7 +30,7 @@ ran = None
 for path in sorted((lab.SOURCE / "tests/fixtures/testlets").glob("sdk-0.*/*.so")):
     built_for = int(path.parent.name.removeprefix("sdk-0."))
     name = f"{path.parent.name}/{path.name}"
-    done = run(path.read_bytes(), f"com.example.{path.stem}")
+    done = run(path.read_bytes(), f"com.example.{path.stem}", path.parent.name)
     if built_for != minor:
         check_refused(done, built_for, name)
         continue

@@ -1,5 +1,5 @@
 /* clang-format off */
-/* todd/testlet.h - the ToDD testlet ABI, 0.1. C99, C11, C17, C++11 and later. Depends on libc headers only.
+/* todd/testlet.h - the ToDD testlet ABI, 0.2. C99, C11, C17, C++11 and later. Depends on libc headers only.
  *
  * While the major is 0 a testlet runs only on a host of exactly the same minor; each break raises the minor.
  *
@@ -22,7 +22,7 @@ extern "C" {
 #endif
 
 #define TODD_ABI_MAJOR 0
-#define TODD_ABI_MINOR 1
+#define TODD_ABI_MINOR 2
 #define TODD_MAGIC 0x44446f54u /* "ToDD" */
 #define TODD_EXPORT __attribute__((visibility("default")))
 #define TODD_HAS(p, f) ((size_t)((const char *)(&(p)->f + 1) - (const char *)(p)) <= (p)->size)
@@ -44,8 +44,8 @@ enum {
   TODD_P_CHOICE /* index into choices, as int */
 };
 enum { TODD_PF_REQUIRED = 1, TODD_PF_SECRET = 2 };
-/* count, interval, rate, duration, timeout, samples, stamps, source, interface, df and period are the host's parameters: a testlet
- * gives only their defaults (todd_schedule) and must not declare these names. */
+/* count, interval, rate, shape, burst, duration, timeout, samples, stamps, source, interface, df and period are the host's
+ * parameters: a testlet gives only the defaults of some (todd_schedule) and must not declare these names. */
 typedef struct {
   uint32_t size;
   uint16_t type, flags;

@@ -40,7 +40,7 @@ TEST(ExportsTest, ManifestSectionNamesItsTestlets) {
     const std::string json = output_of(
         "objcopy -O binary --only-section=.todd.manifest --set-section-flags .todd.manifest=alloc " + path +
         " /dev/stdout");
-    EXPECT_EQ(json.rfind("{\"format\":1,\"abi_major\":0,\"abi_minor\":1,", 0), 0u)
+    EXPECT_EQ(json.rfind("{\"format\":1,\"abi_major\":0,\"abi_minor\":2,", 0), 0u)
         << path << ": " << json.substr(0, 60);
     EXPECT_NE(json.find("\"testlets\":[{\"id\":\""), std::string::npos) << path;
   }

@@ -168,6 +168,23 @@ TEST(PlanTest, RateIsPerSourceOverAllItsEdges) {
   EXPECT_DOUBLE_EQ((*plans)[0].loads.at(3).packets_per_s, 150);  // a responder of three sources' halves
 }
 
+TEST(PlanTest, ShapeAndBurstAreReckonedWith) {
+  auto plans = plan(
+      "tests: [{testlet: ping, from: branches, to: datacenters, params: {count: 10, interval: 2s, burst: "
+      "4}}]");
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_DOUBLE_EQ((*plans)[0].loads.at(0).packets_per_s, 4);  // two edges
+  EXPECT_EQ((*plans)[0].duration_ns, 7'000'000'000);           // 4, 4 and 2 probes, and the timeout
+  static constexpr const char* kDrawn =
+      "tests: [{testlet: ping, from: branches, to: datacenters, params: {count: 10, shape: %s}}]";
+  const auto text = [](const char* shape) {
+    const std::string suite = fmt::sprintf(kDrawn, shape);
+    return plan_text(suite_of(suite), plan(suite).value());
+  };
+  EXPECT_THAT(text("uniform"), HasSubstr("6 edges, at most 11 s"));
+  EXPECT_THAT(text("poisson"), HasSubstr("6 edges, about 11 s"));
+}
+
 TEST(PlanTest, TextShowsEdgesLoadAndDuration) {
   const Suite suite = suite_of(kSuite);
   const std::string text = plan_text(suite, plan(kSuite).value());

@@ -126,6 +126,23 @@ TEST(HostParams, RateExcludesInterval) {
   EXPECT_EQ(resolve_host_params(ping(), {{"rate", "max"}})->rate, HUGE_VAL);
 }
 
+TEST(HostParams, ShapeAndBurstWantAPace) {
+  auto p = resolve_host_params(ping(), {{"shape", "poisson"}, {"burst", "4"}, {"rate", "1k"}});
+  ASSERT_TRUE(p) << p.error().detail;
+  EXPECT_EQ(p->shape, Shape::poisson);
+  EXPECT_EQ(p->burst, 4u);
+  EXPECT_EQ(resolve_host_params(ping(), {{"shape", "uniform"}})->shape, Shape::uniform);
+  EXPECT_THAT(resolve_host_params(ping(), {{"shape", "uniform"}, {"rate", "max"}}).error().detail,
+              HasSubstr("shape: rate: max sends as fast as it goes"));
+  EXPECT_THAT(resolve_host_params(ping(), {{"burst", "2"}, {"rate", "max"}}).error().detail,
+              HasSubstr("burst: rate: max sends as fast as it goes"));
+  EXPECT_TRUE(resolve_host_params(ping(), {{"shape", "periodic"}, {"burst", "1"}, {"rate", "max"}}));
+  EXPECT_THAT(resolve_host_params(ping(), {{"shape", "gauss"}}).error().detail, HasSubstr("poisson"));
+  EXPECT_THAT(resolve_host_params(ping(), {{"burst", "1001"}}).error().detail, HasSubstr("1 to 1000"));
+  EXPECT_THAT(resolve_host_params(ping(), {{"shape", "poisson"}, {"count", "5G"}}).error().detail,
+              HasSubstr("count: 5000000000 is out of range"));
+}
+
 TEST(HostParams, EgressIsRead) {
   const auto p =
       resolve_host_params(ping(), {{"source", "fe80::1%eth0"}, {"interface", "eth0"}, {"df", "set"}});
@@ -201,7 +218,7 @@ TEST(HostParams, WithoutTicketsThereIsNoCount) {
   EXPECT_EQ(
       *resolve_host_params(iperf, {}),
       (HostParams{.duration_ns = 5'000'000'000, .timeout_ns = 1'000'000'000, .period_ns = 1'000'000'000}));
-  for (const char* name : {"count", "interval", "rate"}) {
+  for (const char* name : {"count", "interval", "rate", "shape", "burst"}) {
     EXPECT_THAT(resolve_host_params(iperf, {{name, "1"}}).error().detail,
                 AllOf(HasSubstr(name), HasSubstr("duration")));
   }

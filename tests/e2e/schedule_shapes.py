@@ -1,0 +1,61 @@
+"""How probes lie in time, as the far end of a veth pair saw them come: periodic, drawn, in bursts, and below a millisecond."""
+import json, math
+
+import lab
+from lab import check, todd, value
+
+lab.need_namespaces()
+near, far = lab.pair("near", "far")
+SLACK = 0.05  # of a departure against the clock, on a host that is busy with other tests
+
+
+def arrivals(engine, *words):
+    """Per address: when each of its requests came, in seconds; and the edges by address."""
+    delay_lab = lab.DelayLab(far, "10.64.0.0/24 delay 1ms")
+    done = todd("try", "ping", "10.64.0.1", "10.64.0.2", "--engine", engine, "-o", "json", *words, namespace=near)
+    check(done.returncode == 0, f"{engine}: {' '.join(map(str, words))}: exits 0 ({done.returncode}: {done.stderr.strip()[:300]})")
+    came = {}
+    for row in delay_lab.end():
+        came.setdefault(row["to"], []).append(row["rx_ns"] / 1e9)
+    return came, {edge["address"]: edge for edge in json.loads(done.stdout)["tests"][0]["edges"]}
+
+
+def gaps(times):
+    return [b - a for a, b in zip(times, times[1:])]
+
+
+for engine in lab.back_ends():
+    for shape in ("periodic", "poisson", "uniform"):
+        came, edges = arrivals(engine, "--shape", shape, "--count", 300, "--interval", "10ms")
+        for address, times in came.items():
+            check(len(times) == value(edges[address], "received") == 300, f"{engine}: {shape}: 300 probes of {address}")
+            spread = gaps(times)
+            mean = sum(spread) / len(spread)
+            deviation = math.sqrt(sum((gap - mean) ** 2 for gap in spread) / len(spread)) / 0.01
+            # In intervals: 0, 1 and 1/sqrt(6), the deviation of the difference of two even ones. Six times what 300 draws scatter by.
+            low, high = {"periodic": (0, 0.3), "poisson": (0.55, 1.6), "uniform": (0.3, 0.6)}[shape]
+            check(low <= deviation <= high and abs(mean / 0.01 - 1) < 0.35, f"{engine}: {shape}: gaps of {mean * 1e3:.1f} ms, deviation {deviation:.2f} intervals")
+        first = [gaps(times) for times in came.values()]
+        check(shape == "periodic" or max(abs(a - b) for a, b in zip(*first)) > 0.002, f"{engine}: {shape}: each edge has its own times")
+
+    came, edges = arrivals(engine, "--burst", 5, "--count", 23, "--interval", "100ms")
+    for address, times in came.items():
+        check(len(times) == 23, f"{engine}: bursts: 23 probes of {address}")
+        starts = [times[i] for i in range(0, 23, 5)]
+        check(all(times[i] - times[i // 5 * 5] < SLACK for i in range(23)) and all(0.1 - SLACK < gap < 0.1 + SLACK for gap in gaps(starts)),
+              f"{engine}: five at once, every 100 ms")
+
+    # An interval below a millisecond, and a timeout of many intervals while half of the probes are lost.
+    delay_lab = lab.DelayLab(far, "10.64.0.1 delay 30ms", "10.64.0.2 delay 30ms drop every 2")
+    done = todd("try", "ping", "10.64.0.1", "10.64.0.2", "--engine", engine, "--interval", "500us", "--count", 2000, "--timeout", "300ms", "-o", "json", namespace=near)
+    report = json.loads(done.stdout)
+    delay_lab.end()
+    for edge in report["tests"][0]["edges"]:
+        lossy = edge["address"].endswith(".2")
+        sent, lost, received = (value(edge, name) for name in ("sent", "lost", "received"))
+        check(value(edge, "planned") == 2000 and sent + value(edge, "unsent") == 2000 and sent > 1800, f"{engine}: 2,000 probes 500 us apart ({sent} sent)")
+        check(received + lost + value(edge, "undetermined") == sent and (lost == sent // 2 if lossy else lost == 0), f"{engine}: {received} answered 60 intervals later, {lost} lost")
+
+for words, text in ((["--shape", "poisson", "--rate", "max"], "rate: max sends as fast as it goes"), (["--burst", "0"], "burst"), (["--shape", "gauss"], "is none of periodic, poisson, uniform")):
+    done = todd("try", "ping", "127.0.0.1", *words)
+    check(done.returncode == 2 and text in done.stderr, f"{' '.join(words)} is refused: {done.stderr.strip()[:200]}")

@@ -376,7 +376,8 @@ void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
                    .tx_src = times.tx_src,
                    .rx_src = times.rx_src,
                    .ttl = in.ttl,
-                   .tos = in.tos});
+                   .tos = in.tos,
+                   .arg = static_cast<uint64_t>(ended.due_ns)});
 }
 
 void DatagramFlow::deliver(const io::DatagramIn& in) {
@@ -444,7 +445,8 @@ void DatagramFlow::icmp_error(Exchange& e, const todd_icmp_error& record) {
                    .tx_ns = ended.tx_ns,
                    .rx_ns = owner_.now(),
                    .tx_src = TODD_TS_USER,
-                   .rx_src = TODD_TS_USER});
+                   .rx_src = TODD_TS_USER,
+                   .arg = static_cast<uint64_t>(ended.due_ns)});
 }
 
 void DatagramFlow::end_unanswered(const Exchange& e, int result, const char* outcome) {
@@ -458,7 +460,8 @@ void DatagramFlow::end_unanswered(const Exchange& e, int result, const char* out
                    .slot = TODD_NONE,
                    .tx_ns = e.tx_ns,
                    .rx_ns = owner_.now(),
-                   .tx_src = TODD_TS_USER});
+                   .tx_src = TODD_TS_USER,
+                   .arg = static_cast<uint64_t>(e.due_ns)});
 }
 
 void DatagramFlow::expire(int64_t now_ns, size_t most) {

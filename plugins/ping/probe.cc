@@ -82,6 +82,7 @@ void Ping::start() {
 void Ping::start_source() {
   targets_.resize(run().n_target);
   losses_.emplace(run().n_target, run().timeout_ns);
+  paced_ = !std::isinf(run().rate);
   check_ports();
   if (mode_ == kTcp) return open_streams();
   if (mode_ == kIcmp) {
@@ -119,6 +120,8 @@ void Ping::check_ports() {
 }
 
 void Ping::open_streams() {
+  handshakes_.resize(run().role == TODD_SOURCE ? kMaxConnecting : 0);
+  for (uint32_t i = 0; i < handshakes_.size(); ++i) free_handshakes_.push_back(i);
   todd_flow flow{};
   flow.proto = TODD_TCP;
   flow.slot_cap = 1;  // nothing is said on them
@@ -192,9 +195,12 @@ void Ping::probe_tickets(todd_batch& b) {
 }
 
 void Ping::connect_tickets(todd_batch& b) {
-  while (b.served < b.n_ticket && b.n_op < b.cap_op && in_flight_ < kMaxConnecting) {
+  while (b.served < b.n_ticket && b.n_op < b.cap_op && !free_handshakes_.empty()) {
     const todd_ticket& ticket = b.ticket[b.served++];
-    todd_op op = target_op(TODD_OP_CONNECT, flow_, ticket.target, user_of(ticket), 0);
+    const uint32_t place = free_handshakes_.back();
+    free_handshakes_.pop_back();
+    handshakes_[place] = {ticket.target, ticket.round, ticket.due_ns};
+    todd_op op = target_op(TODD_OP_CONNECT, flow_, ticket.target, place, 0);
     op.flags = TODD_OF_PROBE;
     op.ttl = ttl_;
     op.tos = tos_;
@@ -231,11 +237,11 @@ void Ping::learn(Target& t, uint32_t index) {
 void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   if (d.code != TODD_OP_EXCHANGE && d.code != TODD_OP_CONNECT) return;
   --in_flight_;
+  if (d.code == TODD_OP_CONNECT) return finish_connect(d);
   const auto target = static_cast<uint32_t>(d.user >> 32);
   const auto round = static_cast<uint32_t>(d.user);
-  if (d.code == TODD_OP_CONNECT) return finish_connect(d, target, round);
   if (d.result >= 0) {
-    take_reply(d, target, round);
+    take_reply(d, target, round, static_cast<int64_t>(d.arg));
     check_echo(b, d, target, round);
     if (sweeps_) tally_size(target, round, "received");
     return;
@@ -248,10 +254,12 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   if (sweeps_) tally_size(target, round, "lost");
 }
 
-void Ping::finish_connect(const todd_done& d, uint32_t target, uint32_t round) {
+void Ping::finish_connect(const todd_done& d) {
+  const auto [target, round, due_ns] = handshakes_[d.user];
+  free_handshakes_.push_back(static_cast<uint32_t>(d.user));
   if (d.result >= 0) {
     doors_.close(d.arg);
-    return take_reply(d, target, round);
+    return take_reply(d, target, round, due_ns);
   }
   if (d.result == -ECANCELED || (d.flags & TODD_DF_LOCAL) != 0) return;
   losses_->lost({d.tx_ns, target, round});
@@ -267,10 +275,11 @@ void Ping::tally_size(uint32_t target, uint32_t round, const char* became) {
   tally(by_size, target, key);
 }
 
-void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round) {
+void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round, int64_t due_ns) {
   const int64_t rtt_ns = std::max<int64_t>(d.rx_ns - d.tx_ns, 0);
   Target& t = targets_[target];
   observe(rtt, target, rtt_ns);
+  if (paced_) observe(rtt_corrected, target, std::max(d.rx_ns - due_ns, rtt_ns));
   const bool first = !t.answered;
   take_jitter(t, target, round, rtt_ns);
   take_order(t, d, target, round, rtt_ns);

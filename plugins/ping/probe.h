@@ -94,10 +94,13 @@ class Ping : public testlet<Ping> {
                                           "MTU that the last packet_too_big (fragmentation needed) reported");
   static constexpr auto connect_errors = todd::breakdown(
       "connect_errors", "{error}", "mode tcp: handshakes that failed: refused, reset, timeout, unreachable");
+  static constexpr auto rtt_corrected = todd::histogram(
+      "rtt_corrected", "ns",
+      "from when a probe was due to the arrival of its reply: rtt and what this host was late");
   static constexpr auto metrics =
       todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550,
                     &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,
-                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors);
+                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors, &rtt_corrected);
 
   static void check(const todd_run& run);
   void start();
@@ -122,16 +125,22 @@ class Ping : public testlet<Ping> {
     return sweeps_ ? length_[round % static_cast<uint32_t>(length_.size())] : length_.front();
   }
   void tally_size(uint32_t target, uint32_t round, const char* became);
+  // Of mode tcp: what answers whom is found by the place among those under way.
+  struct Handshake {
+    uint32_t target = 0, round = 0;
+    int64_t due_ns = 0;
+  };
+
   void check_ports();
   void open_streams();
   void connect_tickets(todd_batch& b);
-  void finish_connect(const todd_done& d, uint32_t target, uint32_t round);
+  void finish_connect(const todd_done& d);
   void let_in(todd_batch& b);
   void start_responder();
   void probe_tickets(todd_batch& b);
   void learn(Target& t, uint32_t index);
   void finish_probe(const todd_batch& b, const todd_done& d);
-  void take_reply(const todd_done& d, uint32_t target, uint32_t round);
+  void take_reply(const todd_done& d, uint32_t target, uint32_t round, int64_t due_ns);
   void take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns);
   void take_order(Target& t, const todd_done& d, uint32_t target, uint32_t round, int64_t rtt_ns);
   void settle_losses(int64_t now_ns, bool end);
@@ -149,6 +158,9 @@ class Ping : public testlet<Ping> {
   Doors doors_;  // mode tcp
   uint8_t ttl_ = 0, tos_ = 0;
   uint32_t in_flight_ = 0;
+  bool paced_ = false;                 // probes have times at which they are due
+  std::vector<Handshake> handshakes_;  // mode tcp: kMaxConnecting of them
+  std::vector<uint32_t> free_handshakes_;
   uint64_t not_echoed_ = 0;  // responder: datagrams that got no reply
   std::array<uint8_t, kIcmpHeader> header4_{}, header6_{};
   Payload payload_;

@@ -1,5 +1,5 @@
-"""How probes lie in time, as the far end of a veth pair saw them come: periodic, drawn, in bursts, and below a millisecond."""
-import json, math
+"""How probes lie in time, as the far end of a veth pair saw them come: periodic, drawn, in bursts, below a millisecond, and late."""
+import json, math, os, pathlib, signal, subprocess, time
 
 import lab
 from lab import check, todd, value
@@ -55,6 +55,21 @@ for engine in lab.back_ends():
         sent, lost, received = (value(edge, name) for name in ("sent", "lost", "received"))
         check(value(edge, "planned") == 2000 and sent + value(edge, "unsent") == 2000 and sent > 1800, f"{engine}: 2,000 probes 500 us apart ({sent} sent)")
         check(received + lost + value(edge, "undetermined") == sent and (lost == sent // 2 if lossy else lost == 0), f"{engine}: {received} answered 60 intervals later, {lost} lost")
+
+    # This host stalls for a third of a second: late departures are no fault of the network, but of what was asked for.
+    delay_lab = lab.DelayLab(far, "10.64.0.0/24 delay 1ms")
+    command = [lab.BIN / "todd", "try", "ping", "10.64.0.1", "--engine", engine, "--interval", "40ms", "--count", 100, "-o", "json"]
+    run = subprocess.Popen(lab.inside(near.name, *command), stdout=subprocess.PIPE, text=True)
+    worker = lab.wait_for("the worker is there", lambda: [pid for pid in lab.children(run.pid) if b"todd-worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()])[0]
+    time.sleep(1)
+    os.kill(worker, signal.SIGSTOP)
+    time.sleep(0.33)
+    os.kill(worker, signal.SIGCONT)
+    [edge] = json.loads(run.communicate()[0])["tests"][0]["edges"]
+    delay_lab.end()
+    rtt, corrected = (edge["metrics"][name] for name in ("rtt", "rtt_corrected"))
+    check(corrected["count"] == rtt["count"] == 100 and rtt["max"] < 0.1, f"{engine}: the network was never slow ({rtt['max'] * 1e3:.1f} ms)")
+    check(0.25 < corrected["max"] < 0.6 and corrected["p95"] > 0.05 and corrected["p50"] < 0.05, f"{engine}: a stall of 330 ms is in the corrected times: {corrected['max'] * 1e3:.0f} ms")
 
 for words, text in ((["--shape", "poisson", "--rate", "max"], "rate: max sends as fast as it goes"), (["--burst", "0"], "burst"), (["--shape", "gauss"], "is none of periodic, poisson, uniform")):
     done = todd("try", "ping", "127.0.0.1", *words)

@@ -392,7 +392,7 @@ void TestletHost::complete(uint64_t id, int32_t result, uint16_t flags, std::str
   d.tx_ns = it->second.since_ns;
   d.rx_ns = world_.now_ns;
   d.ttl = ttl;
-  d.arg = arg != 0 ? arg : op.key;
+  d.arg = op.code == TODD_OP_EXCHANGE ? static_cast<uint64_t>(op.at_ns) : arg != 0 ? arg : op.key;
   d.port = port;
   if (op.slot != TODD_NONE) flows_[op.flow]->free.push_back(op.slot);
   pending_.erase(it);

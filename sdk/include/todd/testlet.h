@@ -122,7 +122,7 @@ typedef struct { /* FROZEN 64. The slot is valid until step() returns */
   int64_t tx_ns, rx_ns; /* EXCHANGE: departure and arrival. Others: rx_ns = when it completed */
   uint8_t tx_src, rx_src, ttl, tos;
   uint16_t port, reserved;
-  uint64_t arg; /* stream id; reply token on a datagram RECV */
+  uint64_t arg; /* stream id; reply token on a datagram RECV; EXCHANGE: the operation's at_ns */
 } todd_done;
 typedef struct { /* FROZEN 32: what an ICMP error said */
   uint8_t type, code;

@@ -150,6 +150,9 @@ TEST_F(DatagramFlowTest, AReplyIsReceivedAndItsCopyADuplicate) {
   EXPECT_EQ(count(kReceived, 1 - edge), 0u);
   ASSERT_EQ(prober_.done.size(), 1u);
   EXPECT_EQ(prober_.done[0].result, static_cast<int32_t>(kBytes));
+  const auto due_ns = static_cast<int64_t>(prober_.done[0].arg);
+  EXPECT_GT(due_ns, 0) << "when it should have left";
+  EXPECT_LE(due_ns, prober_.done[0].tx_ns);
 }
 
 TEST_F(DatagramFlowTest, ForgedStrangeAndCutRepliesChangeNothing) {

@@ -16,7 +16,8 @@
 //   nothing lost of 100 sent (200 are needed). Limits of exactly 0 % and 100 % are statements about these
 //   probes and need one;
 // - where `undetermined` probes, counted as lost or as answered, would turn the answer round;
-// - for a gauge nobody set, and for rate() over no time.
+// - for a gauge nobody set, and for rate() over no time;
+// - for what a task with very many edges keeps of all of them together only.
 
 #include <map>
 #include <string>
@@ -57,11 +58,16 @@ uint64_t samples_needed(const Expectation& expectation);
 // For a ratio with a limit that so few events cannot tell from none (or all): how many it takes. 0: they can.
 uint64_t events_needed(const Expectation& expectation, uint64_t events);
 
+// How much is kept of an edge. flat: of a task with very many, all but breakdowns, texts, percentiles, and
+// metrics that say so (manifest::Metric::only_total).
+enum class Row { whole, flat };
+
 // What is known of one edge when a test has ended, or of a test's total.
 struct EdgeData {
   std::string name;  // "from → to"
   bool has_data = false;
   bool suspect = false;
+  Row row = Row::whole;
   bool cut_short = false;  // the edge did not run to its end: what it lacks might have failed
   double seconds = 0;      // that the metrics cover
   stats::Values metrics;
@@ -95,7 +101,7 @@ bool is_bytes(std::string_view ucum_unit);
 
 // For the report: base units, ratios computed; declared metrics only, of kind info none. Metrics nobody
 // recorded are left out, except ratios
-// and counters.
-MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& metrics);
+// and counters; of a flat row, also those it has no place for.
+MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& metrics, Row row = Row::whole);
 
 }  // namespace todd::model

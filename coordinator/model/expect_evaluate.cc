@@ -44,6 +44,11 @@ Finding unknown(std::string reason, double value = NAN) {
   return {Verdict::unknown, value, std::move(reason)};
 }
 
+// Whether it tells how its values lie between the least and the greatest, which those of flat rows do not.
+bool has_shape(const stats::Histogram& histogram) {
+  return !histogram.buckets.empty() || histogram.min == histogram.max;
+}
+
 uint64_t counter_of(const EdgeData& edge, const std::string& name) {
   const auto found = edge.metrics.find(name);
   return found == edge.metrics.end() ? 0 : found->second.counter;
@@ -98,6 +103,11 @@ Finding judge_histogram(const Expectation& e, const EdgeData& edge) {
   const uint64_t count = found == edge.metrics.end() ? 0 : found->second.histogram.count;
   if (count == 0) return unknown("no answers");
   const stats::Histogram& histogram = found->second.histogram;
+  if ((e.function == Function::stddev || e.function == Function::percentile) && !has_shape(histogram))
+    return unknown(
+        fmt::format("with so many edges the distribution of {} is kept of all together only; say "
+                    "\"total:\"",
+                    e.metric.name));
   double value = 0;
   switch (e.function) {
     case Function::min: value = static_cast<double>(histogram.min); break;
@@ -113,6 +123,9 @@ Finding judge_histogram(const Expectation& e, const EdgeData& edge) {
 }
 
 Finding judge_values(const Expectation& e, const EdgeData& edge) {
+  if (edge.row == Row::flat && (e.metric.only_total || e.metric.kind == stats::Kind::breakdown))
+    return unknown(
+        fmt::format("with so many edges {} is kept of all together only; say \"total:\"", e.metric.name));
   const auto found = edge.metrics.find(e.metric.name);
   switch (e.metric.kind) {
     case stats::Kind::ratio: return judge_ratio(e, edge);
@@ -316,6 +329,8 @@ void fill_histogram(const stats::Histogram& histogram, double scale, MetricRepor
   out.min = scaled(static_cast<double>(histogram.min));
   out.max = scaled(static_cast<double>(histogram.max));
   out.mean = scaled(histogram.mean());
+  out.stddev = out.p50 = out.p90 = out.p95 = out.p99 = out.p999 = NAN;
+  if (!has_shape(histogram)) return;
   out.stddev = scaled(histogram.stddev());
   out.p50 = scaled(histogram.percentile(50));
   out.p90 = scaled(histogram.percentile(90));
@@ -326,9 +341,10 @@ void fill_histogram(const stats::Histogram& histogram, double scale, MetricRepor
 
 }  // namespace
 
-MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& metrics) {
+MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& metrics, Row row) {
   MetricReports result;
   for (const auto& metric : testlet.metrics) {
+    if (row == Row::flat && metric.only_total) continue;
     const auto found = metrics.find(metric.name);
     const bool recorded = found != metrics.end();
     const double scale = metric.unit == "ns" ? 1e-9 : 1;

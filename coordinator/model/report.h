@@ -60,7 +60,8 @@ struct MetricReport {
   MetricKind kind = MetricKind::counter;
   std::string unit;  // base unit: "s", "B", "bit/s", "1", "{probe}"
   double value = 0;  // counter, gauge, ratio; NaN: there is none (a ratio over nothing)
-  // histogram; all but count and sum are NaN where count is 0
+  // histogram; all but count and sum are NaN where count is 0, stddev and percentiles where only the least
+  // and the greatest value are known
   uint64_t count = 0;
   double sum = 0, min = 0, max = 0, mean = 0, stddev = 0, p50 = 0, p90 = 0, p95 = 0, p99 = 0, p999 = 0;
   std::map<std::string, uint64_t> values;  // breakdown

@@ -76,7 +76,8 @@ model::EdgeReport edge_report(const Run& run, const TestRun& test, const Slot& s
   data.has_data = slot.has_record && !slot.cells.empty();
   data.cut_short = out.state != EdgeState::complete;
   data.metrics = slot.cells.values(test.plan->testlet);
-  out.metrics = model::to_report(test.plan->testlet, data.metrics);
+  if (slot.source_task != Slot::kNoTask && run.tasks[slot.source_task]->compact) data.row = model::Row::flat;
+  out.metrics = model::to_report(test.plan->testlet, data.metrics, data.row);
   if (!data.has_data) out.metrics.clear();
   for (const auto& [name, value] : data.metrics) {
     if (value.kind == stats::Kind::info && !value.info.empty()) out.info[name] = value.info;

@@ -53,6 +53,7 @@ class Merger {
         sinks_(sinks) {}
 
   void merge() {
+    task_.compact = task_.compact || record_.compact();
     for (const v1::Row& row : record_.rows()) merge_row(row);
     for (const v1::Cell& cell : record_.totals()) {
       if (!known(cell)) continue;

@@ -85,6 +85,7 @@ struct Task {
   bool stopped = false;    // its agent ended it early, for stopped_why
   std::string stopped_why;
   bool stopping = false;  // told to stop
+  bool compact = false;   // its edges are so many that their rows are flat
   std::string prepare;    // the serialized v1::Task, for an agent that was away; empty once it runs
   int64_t clock_error_ns = 0;
 

@@ -103,6 +103,16 @@ const std::vector<Param>& host_params() {
   return params;
 }
 
+stats::CellLayout cell_layout(const Testlet& testlet, uint32_t edges, uint32_t sample_slots) {
+  std::vector<stats::Kind> kinds;
+  std::vector<bool> only_total;
+  for (const Metric& metric : testlet.metrics) {
+    kinds.push_back(metric.kind);
+    only_total.push_back(metric.only_total);
+  }
+  return {std::move(kinds), edges, sample_slots, only_total};
+}
+
 const std::vector<Metric>& probe_metrics() {
   static const std::vector<Metric> metrics = [] {
     std::vector<Metric> all = {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/base/result.h"
+#include "engine/stats/cells.h"
 #include "engine/stats/metric.h"
 
 namespace todd::manifest {
@@ -36,6 +37,7 @@ struct Metric {
   stats::GaugeMerge merge = stats::GaugeMerge::sum;  // of a gauge
   std::string numerator, denominator;                // of a ratio: names of counters
   bool host = false;                                 // filled by the host, not by the testlet
+  bool only_total = false;  // where a task has very many targets only their total is kept (stats/cells.h)
 
   bool operator==(const Metric&) const = default;
 };
@@ -82,6 +84,9 @@ struct Manifest {
 
   bool operator==(const Manifest&) const = default;
 };
+
+// Where the results of a task of the testlet lie. Its worker and who reads them must agree.
+stats::CellLayout cell_layout(const Testlet& testlet, uint32_t edges, uint32_t sample_slots);
 
 inline constexpr int kFormat = 1;
 inline constexpr size_t kMaxManifestBytes = 256 * 1024;

@@ -131,6 +131,7 @@ void read_metric(Fields f, Metric& metric) {
   f.text("numerator", metric.numerator);
   f.text("denominator", metric.denominator);
   f.flag("host", metric.host);
+  f.flag("only_total", metric.only_total);
 }
 
 void read_testlet(Fields f, Testlet& testlet) {

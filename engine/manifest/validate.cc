@@ -70,6 +70,8 @@ Status validate_metric(const Testlet& testlet, const Metric& metric) {
     if (counter == nullptr || counter->kind != stats::Kind::counter) {
       return wrong(fmt::format("\"{}\" is no counter of this testlet; a ratio needs two", *name));
     }
+    if (counter->only_total && !metric.only_total)
+      return wrong(fmt::format("of \"{}\" only the total is kept, so it must say only_total too", *name));
   }
   return {};
 }

@@ -91,6 +91,7 @@ void write_metric(Writer& w, const Metric& metric) {
   w.field("numerator", metric.numerator);
   w.field("denominator", metric.denominator);
   w.flag("host", metric.host);
+  w.flag("only_total", metric.only_total);
   w.close('}');
 }
 

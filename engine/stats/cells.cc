@@ -1,7 +1,9 @@
 #include "engine/stats/cells.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <limits>
 
 #include "engine/base/check.h"
 
@@ -15,8 +17,8 @@ size_t cell_bytes(Kind kind) {
     case Kind::counter: return sizeof(uint64_t);
     case Kind::gauge: return sizeof(Layout::GaugeCell);
     case Kind::histogram: return sizeof(Layout::HistogramCell);
-    case Kind::breakdown: return sizeof(Layout::BreakdownCell);
-    case Kind::info: return sizeof(Layout::InfoCell);
+    case Kind::breakdown:
+    case Kind::info: return sizeof(Layout::PooledCell);
     case Kind::ratio: return 0;
   }
   return 0;
@@ -24,8 +26,18 @@ size_t cell_bytes(Kind kind) {
 
 // Flat rows are for very many edges: no buckets, no breakdown, no text.
 size_t flat_bytes(Kind kind) {
-  if (kind == Kind::histogram) return sizeof(Layout::FlatHistogramCell);
-  return kind == Kind::breakdown || kind == Kind::info ? 0 : cell_bytes(kind);
+  switch (kind) {
+    case Kind::counter: return sizeof(Layout::FlatCounterCell);
+    case Kind::gauge: return sizeof(Layout::FlatGaugeCell);
+    case Kind::histogram: return sizeof(Layout::FlatHistogramCell);
+    default: return 0;
+  }
+}
+
+Layout::Pool pool_of(Kind kind) {
+  return kind == Kind::histogram   ? Layout::kChunks
+         : kind == Kind::breakdown ? Layout::kTables
+                                   : Layout::kTexts;
 }
 
 size_t page_up(size_t n) { return (n + 4095) & ~size_t{4095}; }
@@ -36,6 +48,33 @@ void add_value(Cell& cell, uint64_t value) {
   if (value > cell.max) cell.max = value;
   cell.count++;
   cell.sum += value;
+}
+
+template <class T>
+void add_saturating(T& to, uint64_t n) {
+  constexpr T kMost = std::numeric_limits<T>::max();
+  to = n > kMost - to ? kMost : static_cast<T>(to + n);
+}
+
+uint64_t least_of(const Layout::FlatHistogramCell& cell) {
+  return uint64_t{cell.min_high} << 32 | cell.min_low;
+}
+uint64_t most_of(const Layout::FlatHistogramCell& cell) {
+  return uint64_t{cell.max_high} << 32 | cell.max_low;
+}
+
+void add_flat_value(Layout::FlatHistogramCell& cell, uint64_t value) {
+  const uint64_t kept = std::min(value, Layout::kFlatMost);
+  if (cell.count == 0 || kept < least_of(cell)) {
+    cell.min_low = static_cast<uint32_t>(kept);
+    cell.min_high = static_cast<uint16_t>(kept >> 32);
+  }
+  if (kept > most_of(cell)) {
+    cell.max_low = static_cast<uint32_t>(kept);
+    cell.max_high = static_cast<uint16_t>(kept >> 32);
+  }
+  add_saturating(cell.count, 1);
+  add_saturating(cell.sum, value);
 }
 
 std::string_view text_of(const char* text, size_t cap) { return {text, strnlen(text, cap)}; }
@@ -58,27 +97,43 @@ uint32_t sample_slots_for(int64_t samples) {
   return samples < 0 ? kMaxSampleSlots : static_cast<uint32_t>(std::min<int64_t>(samples, kMaxSampleSlots));
 }
 
-CellLayout::CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_slots)
+CellLayout::CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_slots,
+                       const std::vector<bool>& only_total)
     : kinds_(std::move(kinds)), edges_(edges), sample_slots_(sample_slots) {
-  uint32_t histograms = 0;
   for (Kind kind : kinds_) {
     cell_at_.push_back(row_stride_);
     row_stride_ += cell_bytes(kind);
-    flat_cell_at_.push_back(flat_stride_);
-    flat_stride_ += flat_bytes(kind);
-    histograms += kind == Kind::histogram;
+    if (kind == Kind::histogram || kind == Kind::breakdown || kind == Kind::info)
+      blocks_[pool_of(kind)] += uint64_t{bank_rows()} * (kind == Kind::histogram ? kChunksPerHistogram : 1);
   }
-  pool_chunks_ = bank_rows() * histograms * kChunksPerHistogram;
+  lay_out_flat_rows(only_total);
   size_t at = page_up(sizeof(Header));
   for (int bank = 0; bank < 2; ++bank) bank_at_[bank] = at, at += page_up(row_stride_ * bank_rows());
-  for (int bank = 0; bank < 2; ++bank)
-    pool_at_[bank] = at, at += page_up(size_t{pool_chunks_} * kChunk * sizeof(uint32_t));
+  for (auto& bank : pool_at_) {
+    for (const Pool pool : {kChunks, kTables, kTexts})
+      bank[pool] = at, at += page_up(blocks_[pool] * block_bytes(pool));
+  }
   flat_at_ = at;
   if (compact()) at += page_up(flat_stride_ * edges_);
   samples_at_ = at;
   at += page_up(sizeof(CellSample) * sample_slots_);
   notes_at_ = at;
   bytes_ = at + page_up(sizeof(CellNote) * kNotes);
+}
+
+// Cells of eight bytes before those of four, so that none needs filling.
+void CellLayout::lay_out_flat_rows(const std::vector<bool>& only_total) {
+  flat_cell_at_.assign(kinds_.size(), kNoCell);
+  for (const bool counters : {false, true}) {
+    for (size_t m = 0; m < kinds_.size(); ++m) {
+      const size_t bytes = flat_bytes(kinds_[m]);
+      if (bytes == 0 || (kinds_[m] == Kind::counter) != counters) continue;
+      if (m < only_total.size() && only_total[m]) continue;
+      flat_cell_at_[m] = flat_stride_;
+      flat_stride_ += bytes;
+    }
+  }
+  flat_stride_ = (flat_stride_ + 7) & ~size_t{7};
 }
 
 CellWriter::CellWriter(const CellLayout& layout, uint8_t* memory) : layout_(layout), memory_(memory) {
@@ -94,59 +149,53 @@ bool CellWriter::fits(uint32_t metric, uint32_t edge, Kind kind) {
 
 void CellWriter::count(uint32_t metric, uint32_t edge, uint64_t n) {
   if (!fits(metric, edge, Kind::counter)) return;
-  *at<uint64_t>(layout_.row(open_, row_of(edge)) + layout_.cell(metric)) += n;
-  if (layout_.compact()) *at<uint64_t>(layout_.flat_row(edge) + layout_.flat_cell(metric)) += n;
+  cell<uint64_t>(metric, edge) += n;
+  if (auto* flat = flat_cell<Layout::FlatCounterCell>(metric, edge)) add_saturating(*flat, n);
 }
 
 void CellWriter::set(uint32_t metric, uint32_t edge, double value, GaugeMerge merge) {
   if (!fits(metric, edge, Kind::gauge)) return;
   // Within a row the newest value stands; between edges (the compact row) the metric's rule does.
-  set_gauge(*at<Layout::GaugeCell>(layout_.row(open_, row_of(edge)) + layout_.cell(metric)), value,
-            layout_.compact() ? merge : GaugeMerge::last);
-  if (layout_.compact())
-    set_gauge(*at<Layout::GaugeCell>(layout_.flat_row(edge) + layout_.flat_cell(metric)), value,
-              GaugeMerge::last);
+  set_gauge(cell<Layout::GaugeCell>(metric, edge), value, layout_.compact() ? merge : GaugeMerge::last);
+  if (auto* flat = flat_cell<Layout::FlatGaugeCell>(metric, edge)) *flat = ~std::bit_cast<uint64_t>(value);
 }
 
 void CellWriter::observe(uint32_t metric, uint32_t edge, uint64_t value) {
   if (!fits(metric, edge, Kind::histogram)) return;
-  auto& cell = *at<Layout::HistogramCell>(layout_.row(open_, row_of(edge)) + layout_.cell(metric));
-  add_value(cell, value);
-  unsigned __int128 squares = (static_cast<unsigned __int128>(cell.squares_high) << 64) | cell.squares_low;
+  auto& all = cell<Layout::HistogramCell>(metric, edge);
+  add_value(all, value);
+  unsigned __int128 squares = (static_cast<unsigned __int128>(all.squares_high) << 64) | all.squares_low;
   squares += static_cast<unsigned __int128>(value) * value;
-  cell.squares_low = static_cast<uint64_t>(squares);
-  cell.squares_high = static_cast<uint64_t>(squares >> 64);
+  all.squares_low = static_cast<uint64_t>(squares);
+  all.squares_high = static_cast<uint64_t>(squares >> 64);
   const uint32_t bucket = bucket_of(value);
-  uint32_t& chunk = cell.chunk[bucket / kChunk];
-  if (chunk == 0) chunk = static_cast<uint32_t>(++header().bank[open_].chunks_used);
-  at<uint32_t>(layout_.chunk(open_, chunk - 1))[bucket % kChunk]++;
-  if (layout_.compact())
-    add_value(*at<Layout::FlatHistogramCell>(layout_.flat_row(edge) + layout_.flat_cell(metric)), value);
+  block<uint32_t>(Layout::kChunks, all.chunk[bucket / kChunk])[bucket % kChunk]++;
+  if (auto* flat = flat_cell<Layout::FlatHistogramCell>(metric, edge)) add_flat_value(*flat, value);
 }
 
 void CellWriter::tally(uint32_t metric, uint32_t edge, std::string_view key, uint64_t n) {
   if (!fits(metric, edge, Kind::breakdown)) return;
-  auto& cell = *at<Layout::BreakdownCell>(layout_.row(open_, row_of(edge)) + layout_.cell(metric));
+  auto& table = *block<Layout::Table>(Layout::kTables, cell<Layout::PooledCell>(metric, edge));
   key = key.substr(0, Layout::kKeyBytes - 1);
-  for (uint64_t i = 0; i < cell.keys; ++i) {
-    if (text_of(cell.tally[i].key, Layout::kKeyBytes) == key) {
-      cell.tally[i].n += n;
+  for (uint64_t i = 0; i < table.keys; ++i) {
+    if (text_of(table.tally[i].key, Layout::kKeyBytes) == key) {
+      table.tally[i].n += n;
       return;
     }
   }
-  if (cell.keys == kBreakdownKeys) {
-    cell.tally[kBreakdownKeys].n += n;
+  if (table.keys == kBreakdownKeys) {
+    table.tally[kBreakdownKeys].n += n;
     return;
   }
-  memcpy(cell.tally[cell.keys].key, key.data(), key.size());
-  cell.tally[cell.keys++].n = n;
+  memcpy(table.tally[table.keys].key, key.data(), key.size());
+  table.tally[table.keys++].n = n;
 }
 
 void CellWriter::info(uint32_t metric, uint32_t edge, std::string_view text) {
   if (!fits(metric, edge, Kind::info)) return;
-  auto& cell = *at<Layout::InfoCell>(layout_.row(open_, row_of(edge)) + layout_.cell(metric));
-  cell.len = static_cast<uint32_t>(std::min(text.size(), sizeof cell.text));
-  memcpy(cell.text, text.data(), cell.len);
+  auto& to = *block<Layout::Text>(Layout::kTexts, cell<Layout::PooledCell>(metric, edge));
+  to.len = static_cast<uint32_t>(std::min(text.size(), sizeof to.text));
+  memcpy(to.text, text.data(), to.len);
 }
 
 void CellWriter::sample(const CellSample& sample) {
@@ -190,7 +239,8 @@ void CellWriter::copied() {
 void CellWriter::clear(uint32_t bank) {
   auto& state = header().bank[bank];
   memset(memory_ + layout_.row(bank, 0), 0, layout_.row_stride() * layout_.bank_rows());
-  memset(memory_ + layout_.chunk(bank, 0), 0, state.chunks_used * kChunk * sizeof(uint32_t));
+  for (const auto pool : {Layout::kChunks, Layout::kTables, Layout::kTexts})
+    memset(memory_ + layout_.block(pool, bank, 0), 0, state.used[pool] * Layout::block_bytes(pool));
   state = {};
 }
 
@@ -214,76 +264,81 @@ Histogram CellReader::histogram(uint32_t bank, const Layout::HistogramCell& cell
   out.max = cell.max;
   out.sum_squares = (static_cast<unsigned __int128>(cell.squares_high) << 64) | cell.squares_low;
   for (uint32_t c = 0; c < kChunksPerHistogram; ++c) {
-    const uint32_t chunk = cell.chunk[c];
-    if (chunk == 0 || chunk > layout_.pool_chunks()) continue;
-    const uint32_t* counts = &at<uint32_t>(layout_.chunk(bank, chunk - 1));
-    for (uint32_t i = 0; i < kChunk; ++i)
+    const auto* counts = block<uint32_t>(Layout::kChunks, bank, cell.chunk[c]);
+    for (uint32_t i = 0; counts != nullptr && i < kChunk; ++i)
       if (counts[i] != 0) out.buckets.emplace_back(c * kChunk + i, counts[i]);
   }
   return out;
+}
+
+Value CellReader::value(uint32_t bank, Kind kind, size_t where, bool& something) const {
+  Value value;
+  value.kind = kind;
+  if (kind == Kind::counter) {
+    value.counter = at<uint64_t>(where);
+    something = value.counter != 0;
+  } else if (kind == Kind::gauge) {
+    const auto& cell = at<Layout::GaugeCell>(where);
+    value.gauge = cell.value;
+    something = value.has_gauge = cell.set != 0;
+  } else if (kind == Kind::histogram) {
+    const auto& cell = at<Layout::HistogramCell>(where);
+    something = cell.count != 0;
+    if (something) value.histogram = histogram(bank, cell);
+  } else if (kind == Kind::breakdown) {
+    const auto* table = block<Layout::Table>(Layout::kTables, bank, at<Layout::PooledCell>(where));
+    if (table == nullptr) return value;
+    for (uint64_t i = 0; i < std::min<uint64_t>(table->keys, kBreakdownKeys); ++i)
+      value.breakdown[std::string(text_of(table->tally[i].key, Layout::kKeyBytes))] += table->tally[i].n;
+    if (table->tally[kBreakdownKeys].n != 0) value.breakdown[kOtherKey] += table->tally[kBreakdownKeys].n;
+    something = !value.breakdown.empty();
+  } else if (kind == Kind::info) {
+    const auto* text = block<Layout::Text>(Layout::kTexts, bank, at<Layout::PooledCell>(where));
+    if (text == nullptr) return value;
+    value.info.assign(text->text, std::min<size_t>(text->len, sizeof text->text));
+    something = !value.info.empty();
+  }
+  return value;
 }
 
 CellReader::Row CellReader::bank_row(uint32_t bank, uint32_t row) const {
   TODD_CHECK(bank < 2 && row < layout_.bank_rows());
   Row out;
   for (uint32_t m = 0; m < layout_.kinds().size(); ++m) {
-    const size_t where = layout_.row(bank, row) + layout_.cell(m);
-    Value value;
-    value.kind = layout_.kinds()[m];
     bool something = false;
-    if (value.kind == Kind::counter) {
-      value.counter = at<uint64_t>(where);
-      something = value.counter != 0;
-    } else if (value.kind == Kind::gauge) {
-      const auto& cell = at<Layout::GaugeCell>(where);
-      value.gauge = cell.value;
-      something = value.has_gauge = cell.set != 0;
-    } else if (value.kind == Kind::histogram) {
-      const auto& cell = at<Layout::HistogramCell>(where);
-      something = cell.count != 0;
-      if (something) value.histogram = histogram(bank, cell);
-    } else if (value.kind == Kind::breakdown) {
-      const auto& cell = at<Layout::BreakdownCell>(where);
-      for (uint64_t i = 0; i < std::min<uint64_t>(cell.keys, kBreakdownKeys); ++i)
-        value.breakdown[std::string(text_of(cell.tally[i].key, Layout::kKeyBytes))] += cell.tally[i].n;
-      if (cell.tally[kBreakdownKeys].n != 0) value.breakdown[kOtherKey] += cell.tally[kBreakdownKeys].n;
-      something = !value.breakdown.empty();
-    } else if (value.kind == Kind::info) {
-      const auto& cell = at<Layout::InfoCell>(where);
-      value.info.assign(cell.text, std::min<size_t>(cell.len, sizeof cell.text));
-      something = !value.info.empty();
-    }
-    if (something) out.emplace_back(m, std::move(value));
+    Value read = value(bank, layout_.kinds()[m], layout_.row(bank, row) + layout_.cell(m), something);
+    if (something) out.emplace_back(m, std::move(read));
   }
   return out;
 }
 
-CellReader::Row CellReader::flat_row(uint32_t edge) const {
-  TODD_CHECK(layout_.compact() && edge < layout_.edges());
-  Row out;
-  for (uint32_t m = 0; m < layout_.kinds().size(); ++m) {
-    const size_t where = layout_.flat_row(edge) + layout_.flat_cell(m);
-    Value value;
-    value.kind = layout_.kinds()[m];
-    bool something = false;
-    if (value.kind == Kind::counter) {
-      value.counter = at<uint64_t>(where);
-      something = value.counter != 0;
-    } else if (value.kind == Kind::gauge) {
-      const auto& cell = at<Layout::GaugeCell>(where);
-      value.gauge = cell.value;
-      something = value.has_gauge = cell.set != 0;
-    } else if (value.kind == Kind::histogram) {
-      const auto& cell = at<Layout::FlatHistogramCell>(where);
-      value.histogram.count = cell.count;
-      value.histogram.sum = cell.sum;
-      value.histogram.min = cell.min;
-      value.histogram.max = cell.max;
-      something = cell.count != 0;
-    }
-    if (something) out.emplace_back(m, std::move(value));
+CellReader::Flat CellReader::flat(uint32_t edge, uint32_t metric) const {
+  TODD_CHECK(layout_.compact() && edge < layout_.edges() && metric < layout_.kinds().size());
+  Flat out;
+  if (layout_.flat_cell(metric) == Layout::kNoCell) return out;
+  const size_t where = layout_.flat_row(edge) + layout_.flat_cell(metric);
+  if (layout_.kinds()[metric] == Kind::counter) {
+    out.count = at<Layout::FlatCounterCell>(where);
+    out.something = out.count != 0;
+  } else if (layout_.kinds()[metric] == Kind::gauge) {
+    const uint64_t bits = at<Layout::FlatGaugeCell>(where);
+    out.gauge = std::bit_cast<double>(~bits);
+    out.something = bits != 0;
+  } else {
+    const auto& cell = at<Layout::FlatHistogramCell>(where);
+    out.count = cell.count;
+    out.sum = cell.sum;
+    out.min = least_of(cell);
+    out.max = most_of(cell);
+    out.something = cell.count != 0;
   }
   return out;
+}
+
+bool CellReader::flat_empty(uint32_t edge) const {
+  TODD_CHECK(layout_.compact() && edge < layout_.edges());
+  const uint64_t* words = &at<uint64_t>(layout_.flat_row(edge));
+  return std::all_of(words, words + layout_.flat_stride() / sizeof *words, [](uint64_t w) { return w == 0; });
 }
 
 namespace {

@@ -88,9 +88,7 @@ class TaskCells::Filler {
 
 Result<TaskCells::Made> TaskCells::make(const manifest::Testlet& testlet, uint32_t edges,
                                         uint32_t sample_slots) {
-  std::vector<stats::Kind> kinds;
-  for (const auto& metric : testlet.metrics) kinds.push_back(metric.kind);
-  stats::CellLayout layout(std::move(kinds), edges, sample_slots);
+  stats::CellLayout layout = manifest::cell_layout(testlet, edges, sample_slots);
   auto fd = sealed_memory(layout.bytes());
   if (!fd) return tl::unexpected(fd.error());
   auto memory = Mapping::of(fd->get(), layout.bytes(), Mapping::Access::read);
@@ -112,12 +110,37 @@ void TaskCells::add_bank(Filler& out, uint32_t bank, bool with_flat_rows) {
   if (flat && !with_flat_rows) return;
   v1::Row row;
   for (uint32_t edge = 0; edge < layout_.edges(); ++edge) {
-    const auto cells = flat ? reader_.flat_row(edge) : reader_.bank_row(bank, edge);
-    if (cells.empty()) continue;
     row.Clear();
     row.set_edge(edge);
-    for (const auto& [metric, value] : cells) put_cell(*row.add_cells(), metric, value);
+    if (flat) {
+      put_flat_row(edge, row);
+    } else {
+      for (const auto& [metric, value] : reader_.bank_row(bank, edge))
+        put_cell(*row.add_cells(), metric, value);
+    }
+    if (row.cells().empty()) continue;
     *out.record(row.ByteSizeLong()).add_rows() = std::move(row);
+  }
+}
+
+void TaskCells::put_flat_row(uint32_t edge, v1::Row& out) const {
+  if (reader_.flat_empty(edge)) return;
+  for (uint32_t metric = 0; metric < layout_.kinds().size(); ++metric) {
+    const auto read = reader_.flat(edge, metric);
+    if (!read.something) continue;
+    stats::Value value;
+    if (layout_.kinds()[metric] == stats::Kind::counter) {
+      value.counter = read.count;
+    } else if (layout_.kinds()[metric] == stats::Kind::gauge) {
+      value.has_gauge = true;
+      value.gauge = read.gauge;
+    } else {
+      value.histogram.count = read.count;
+      value.histogram.sum = read.sum;
+      value.histogram.min = read.min;
+      value.histogram.max = read.max;
+    }
+    put_cell(*out.add_cells(), metric, value);
   }
 }
 

@@ -15,6 +15,7 @@
 namespace todd::v1 {
 class PeriodClosed;
 class Record;
+class Row;
 class Task;
 }  // namespace todd::v1
 
@@ -49,6 +50,7 @@ class TaskCells {
   class Filler;
   TaskCells(stats::CellLayout layout, Mapping memory);
   void add_bank(Filler& out, uint32_t bank, bool with_flat_rows);
+  void put_flat_row(uint32_t edge, v1::Row& out) const;
   void add_rings(Filler& out, uint32_t bank, bool everything);
 
   stats::CellLayout layout_;

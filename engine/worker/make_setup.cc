@@ -142,10 +142,8 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   const bool source = task.role() == v1::SOURCE;
   const auto edges =
       static_cast<uint32_t>(std::max<size_t>(1, source ? setup->targets.size() : setup->peer_tokens.size()));
-  std::vector<stats::Kind> kinds;
-  for (const auto& metric : setup->manifest.metrics) kinds.push_back(metric.kind);
-  setup->layout =
-      std::make_unique<stats::CellLayout>(std::move(kinds), edges, stats::sample_slots_for(setup->samples));
+  setup->layout = std::make_unique<stats::CellLayout>(
+      manifest::cell_layout(setup->manifest, edges, stats::sample_slots_for(setup->samples)));
   auto& run = setup->run;
   run.size = sizeof run;
   run.role = source ? TODD_SOURCE : TODD_RESPONDER;

@@ -52,51 +52,69 @@ class Ping : public testlet<Ping> {
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
-  static constexpr auto jitter = todd::histogram(
-      "jitter", "ns", "absolute difference of the round-trip times of two consecutive probes");
+  static constexpr auto jitter =
+      todd::histogram("jitter", "ns", "absolute difference of the round-trip times of two consecutive probes")
+          .only_total();
   static constexpr auto icmp_errors =
       todd::breakdown("icmp_errors", "{error}", "ICMP errors that answered probes, by kind");
   static constexpr auto reply_ttl =
       todd::gauge("ttl", "1", TODD_MERGE_LAST, "TTL or hop limit of the last reply as it arrived");
-  static constexpr auto corrupted = todd::counter(
-      "corrupted", "{reply}",
-      "replies whose payload is not what was sent: changed, cut or longer; answers all the same");
+  static constexpr auto corrupted =
+      todd::counter(
+          "corrupted", "{reply}",
+          "replies whose payload is not what was sent: changed, cut or longer; answers all the same")
+          .only_total();
   static constexpr auto by_size =
       todd::breakdown("by_size", "{probe}",
                       "with param sizes: what became of the probes of each, 1400_received and 1400_lost");
   static constexpr auto jitter_rfc3550 =
       todd::gauge("jitter_rfc3550", "ns", TODD_MERGE_LAST,
                   "smoothed difference of the round-trip times of consecutive replies in the order they "
-                  "came, RFC 3550 6.4.1");
+                  "came, RFC 3550 6.4.1")
+          .only_total();
   static constexpr auto reordered =
-      todd::counter("reordered", "{reply}", "replies that came after the reply to a later probe, RFC 4737");
-  static constexpr auto reorder_extent = todd::histogram(
-      "reorder_extent", "{probe}", "how many rounds a reordered reply was behind the latest one answered");
+      todd::counter("reordered", "{reply}", "replies that came after the reply to a later probe, RFC 4737")
+          .only_total();
+  static constexpr auto reorder_extent =
+      todd::histogram("reorder_extent", "{probe}",
+                      "how many rounds a reordered reply was behind the latest one answered")
+          .only_total();
   static constexpr auto ttl_min =
-      todd::gauge("ttl_min", "1", TODD_MERGE_MIN, "least TTL or hop limit of a reply, once it has changed");
-  static constexpr auto ttl_max = todd::gauge("ttl_max", "1", TODD_MERGE_MAX,
-                                              "greatest TTL or hop limit of a reply, once it has changed");
+      todd::gauge("ttl_min", "1", TODD_MERGE_MIN, "least TTL or hop limit of a reply, once it has changed")
+          .only_total();
+  static constexpr auto ttl_max =
+      todd::gauge("ttl_max", "1", TODD_MERGE_MAX, "greatest TTL or hop limit of a reply, once it has changed")
+          .only_total();
   static constexpr auto ttl_changes =
-      todd::counter("ttl_changes", "{reply}", "replies whose TTL differs from that of the reply before");
-  static constexpr auto hops = todd::gauge(
-      "hops", "{hop}", TODD_MERGE_LAST,
-      "estimated hops of the way back, from the second reply on: the next of 32, 64, 128, 255 less the TTL");
-  static constexpr auto loss_bursts = todd::counter(
-      "loss_bursts", "{burst}", "sequences of lost probes with no answered one between, RFC 3357");
+      todd::counter("ttl_changes", "{reply}", "replies whose TTL differs from that of the reply before")
+          .only_total();
+  static constexpr auto hops = todd::gauge("hops", "{hop}", TODD_MERGE_LAST,
+                                           "estimated hops of the way back, from the second reply on: the "
+                                           "next of 32, 64, 128, 255 less the TTL")
+                                   .only_total();
+  static constexpr auto loss_bursts =
+      todd::counter("loss_bursts", "{burst}",
+                    "sequences of lost probes with no answered one between, RFC 3357")
+          .only_total();
   static constexpr auto longest_loss_burst =
-      todd::gauge("longest_loss_burst", "{probe}", TODD_MERGE_MAX, "probes of the longest of them");
+      todd::gauge("longest_loss_burst", "{probe}", TODD_MERGE_MAX, "probes of the longest of them")
+          .only_total();
   static constexpr auto outage = todd::gauge("outage", "ns", TODD_MERGE_MAX,
                                              "longest time from the departure of the first probe of a burst "
-                                             "to that of the next answered one, or of the last lost");
+                                             "to that of the next answered one, or of the last lost")
+                                     .only_total();
   static constexpr auto icmp_senders = todd::breakdown(
       "icmp_senders", "{error}", "ICMP errors that answered probes, by the address that sent them");
   static constexpr auto mtu = todd::gauge("mtu", "By", TODD_MERGE_LAST,
-                                          "MTU that the last packet_too_big (fragmentation needed) reported");
+                                          "MTU that the last packet_too_big (fragmentation needed) reported")
+                                  .only_total();
   static constexpr auto connect_errors = todd::breakdown(
       "connect_errors", "{error}", "mode tcp: handshakes that failed: refused, reset, timeout, unreachable");
-  static constexpr auto rtt_corrected = todd::histogram(
-      "rtt_corrected", "ns",
-      "from when a probe was due to the arrival of its reply: rtt and what this host was late");
+  static constexpr auto rtt_corrected =
+      todd::histogram(
+          "rtt_corrected", "ns",
+          "from when a probe was due to the arrival of its reply: rtt and what this host was late")
+          .only_total();
   static constexpr auto metrics =
       todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550,
                     &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,

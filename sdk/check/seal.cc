@@ -96,10 +96,12 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
 }
 
 void write_metric(std::ostream& out, const todd_metric& m, const std::string& whose) {
+  const bool has_flags = m.size >= offsetof(todd_metric, flags) + sizeof m.flags;
+  const bool only_total = has_flags && (m.flags & TODD_MF_ONLY_TOTAL) != 0;
   out << "{\"name\":" << quoted(m.name) << ",\"unit\":" << quoted(m.unit) << ",\"kind\":\""
       << named(kMetricKinds, m.kind, whose) << "\",\"merge\":\"" << named(kMerges, m.merge + 1u, whose)
       << "\",\"numerator\":" << quoted(m.numerator) << ",\"denominator\":" << quoted(m.denominator)
-      << ",\"doc\":" << quoted(m.doc) << ",\"host\":false}";
+      << ",\"doc\":" << quoted(m.doc) << ",\"only_total\":" << truth(only_total) << ",\"host\":false}";
 }
 
 void write_schedule(std::ostream& out, const todd_testlet& t) {

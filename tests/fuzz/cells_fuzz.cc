@@ -14,11 +14,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                 4);
   static const CellLayout compact({Kind::counter, Kind::histogram, Kind::info}, kTwoBankEdges + 1, 0);
   const CellLayout& layout = (data[0] & 1) != 0 ? compact : small;
-  // Aligned as a mapping is. The input lies at the header, in both banks' first rows, and where the rings
-  // begin.
+  // Aligned as a mapping is. The input lies at the header, in both banks' first rows, in the first breakdown,
+  // and where the rings begin.
   std::vector<uint64_t> memory(layout.bytes() / sizeof(uint64_t) + 1);
   auto* const bytes = reinterpret_cast<uint8_t*>(memory.data());
-  for (const size_t at : {size_t{0}, layout.row(0, 0), layout.row(1, 0), layout.samples(), layout.notes()})
+  for (const size_t at : {size_t{0}, layout.row(0, 0), layout.row(1, 0),
+                          layout.block(CellLayout::kTables, 0, 0), layout.samples(), layout.notes()})
     memcpy(bytes + at, data + 1, std::min(size - 1, layout.bytes() - at));
   CellReader reader(layout, bytes);
   for (const uint32_t bank : {reader.open_bank(), 1 - reader.open_bank()}) {
@@ -33,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         reader.notes(bank, false).size() > CellLayout::kNotes)
       abort();
   }
-  if (layout.compact()) (void)reader.flat_row(0);
+  for (uint32_t m = 0; layout.compact() && m < layout.kinds().size(); ++m) (void)reader.flat(0, m);
   if (reader.samples(0, true).size() > layout.sample_slots() ||
       reader.notes(0, true).size() > CellLayout::kNotes)
     abort();

@@ -65,12 +65,17 @@ typedef struct { /* FROZEN 16 */
 
 enum { TODD_M_COUNTER = 1, TODD_M_GAUGE, TODD_M_HISTOGRAM, TODD_M_BREAKDOWN, TODD_M_RATIO, TODD_M_INFO };
 enum { TODD_MERGE_SUM = 0, TODD_MERGE_MIN, TODD_MERGE_MAX, TODD_MERGE_LAST };
+enum {
+  TODD_MF_ONLY_TOTAL = 1 /* of an instance with more than 4,096 targets only the total is kept, not the value of each: say it of what few
+                            people want to know of one among so many, as every metric kept costs memory for every target */
+};
 typedef struct {
   uint32_t size;
   uint16_t kind, merge;      /* merge: for gauges */
   const char *name, *unit;   /* unit in UCUM: "ns", "By", "bit/s", "1", "{probe}" */
   const char *doc;
   const char *numerator, *denominator; /* TODD_M_RATIO: names of two counters, else NULL */
+  uint32_t flags, reserved;            /* TODD_MF_* */
 } todd_metric;
 
 /* ---- hot path: frozen records, payload in host-owned slots, one step() per batch ------------------------------ */

@@ -100,7 +100,9 @@ constexpr todd_metric make_metric(T kind, const char* name, const char* unit, co
           unit,
           doc,
           numerator,
-          denominator};
+          denominator,
+          0,
+          0};
 }
 }  // namespace detail
 
@@ -150,6 +152,12 @@ constexpr std::array<const todd_param*, sizeof...(P) + 1> params(const P*... p) 
 template <int Kind>
 struct metric {
   todd_metric raw;
+  // Of an instance with more than 4,096 targets only the total is kept (TODD_MF_ONLY_TOTAL).
+  constexpr metric only_total() const {
+    metric m = *this;
+    m.raw.flags |= TODD_MF_ONLY_TOTAL;
+    return m;
+  }
 };
 constexpr metric<TODD_M_COUNTER> counter(const char* name, const char* unit, const char* doc) {
   return {detail::make_metric(TODD_M_COUNTER, name, unit, doc)};

@@ -58,6 +58,39 @@ Outcome outcome_of(const std::string& text, const std::vector<EdgeData>& edges) 
 
 Verdict verdict_of(const std::string& text, const EdgeData& data) { return outcome_of(text, {data}).verdict; }
 
+// Of a task with very many edges: count, sum, least and greatest of rtt, and nothing of what is only
+// totalled.
+EdgeData flat_edge() {
+  EdgeData data = edge("a", 200, 200, 5);
+  data.row = Row::flat;
+  auto& rtt = data.metrics["rtt"].histogram;
+  rtt.buckets.clear();
+  rtt.sum_squares = 0;
+  rtt.max = 9'000'000;
+  return data;
+}
+
+TEST(ExpectTest, WhatAFlatRowDoesNotKeepIsUnknown) {
+  EXPECT_EQ(verdict_of("max(rtt) < 10ms", flat_edge()), Verdict::pass);
+  EXPECT_EQ(verdict_of("mean(rtt) < 1ms", flat_edge()), Verdict::fail);
+  EXPECT_EQ(verdict_of("loss < 1%", flat_edge()), Verdict::pass);
+  for (const char* text : {"p50(rtt) < 10ms", "stddev(rtt) < 10ms", "errors[refused] == 0"}) {
+    EXPECT_EQ(verdict_of(text, flat_edge()), Verdict::unknown) << text;
+    EXPECT_THAT(outcome_of(text, {flat_edge()}).reason,
+                HasSubstr("kept of all together only; say \"total:\""));
+  }
+  auto testlet = ping_testlet();
+  for (auto& metric : testlet.metrics) metric.only_total = metric.name == "bytes";
+  const auto bytes = *parse_expectation("bytes < 1kB", testlet);
+  EXPECT_EQ(evaluate_edge(bytes, flat_edge()), Verdict::unknown);
+  EXPECT_EQ(evaluate_edge(bytes, edge("a", 1, 1, 1)), Verdict::pass);
+  const auto report = to_report(testlet, flat_edge().metrics, Row::flat);
+  EXPECT_FALSE(report.contains("bytes"));
+  EXPECT_TRUE(to_report(testlet, flat_edge().metrics).contains("bytes"));
+  EXPECT_TRUE(std::isnan(report.at("rtt").p50) && std::isnan(report.at("rtt").stddev));
+  EXPECT_DOUBLE_EQ(report.at("rtt").max, 0.009);
+}
+
 TEST(ExpectTest, ParsesTheGrammar) {
   const Expectation p = parsed(" 90% of edges: p99.9(rtt) <= 20ms ");
   EXPECT_EQ(p.text, "90% of edges: p99.9(rtt) <= 20ms");

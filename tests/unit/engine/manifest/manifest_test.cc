@@ -31,6 +31,7 @@ Manifest sample() {
   load.name = "load";
   load.kind = stats::Kind::gauge;
   load.merge = stats::GaugeMerge::max;
+  load.only_total = true;
   Testlet t;
   t.id = "ping", t.version = "1.0", t.summary = "s", t.doc = "d";
   t.source = t.responder = t.heavy = t.probes = true;
@@ -128,6 +129,24 @@ TEST(Manifest, IsStrict) {
     EXPECT_EQ(parsed.error().code, Errc::invalid);
     EXPECT_THAT(parsed.error().detail, HasSubstr(c.error));
   }
+}
+
+TEST(Manifest, ARatioIsKeptNoFinerThanItsCounters) {
+  Manifest m = sample();
+  Metric part;
+  part.name = "part";
+  part.only_total = true;
+  Metric share;
+  share.name = "share";
+  share.kind = stats::Kind::ratio;
+  share.numerator = "part", share.denominator = "sent";
+  m.testlets[0].metrics.push_back(part);
+  m.testlets[0].metrics.push_back(share);
+  const auto parsed = parse_manifest(write_manifest(m));
+  ASSERT_FALSE(parsed);
+  EXPECT_THAT(parsed.error().detail, HasSubstr("of \"part\" only the total is kept"));
+  m.testlets[0].metrics.back().only_total = true;
+  EXPECT_TRUE(parse_manifest(write_manifest(m)));
 }
 
 // An author's ids carry the author's domain, so that two authors' "beat" can live on one host.

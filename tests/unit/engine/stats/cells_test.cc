@@ -81,9 +81,76 @@ TEST(CellsTest, ManyEdgesShareOneBankRowAndKeepFlatRows) {
   auto total = t.reader.bank_row(bank, 0);
   EXPECT_EQ(find(total, 0)->counter, 3u);
   EXPECT_EQ(find(total, 1)->histogram.count, 2u);
-  auto flat = t.reader.flat_row(4100);
-  EXPECT_EQ(find(flat, 0)->counter, 1u);
-  EXPECT_EQ(find(flat, 1)->histogram.max, 100u);
+  EXPECT_EQ(t.reader.flat(4100, 0).count, 1u);
+  EXPECT_EQ(t.reader.flat(4100, 1).max, 100u);
+  EXPECT_FALSE(t.reader.flat_empty(4100));
+  EXPECT_TRUE(t.reader.flat_empty(4101));
+  EXPECT_FALSE(t.reader.flat(4101, 0).something);
+}
+
+TEST(CellsTest, AFlatRowIsPackedAndExact) {
+  const std::vector<Kind> kinds(8, Kind::counter);
+  std::vector<Kind> ping = kinds;
+  ping.insert(ping.end(), {Kind::ratio, Kind::histogram, Kind::histogram, Kind::gauge, Kind::breakdown});
+  std::vector<bool> only_total(ping.size());
+  only_total[10] = true;
+  const CellLayout layout(ping, kTwoBankEdges + 1, 0, only_total);
+  EXPECT_EQ(layout.flat_stride(), 64u);
+  std::vector<uint8_t> memory(layout.bytes());
+  CellWriter writer(layout, memory.data());
+  const CellReader reader(layout, memory.data());
+  std::mt19937_64 random(11);
+  Histogram direct;
+  for (int i = 0; i < 1000; ++i) {
+    const uint64_t v = random() >> (16 + random() % 40);
+    direct.add(v);
+    writer.observe(9, 7, v);
+    writer.observe(10, 7, v);
+  }
+  writer.set(11, 7, 0.1, GaugeMerge::sum);
+  const auto read = reader.flat(7, 9);
+  EXPECT_EQ(read.count, direct.count);
+  EXPECT_EQ(read.sum, direct.sum);
+  EXPECT_EQ(read.min, direct.min);
+  EXPECT_EQ(read.max, direct.max);
+  EXPECT_EQ(reader.flat(7, 11).gauge, 0.1);
+  EXPECT_FALSE(reader.flat(7, 10).something);  // kept in the total alone
+  const auto total = reader.bank_row(0, 0);
+  EXPECT_EQ(find(total, 10)->histogram, direct);
+}
+
+TEST(CellsTest, WhatIsTooMuchForAFlatRowStaysAtItsMost) {
+  Table t(kTwoBankEdges + 1);
+  t.writer.count(0, 3, 5);
+  t.writer.count(0, 3, uint64_t{1} << 40);
+  t.writer.count(0, 3, 7);
+  t.writer.observe(1, 3, UINT64_MAX);
+  t.writer.observe(1, 3, UINT64_MAX);
+  EXPECT_EQ(t.reader.flat(3, 0).count, UINT32_MAX);
+  EXPECT_EQ(t.reader.flat(3, 1).max, CellLayout::kFlatMost);
+  EXPECT_EQ(t.reader.flat(3, 1).sum, UINT64_MAX);
+  EXPECT_EQ(find(t.reader.bank_row(0, 0), 0)->counter, (uint64_t{1} << 40) + 12);  // exact
+}
+
+// A row of every table and text is reserved; what nobody records must not be touched.
+TEST(CellsTest, BreakdownsAndTextsTakeMemoryOnlyWhereRecorded) {
+  Table t(kTwoBankEdges);
+  EXPECT_LT(t.layout.row_stride(), 300u);
+  t.writer.tally(3, 4000, "unreachable", 1);
+  t.writer.tally(3, 2, "refused", 3);
+  t.writer.info(4, 4000, "TLS 1.3");
+  const auto row = t.reader.bank_row(0, 4000);
+  EXPECT_EQ(find(row, 3)->breakdown.at("unreachable"), 1u);
+  EXPECT_EQ(find(row, 4)->info, "TLS 1.3");
+  EXPECT_EQ(find(t.reader.bank_row(0, 2), 3)->breakdown.at("refused"), 3u);
+  const auto* used = reinterpret_cast<const CellLayout::Header*>(t.memory.data())->bank[0].used;
+  EXPECT_EQ(used[CellLayout::kTables], 2u);
+  EXPECT_EQ(used[CellLayout::kTexts], 1u);
+  t.writer.close_period();
+  t.writer.copied();
+  t.writer.close_period();  // the first bank is open again, and clean
+  t.writer.tally(3, 1, "reset", 1);
+  EXPECT_EQ(find(t.reader.bank_row(0, 1), 3)->breakdown, (std::map<std::string, uint64_t>{{"reset", 1}}));
 }
 
 TEST(CellsTest, WhatDoesNotFitIsRefusedAndCounted) {
@@ -117,7 +184,9 @@ TEST(CellsTest, AReaderSurvivesGarbage) {
     std::mt19937 random(3);
     for (auto& byte : t.memory) byte = static_cast<uint8_t>(random());
     for (uint32_t row = 0; row < t.layout.bank_rows(); ++row) (void)t.reader.bank_row(random() % 2, row);
-    for (uint32_t edge = 0; t.layout.compact() && edge < edges; ++edge) (void)t.reader.flat_row(edge);
+    for (uint32_t edge = 0; t.layout.compact() && edge < edges; ++edge) {
+      for (uint32_t m = 0; m < kKinds.size(); ++m) (void)t.reader.flat(edge, m);
+    }
     EXPECT_LE(t.reader.samples(0, true).size(), t.layout.sample_slots());
     EXPECT_LE(t.reader.notes(1, true).size(), CellLayout::kNotes);
   }

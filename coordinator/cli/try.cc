@@ -28,6 +28,7 @@ constexpr int64_t kInterruptWaitNs = 3'000'000'000;
 struct TryOptions {
   std::string testlet, from, output = "table", engine = "auto", family;
   std::vector<std::string> targets, expect;
+  uint32_t threads = 0;
   bool allow_incomplete = false, yes = false;
 };
 
@@ -181,6 +182,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   auto backend = io::parse_backend(command.options.engine);
   if (!backend) return complain(backend.error());
   options.backend = *backend;
+  options.lanes = command.options.threads;
   const auto facts = local_facts();
   const auto suite = suite_of(command, *targets);
   auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
@@ -221,6 +223,8 @@ void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
         ->allow_extra_args(false);
     sub->add_option("-o,--output", o.output, "table, json or jsonl");
     sub->add_option("--engine", o.engine, "auto, uring or event");
+    sub->add_option("--threads", o.threads, "at most so many threads probe; 0: one for each core")
+        ->check(CLI::Range(0, 256));
     auto* v4 = sub->add_flag_callback(
         "-4", [command] { command->options.family = "4"; }, "IPv4 addresses only");
     sub->add_flag_callback(

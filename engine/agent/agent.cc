@@ -22,6 +22,7 @@ supervise::SupervisorOptions supervisor_options(const Config& config) {
   supervise::SupervisorOptions options = supervise::default_options();
   if (!config.testlet_folders.empty()) options.testlet_folders = config.testlet_folders;
   options.backend = config.engine;
+  options.lanes = config.threads;
   return options;
 }
 

@@ -24,6 +24,7 @@ constexpr char kFooter[] =
 struct Raw {
   std::string join, data_dir = default_data_dir(), name = host_name(), coordinator, ports = "7500-7599",
                     engine = "auto", level = "info";
+  uint32_t threads = 0;
   std::vector<std::string> labels, test_addresses, testlets;
 };
 
@@ -41,6 +42,9 @@ void declare(CLI::App& app, Raw& raw) {
                  "Address others aim at; default: those of the default route's interface");
   app.add_option("--listen-ports", raw.ports, "The only ports responders use")->capture_default_str();
   app.add_option("--engine", raw.engine, "auto, uring or event")->capture_default_str();
+  app.add_option("--threads", raw.threads, "At most so many threads probe; 0: one for each core")
+      ->check(CLI::Range(0, 256))
+      ->capture_default_str();
   app.add_option("--testlets", raw.testlets, "Folder of testlets; may be repeated");
   app.add_option("--log-level", raw.level, "debug, info, warn or error")->capture_default_str();
 }
@@ -107,6 +111,7 @@ Result<Config> convert(const Raw& raw) {
   const auto engine = io::parse_backend(raw.engine);
   if (!engine) return wrong("--engine", engine.error().detail);
   config.engine = *engine;
+  config.threads = raw.threads;
   if (auto good = take_level(raw.level, config.log_level); !good) return tl::unexpected(good.error());
   return config;
 }

@@ -22,6 +22,7 @@ struct Config {
   uint16_t listen_first = 7500;
   uint16_t listen_last = 7599;
   io::Backend engine = io::Backend::automatic;
+  uint32_t threads = 0;                      // that probe, at most; 0: one for each core
   std::vector<std::string> testlet_folders;  // empty: the supervisor's default
   LogLevel log_level = LogLevel::info;
 };

@@ -4,6 +4,7 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/icmp.h>
 #include <netinet/icmp6.h>
 #include <netinet/tcp.h>
@@ -181,6 +182,26 @@ Result<IcmpSocket> open_icmp(int family, const Egress& egress) {
   auto raw = open_socket(request);
   if (raw) return IcmpSocket{std::move(*raw), true};
   return tl::unexpected<Error>(raw.error());
+}
+
+Status pass_only_replies_to(int fd, int family, uint16_t ident) {
+  // IPv4 comes with its header, whose length goes to X; IPv6 does not.
+  const bool v4 = family == AF_INET;
+  const sock_filter find_v4 = BPF_STMT(BPF_LDX | BPF_B | BPF_MSH, 0),
+                    find_v6 = BPF_STMT(BPF_LDX | BPF_IMM, 0);
+  const uint32_t reply = v4 ? ICMP_ECHOREPLY : ICMP6_ECHO_REPLY;
+  sock_filter code[] = {
+      v4 ? find_v4 : find_v6,
+      BPF_STMT(BPF_LD | BPF_B | BPF_IND, 0),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, reply, 0, 2),
+      BPF_STMT(BPF_LD | BPF_H | BPF_IND, 4),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, ident, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+      BPF_STMT(BPF_RET | BPF_K, 0),
+  };
+  const sock_fprog program{.len = std::size(code), .filter = code};
+  if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0) return {};
+  return fail_errno(errno, "filter of an ICMP socket");
 }
 
 uint32_t granted_receive_buffer(int fd) {

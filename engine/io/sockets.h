@@ -34,6 +34,8 @@ struct IcmpSocket {
   bool is_raw = false;
 };
 Result<IcmpSocket> open_icmp(int family, const Egress& egress = {});
+// A raw ICMP socket sees the replies to everybody's echoes: lets through those to this ident, and errors.
+Status pass_only_replies_to(int fd, int family, uint16_t ident);
 uint32_t granted_receive_buffer(int fd);
 Result<Address> local_address(int fd);
 // What has become of a connect(), whoever was told of it: 0 if the connection stands, else -errno of the

@@ -99,6 +99,8 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
     // On a ping socket the kernel's "port" is the ident; on a raw one it is ours to choose.
     auto local = io::local_address(given.fd.get());
     side.ident = given.raw || !local ? static_cast<uint16_t>(random_word() | 1) : io::port_of(*local);
+    // Without, each lane would be woken for the others' replies; they would not match.
+    if (given.raw) (void)io::pass_only_replies_to(given.fd.get(), family, side.ident);
     add_socket(family, std::move(given.fd), options);
   }
   return 0;

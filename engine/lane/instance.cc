@@ -239,7 +239,8 @@ void Instance::take_tickets() {
     host_count(kPlanned, target, times);
     host_count(kUnsent, target, times);
   };
-  const size_t n = room == 0 ? 0 : pacer_.take(now_ns_, start_ns_, std::span(due.data(), room), skip);
+  const size_t n =
+      room == 0 ? 0 : pacer_.take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room), skip);
   tickets_.resize(n);
   kept_ = false;
   for (size_t i = 0; i < n; ++i) {
@@ -388,7 +389,7 @@ StreamFlow* Instance::stream_flow_of(uint64_t stream) {
 void Instance::resolve(const todd_op& op) {
   if (op.target >= setup_.targets.size()) return reject(op, EINVAL);
   const auto& target = setup_.targets[op.target];
-  const std::string host = schedule::host_at(setup_.specs[target.spec], target.offset);
+  const std::string host = schedule::host_at((*setup_.specs)[target.spec], target.offset);
   if (schedule::is_literal(host))
     return complete({.user = op.user,
                      .result = 0,
@@ -484,7 +485,7 @@ todd_status Instance::describe_target(uint32_t index, todd_target& out) {
   auto known = described_.find(index);
   if (known == described_.end()) {
     const Target& target = setup_.targets[index];
-    const auto& spec = setup_.specs[target.spec];
+    const auto& spec = (*setup_.specs)[target.spec];
     auto keep = [this](std::string text) { return strings_.emplace_back(std::move(text)).c_str(); };
     todd_target made{};
     made.size = sizeof made;

@@ -67,6 +67,7 @@ void Instance::note(uint32_t target, std::string_view outcome, std::string_view 
 
 void Instance::close_period(bool last) {
   Closed closed;
+  closed.shard = setup_.shard.index;
   closed.bank = cells_.close_period();
   closed.from_wall_ns = clock_.to_wall(period_from_ns_);
   closed.to_wall_ns = clock_.to_wall(now_ns_);

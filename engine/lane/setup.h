@@ -14,6 +14,7 @@
 #include "engine/manifest/manifest.h"
 #include "engine/manifest/params.h"
 #include "engine/schedule/schedule.h"
+#include "engine/schedule/shards.h"
 #include "engine/schedule/targets.h"
 #include "engine/stats/cells.h"
 
@@ -28,23 +29,31 @@ struct Target {
   uint32_t edge = 0;
 };
 
-struct TaskSetup {
+// What all the shards of a task have in common. A copy is a shard's own but for what is shared and only read.
+struct TaskCommon {
   std::string id, run_id;
   const todd_testlet* testlet = nullptr;
-  void* instance = nullptr;  // of create(); destroyed by whoever owns the setup, after the lane has let go
   manifest::Testlet manifest;
-  todd_run run{};  // its pointers point into this struct
   std::vector<todd_value> values;
-  std::vector<std::string> texts;  // behind the values
-  schedule::Plan plan;
+  std::shared_ptr<std::vector<std::string>> texts;  // behind the values
   int64_t timeout_ns = 0, period_ns = 0, deadline_ns = 0;
   int64_t samples = 0;
   manifest::Stamps stamps = manifest::Stamps::exact;
   Egress egress;
-  std::vector<schedule::TargetSpec> specs;
-  std::vector<Target> targets;
+  std::shared_ptr<std::vector<schedule::TargetSpec>> specs;
   std::vector<uint64_t> peer_tokens;
   uint16_t listen_first = 0, listen_last = 0, listen_port = 0;
+};
+
+// The part of a task that one lane runs: all of it, unless it is worth several lanes.
+struct TaskSetup : TaskCommon {
+  void* instance = nullptr;  // of create(); destroyed by whoever owns the setup, after the lane has let go
+  todd_run run{};            // its pointers point into this struct
+  uint64_t serial = 0;       // the worker's number of the task
+  schedule::Plan plan;
+  int64_t phase_ns = 0;   // how much later than START its schedule begins
+  schedule::Shard shard;  // edges below are counted from its first
+  std::vector<Target> targets;
   // ICMP sockets from the supervisor, by family (0: v4, 1: v6), or why there is none.
   struct Icmp {
     UniqueFd fd;
@@ -73,6 +82,7 @@ enum HostMetric : uint32_t {
 
 // What a closed period says besides its cells.
 struct Closed {
+  uint32_t shard = 0;
   uint32_t bank = 0;
   int64_t from_wall_ns = 0, to_wall_ns = 0;
   bool last = false;

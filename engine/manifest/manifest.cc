@@ -103,14 +103,15 @@ const std::vector<Param>& host_params() {
   return params;
 }
 
-stats::CellLayout cell_layout(const Testlet& testlet, uint32_t edges, uint32_t sample_slots) {
+stats::CellLayout cell_layout(const Testlet& testlet, uint32_t edges, uint32_t sample_slots,
+                              uint32_t task_edges) {
   std::vector<stats::Kind> kinds;
   std::vector<bool> only_total;
   for (const Metric& metric : testlet.metrics) {
     kinds.push_back(metric.kind);
     only_total.push_back(metric.only_total);
   }
-  return {std::move(kinds), edges, sample_slots, only_total};
+  return {std::move(kinds), edges, sample_slots, only_total, task_edges > stats::kTwoBankEdges};
 }
 
 const std::vector<Metric>& probe_metrics() {

@@ -85,8 +85,10 @@ struct Manifest {
   bool operator==(const Manifest&) const = default;
 };
 
-// Where the results of a task of the testlet lie. Its worker and who reads them must agree.
-stats::CellLayout cell_layout(const Testlet& testlet, uint32_t edges, uint32_t sample_slots);
+// Where the results of so many edges lie, of a task of the testlet that has task_edges in all. Its worker and
+// who reads them must agree.
+stats::CellLayout cell_layout(const Testlet& testlet, uint32_t edges, uint32_t sample_slots,
+                              uint32_t task_edges);
 
 inline constexpr int kFormat = 1;
 inline constexpr size_t kMaxManifestBytes = 256 * 1024;

@@ -98,8 +98,8 @@ uint32_t sample_slots_for(int64_t samples) {
 }
 
 CellLayout::CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_slots,
-                       const std::vector<bool>& only_total)
-    : kinds_(std::move(kinds)), edges_(edges), sample_slots_(sample_slots) {
+                       const std::vector<bool>& only_total, bool flat)
+    : kinds_(std::move(kinds)), edges_(edges), sample_slots_(sample_slots), compact_(flat) {
   for (Kind kind : kinds_) {
     cell_at_.push_back(row_stride_);
     row_stride_ += cell_bytes(kind);

@@ -59,8 +59,12 @@ struct CellNote {
 class CellLayout {
  public:
   // only_total: by metric, those that have no cell in flat rows; shorter: the others have one.
+  // flat: compact(), as the task is of which the edges may be a part.
   CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_slots,
-             const std::vector<bool>& only_total = {});
+             const std::vector<bool>& only_total, bool flat);
+  CellLayout(std::vector<Kind> kinds, uint32_t edges, uint32_t sample_slots,
+             const std::vector<bool>& only_total = {})
+      : CellLayout(std::move(kinds), edges, sample_slots, only_total, edges > kTwoBankEdges) {}
 
   struct HistogramCell {
     uint64_t count, sum, min, max, squares_low, squares_high;
@@ -110,7 +114,7 @@ class CellLayout {
 
   const std::vector<Kind>& kinds() const { return kinds_; }
   uint32_t edges() const { return edges_; }
-  bool compact() const { return edges_ > kTwoBankEdges; }
+  bool compact() const { return compact_; }
   uint32_t bank_rows() const { return compact() ? 1 : edges_; }
   uint32_t sample_slots() const { return sample_slots_; }
   size_t bytes() const { return bytes_; }
@@ -139,6 +143,7 @@ class CellLayout {
 
   std::vector<size_t> cell_at_, flat_cell_at_;
   uint32_t edges_, sample_slots_;
+  bool compact_;
   uint64_t blocks_[kPools] = {};
   size_t row_stride_ = 0, flat_stride_ = 0, bank_at_[2], pool_at_[2][kPools], flat_at_, samples_at_,
          notes_at_, bytes_;

@@ -44,9 +44,10 @@ Result<Pair> socket_pair() {
 // The worker's ends survive exec under fixed numbers.
 constexpr int kControlFd = 3, kDescriptorFd = 4;
 
-Result<int> spawn_process(const std::string& binary, const std::string& backend,
+Result<int> spawn_process(const std::string& binary, const WorkerProcess::Engine& engine,
                           const std::vector<std::string>& libraries, int control, int descriptors) {
-  std::vector<std::string> words{binary, std::to_string(kControlFd), std::to_string(kDescriptorFd), backend};
+  std::vector<std::string> words{binary, std::to_string(kControlFd), std::to_string(kDescriptorFd),
+                                 engine.backend, std::to_string(engine.lanes)};
   words.insert(words.end(), libraries.begin(), libraries.end());
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());
@@ -81,14 +82,14 @@ std::string describe_exit(int status) {
 }  // namespace
 
 Result<std::unique_ptr<WorkerProcess>> WorkerProcess::spawn(io::Loop& loop, const std::string& binary,
-                                                            const std::string& backend,
+                                                            const Engine& engine,
                                                             const std::vector<std::string>& libraries,
                                                             Events events) {
   auto control = socket_pair();
   if (!control) return tl::unexpected(control.error());
   auto descriptors = socket_pair();
   if (!descriptors) return tl::unexpected(descriptors.error());
-  auto pid = spawn_process(binary, backend, libraries, control->theirs.get(), descriptors->theirs.get());
+  auto pid = spawn_process(binary, engine, libraries, control->theirs.get(), descriptors->theirs.get());
   if (!pid) return tl::unexpected(pid.error());
   std::unique_ptr<WorkerProcess> worker(new WorkerProcess(loop));
   worker->pid_ = *pid;

@@ -26,8 +26,12 @@ class WorkerProcess {
     // had sent.
     std::function<void(const std::string& why)> died;
   };
+  struct Engine {
+    std::string backend;
+    uint32_t lanes = 1;
+  };
   static Result<std::unique_ptr<WorkerProcess>> spawn(io::Loop& loop, const std::string& binary,
-                                                      const std::string& backend,
+                                                      const Engine& engine,
                                                       const std::vector<std::string>& libraries,
                                                       Events events);
   ~WorkerProcess();  // kills and reaps

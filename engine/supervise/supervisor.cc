@@ -1,6 +1,7 @@
 #include "engine/supervise/supervisor.h"
 
 #include <fmt/format.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -13,6 +14,7 @@
 #include "engine/base/log.h"
 #include "engine/io/sockets.h"
 #include "engine/manifest/units.h"
+#include "engine/schedule/shards.h"
 #include "engine/supervise/process.h"
 #include "engine/supervise/strikes.h"
 #include "engine/supervise/task_cells.h"
@@ -28,6 +30,8 @@ constexpr int64_t kHealthyNs = 60'000'000'000;
 // Signs of life asked for within the hang limit. Counted, not timed: a supervisor that was itself stopped has
 // not heard yet.
 constexpr int kBeatsMissed = 5;
+// Unless more are asked for: a lane takes a core whole only where nothing paces it.
+constexpr uint32_t kMostLanes = 16;
 
 const char* backend_name(io::Backend backend) {
   return backend == io::Backend::uring ? "uring" : backend == io::Backend::event ? "event" : "auto";
@@ -41,11 +45,42 @@ struct Refusal {
 struct TaskState {
   const manifest::Testlet* testlet = nullptr;
   uint32_t edges = 0;
-  std::unique_ptr<TaskCells> cells;
+  std::vector<std::unique_ptr<TaskCells>> cells;  // by shard
+  v1::PeriodClosed ended;                         // the worst end of the shards that have ended
+  size_t shards_ended = 0;
   uint64_t seq = 0;
   int64_t started_wall_ns = 0;
   bool ready = false;
 };
+
+// How many lanes a task is worth: testlets that have state of their own across targets, or a fixed number of
+// samples to keep, are not divided.
+uint32_t shards_of(const v1::Task& task, const manifest::Testlet& testlet, uint32_t edges, uint32_t lanes) {
+  const bool divisible = task.role() == v1::SOURCE && testlet.probes && testlet.schedule.tickets &&
+                         !testlet.heavy && task.schedule().samples() == 0;
+  if (!divisible) return 1;
+  return schedule::lanes_worth({.targets = edges,
+                                .count = task.schedule().count(),
+                                .interval_ns = task.schedule().interval_ns(),
+                                .rate = task.schedule().rate(),
+                                .duration_ns = task.schedule().duration_ns(),
+                                .burst = std::max(1u, task.schedule().burst())},
+                               lanes);
+}
+
+uint32_t usable_cores() {
+  cpu_set_t cores;
+  CPU_ZERO(&cores);
+  return sched_getaffinity(0, sizeof cores, &cores) == 0 ? static_cast<uint32_t>(CPU_COUNT(&cores)) : 1;
+}
+
+// Of the ends of two shards the one that says more.
+bool worse(const v1::PeriodClosed& a, const v1::PeriodClosed& b) {
+  const auto rank = [](const std::string& state) {
+    return state == "error" ? 2 : state == "cancelled" ? 1 : 0;
+  };
+  return rank(a.state()) > rank(b.state());
+}
 
 }  // namespace
 
@@ -75,7 +110,9 @@ struct Supervisor::Impl {
   Strikes strikes;
   int64_t born_ns = 0, backoff_ns = kFirstBackoffNs;
 
-  Impl(io::Loop& l, SupervisorOptions o, Events e) : loop(l), options(std::move(o)), events(std::move(e)) {}
+  Impl(io::Loop& l, SupervisorOptions o, Events e) : loop(l), options(std::move(o)), events(std::move(e)) {
+    if (options.lanes == 0) options.lanes = std::clamp(usable_cores(), 1u, kMostLanes);
+  }
 
   Status spawn() {
     std::vector<std::string> libraries;
@@ -84,8 +121,9 @@ struct Supervisor::Impl {
     WorkerProcess::Events hooks;
     hooks.message = [this](const v1::FromWorker& message) { on_message(message); };
     hooks.died = [this](const std::string& reason) { on_died(reason); };
-    auto made = WorkerProcess::spawn(loop, options.worker_binary, backend_name(options.backend), libraries,
-                                     std::move(hooks));
+    auto made =
+        WorkerProcess::spawn(loop, options.worker_binary, {backend_name(options.backend), options.lanes},
+                             libraries, std::move(hooks));
     if (!made) return tl::unexpected(made.error());
     worker = std::move(*made);
     born_ns = monotonic_ns();
@@ -98,12 +136,18 @@ struct Supervisor::Impl {
   // The results' memory is ours, so that nothing about it need be believed.
   void hand_over(v1::Task task) {
     auto& state = tasks[task.id()];
-    auto made =
-        TaskCells::make(*state.testlet, state.edges, stats::sample_slots_for(task.schedule().samples()));
-    if (!made) return refuse(task.id(), "local_resource", made.error().detail);
-    state.cells = std::move(made->cells);
-    worker->send_descriptor(std::move(made->fd));
+    const uint32_t shards = shards_of(task, *state.testlet, state.edges, options.lanes);
+    std::vector<UniqueFd> memory;
+    for (uint32_t i = 0; i < shards; ++i) {
+      auto made = TaskCells::make(*state.testlet, state.edges, schedule::shard_of(state.edges, i, shards),
+                                  stats::sample_slots_for(task.schedule().samples()));
+      if (!made) return refuse(task.id(), "local_resource", made.error().detail);
+      state.cells.push_back(std::move(made->cells));
+      memory.push_back(std::move(made->fd));
+    }
+    for (auto& fd : memory) worker->send_descriptor(std::move(fd));
     v1::ToWorker message;
+    message.mutable_prepare()->set_shards(shards);
     *message.mutable_prepare()->mutable_task() = std::move(task);
     worker->send(message);
   }
@@ -223,20 +267,29 @@ struct Supervisor::Impl {
 
   void on_closed(const v1::PeriodClosed& closed) {
     const auto it = tasks.find(closed.task());
+    const bool known = it != tasks.end() && closed.shard() < it->second.cells.size();
     std::vector<v1::Record> records;
-    if (it != tasks.end() && it->second.cells) records = it->second.cells->read(closed);
+    if (known) records = it->second.cells[closed.shard()]->read(closed);
     v1::ToWorker copied;
     copied.mutable_copied()->set_task(closed.task());
+    copied.mutable_copied()->set_shard(closed.shard());
     worker->send(copied);
-    if (it == tasks.end()) return;
-    if (closed.last()) {
-      if (records.empty()) records.emplace_back();
+    if (!known) return;
+    const bool last = closed.last() && end_shard(it->second, closed);
+    if (last) {
+      const v1::PeriodClosed& end = it->second.ended;
       records.back().set_last(true);
-      records.back().set_state(closed.state());
-      records.back().set_reason(closed.reason());
-      records.back().set_detail(closed.detail());
+      records.back().set_state(end.state());
+      records.back().set_reason(end.reason());
+      records.back().set_detail(end.detail());
     }
-    deliver(closed.task(), std::move(records), closed.last());
+    deliver(closed.task(), std::move(records), last);
+  }
+
+  // Whether that was the last.
+  static bool end_shard(TaskState& task, const v1::PeriodClosed& closed) {
+    if (task.shards_ended == 0 || worse(closed, task.ended)) task.ended = closed;
+    return ++task.shards_ended == task.cells.size();
   }
 
   void deliver(const std::string& task, std::vector<v1::Record> records, bool last) {
@@ -283,7 +336,8 @@ struct Supervisor::Impl {
   std::string blame(const std::string& reason) {
     std::set<std::string> inside;
     for (const auto& [id, task] : tasks)
-      if (task.cells && task.cells->in_testlet()) inside.insert(task.testlet->id);
+      for (const auto& cells : task.cells)
+        if (cells->in_testlet()) inside.insert(task.testlet->id);
     bool changed = false;
     for (const auto& testlet : inside) changed |= strikes.add(testlet, reason, monotonic_ns());
     if (changed && events.changed) events.changed();
@@ -298,7 +352,9 @@ struct Supervisor::Impl {
   void end_lost(const std::string& id, TaskState& task, const std::string& reason) {
     if (!task.ready) return failed(id, "testlet_crashed", "the worker " + reason);
     std::vector<v1::Record> records;
-    if (task.cells) records = task.cells->salvage({task.started_wall_ns, wall_ns()});
+    for (const auto& cells : task.cells)
+      for (auto& record : cells->salvage({task.started_wall_ns, wall_ns()}))
+        records.push_back(std::move(record));
     if (records.empty()) records.emplace_back();
     auto& last = records.back();
     last.set_last(true);

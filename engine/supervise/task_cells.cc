@@ -87,18 +87,22 @@ class TaskCells::Filler {
 };
 
 Result<TaskCells::Made> TaskCells::make(const manifest::Testlet& testlet, uint32_t edges,
-                                        uint32_t sample_slots) {
-  stats::CellLayout layout = manifest::cell_layout(testlet, edges, sample_slots);
+                                        const schedule::Shard& shard, uint32_t sample_slots) {
+  stats::CellLayout layout = manifest::cell_layout(testlet, shard.edges, sample_slots, edges);
   auto fd = sealed_memory(layout.bytes());
   if (!fd) return tl::unexpected(fd.error());
   auto memory = Mapping::of(fd->get(), layout.bytes(), Mapping::Access::read);
   if (!memory) return tl::unexpected(memory.error());
-  return Made{std::unique_ptr<TaskCells>(new TaskCells(std::move(layout), std::move(*memory))),
-              std::move(*fd)};
+  return Made{
+      std::unique_ptr<TaskCells>(new TaskCells(std::move(layout), std::move(*memory), shard.first_edge)),
+      std::move(*fd)};
 }
 
-TaskCells::TaskCells(stats::CellLayout layout, Mapping memory)
-    : layout_(std::move(layout)), memory_(std::move(memory)), reader_(layout_, memory_.data()) {}
+TaskCells::TaskCells(stats::CellLayout layout, Mapping memory, uint32_t first_edge)
+    : layout_(std::move(layout)),
+      memory_(std::move(memory)),
+      reader_(layout_, memory_.data()),
+      first_edge_(first_edge) {}
 
 void TaskCells::add_bank(Filler& out, uint32_t bank, bool with_flat_rows) {
   const bool flat = layout_.compact();
@@ -111,7 +115,7 @@ void TaskCells::add_bank(Filler& out, uint32_t bank, bool with_flat_rows) {
   v1::Row row;
   for (uint32_t edge = 0; edge < layout_.edges(); ++edge) {
     row.Clear();
-    row.set_edge(edge);
+    row.set_edge(first_edge_ + edge);
     if (flat) {
       put_flat_row(edge, row);
     } else {
@@ -147,7 +151,7 @@ void TaskCells::put_flat_row(uint32_t edge, v1::Row& out) const {
 void TaskCells::add_rings(Filler& out, uint32_t bank, bool everything) {
   for (const auto& s : reader_.samples(bank, everything)) {
     v1::Sample sample;
-    sample.set_edge(s.edge);
+    sample.set_edge(first_edge_ + s.edge);
     sample.set_at_wall_ns(s.at_wall_ns);
     sample.set_rtt_ns(s.rtt_ns);
     sample.set_seq(s.seq);
@@ -159,7 +163,7 @@ void TaskCells::add_rings(Filler& out, uint32_t bank, bool everything) {
   }
   for (const auto& n : reader_.notes(bank, everything)) {
     v1::Example example;
-    example.set_edge(n.edge);
+    example.set_edge(first_edge_ + n.edge);
     example.set_at_wall_ns(n.at_wall_ns);
     example.set_outcome(text_of(n.outcome, sizeof n.outcome));
     example.set_detail(text_of(n.text, sizeof n.text));

@@ -1,6 +1,6 @@
 #pragma once
-// The supervisor's view of one task's shared memory: closed periods become records, in frames of bounded
-// size.
+// The supervisor's view of the shared memory of one shard of a task: closed periods become records, in frames
+// of bounded size, with the edges numbered as the task does.
 
 #include <cstdint>
 #include <memory>
@@ -10,6 +10,7 @@
 #include "engine/base/fd.h"
 #include "engine/base/mapping.h"
 #include "engine/manifest/manifest.h"
+#include "engine/schedule/shards.h"
 #include "engine/stats/cells.h"
 
 namespace todd::v1 {
@@ -28,9 +29,10 @@ Result<uint32_t> count_edges(const v1::Task& task);
 class TaskCells {
  public:
   struct Made;
-  // Makes the memory for a task of this testlet: of our size, and sealed, so that whoever gets the descriptor
-  // can write the content and nothing else. Errors: system.
-  static Result<Made> make(const manifest::Testlet& testlet, uint32_t edges, uint32_t sample_slots);
+  // Makes the memory for a shard of a task of this testlet with so many edges in all: of our size, and
+  // sealed, so that whoever gets the descriptor can write the content and nothing else. Errors: system.
+  static Result<Made> make(const manifest::Testlet& testlet, uint32_t edges, const schedule::Shard& shard,
+                           uint32_t sample_slots);
   TaskCells(const TaskCells&) = delete;
   TaskCells& operator=(const TaskCells&) = delete;
 
@@ -48,7 +50,7 @@ class TaskCells {
 
  private:
   class Filler;
-  TaskCells(stats::CellLayout layout, Mapping memory);
+  TaskCells(stats::CellLayout layout, Mapping memory, uint32_t first_edge);
   void add_bank(Filler& out, uint32_t bank, bool with_flat_rows);
   void put_flat_row(uint32_t edge, v1::Row& out) const;
   void add_rings(Filler& out, uint32_t bank, bool everything);
@@ -56,6 +58,7 @@ class TaskCells {
   stats::CellLayout layout_;
   Mapping memory_;
   stats::CellReader reader_;
+  uint32_t first_edge_;
   uint32_t open_ = 0;            // the bank that is open since the last period was read
   int64_t read_to_wall_ns_ = 0;  // end of the last period read; 0: none yet
 };

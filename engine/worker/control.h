@@ -1,6 +1,9 @@
 #pragma once
-// The worker's control thread: takes tasks from the supervisor, prepares them and hands them to the lane,
-// passes on what the lane says. [control] calls of testlets (check, create, destroy) happen here.
+// The worker's control thread: takes tasks from the supervisor, prepares them and hands them to lanes, passes
+// on what the lanes say. [control] calls of testlets (check, create, destroy) happen here.
+//
+// A task has as many shards as the supervisor says, each on a lane of its own. Lanes are started when they
+// are first needed; a task of one shard goes to the lane with the fewest tasks.
 
 #include <map>
 #include <memory>
@@ -30,42 +33,61 @@ class Control {
     UniqueFd control;      // frames, see worker.proto
     UniqueFd descriptors;  // SCM_RIGHTS, in the order of the frames that announce them
     io::Backend backend = io::Backend::automatic;
+    uint32_t lanes = 1;                  // at most so many
     std::vector<std::string> libraries;  // paths of the testlets the supervisor found good
   };
   Control(io::Loop& loop, Options options);
   ~Control();
-  // Starts the lane and says hello. Errors: the forced back end cannot run.
+  // Starts the first lane and says hello. Errors: the forced back end cannot run.
   Status start();
 
  private:
   struct Pending;  // a task being prepared
+  struct Running;  // a task that lanes have
 
   void on_message(const v1::ToWorker& message);
-  Result<Mapping> receive_cells();
+  Result<std::vector<Mapping>> receive_cells(uint32_t shards);
   void prepare(const v1::Prepare& prepare);
+  void start_task(const std::string& task, int64_t at_wall_ns);
   void stop(const v1::Stop& stop);
   void resolve_names(const std::shared_ptr<Pending>& pending);
   void need_sockets(const std::shared_ptr<Pending>& pending);
   void on_socket(const v1::GotSocket& got);
   void hand_over(const std::shared_ptr<Pending>& pending);
+  Status create(lane::TaskSetup& setup, bool check, std::string& reason);
+  Result<std::vector<uint32_t>> choose_lanes(size_t shards);
   void failed(const std::string& task, const std::string& reason, const std::string& detail);
   void send(const v1::FromWorker& message);
-  lane::Lane::Events lane_events();
-  void ended(std::unique_ptr<lane::TaskSetup> setup);
+  void answer_beat(size_t lane);
+  Status add_lane();
+  lane::Lane::Events lane_events(uint32_t lane);
+  void on_ready(const std::string& task, uint16_t port);
+  void on_failed(const std::string& task, uint32_t lane, const std::string& reason,
+                 const std::string& detail);
+  void on_closed(const std::string& task, const lane::Closed& closed);
+  void on_ended(uint32_t lane, std::unique_ptr<lane::TaskSetup> setup);
 
   io::Loop& loop_;
   Options options_;
   io::ChannelPtr channel_;
   io::Resolver resolver_;
   host::Libraries libraries_;
-  std::unique_ptr<lane::Lane> lane_;
+  struct LaneSlot {
+    std::unique_ptr<lane::Lane> lane;
+    uint32_t tasks = 0;
+  };
+  std::vector<LaneSlot> lanes_;
   std::map<std::string, std::string> library_of_;  // testlet id -> path
-  // By task, until handed to the lane. Shared with what they wait for: look-ups and sockets.
+  // By task, until handed to its lanes. Shared with what they wait for: look-ups and sockets.
   std::map<std::string, std::shared_ptr<Pending>> preparing_;
-  std::map<uint32_t, std::shared_ptr<Pending>> waiting_sockets_;
-  std::map<std::string, std::shared_ptr<Pending>>
-      endpoints_;  // prepared, until READY has told what names resolved to
+  struct SocketWanted {
+    std::shared_ptr<Pending> pending;
+    uint32_t shard = 0;
+  };
+  std::map<uint32_t, SocketWanted> waiting_sockets_;
+  std::map<std::string, Running> running_;
   uint32_t next_socket_ = 0;
+  uint64_t next_serial_ = 0;
 };
 
 }  // namespace todd::worker

@@ -3,6 +3,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -16,7 +17,7 @@
 int main(int argc, char** argv) {
   using namespace todd;
   return_large_blocks();
-  if (argc < 4) {
+  if (argc < 5) {
     fprintf(stderr,
             "todd-worker is started by todd-agent, todd try and todd serve; it has no use by itself\n");
     return 2;
@@ -37,7 +38,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   options.backend = *backend;
-  for (int i = 4; i < argc; ++i) options.libraries.emplace_back(argv[i]);
+  options.lanes = static_cast<uint32_t>(std::max(1, atoi(argv[4])));
+  for (int i = 5; i < argc; ++i) options.libraries.emplace_back(argv[i]);
 
   io::Loop loop;
   worker::Control control(loop, std::move(options));

@@ -64,7 +64,7 @@ Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
   if (static_cast<size_t>(task.params_size()) != params.size())
     return fail(Errc::invalid, fmt::format("{} takes {} parameters, the task has {}", task.testlet(),
                                            params.size(), task.params_size()));
-  setup.texts.reserve(params.size());  // pointers into it must stay
+  setup.texts->reserve(params.size());  // pointers into it must stay
   for (int i = 0; i < task.params_size(); ++i) {
     const auto& in = task.params(i);
     const auto& param = params[static_cast<size_t>(i)];
@@ -77,8 +77,8 @@ Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
     if (in.has_r()) {
       value.v.r = in.r();
     } else if (in.has_s()) {
-      setup.texts.push_back(in.s());
-      value.v.s = setup.texts.back().c_str();
+      setup.texts->push_back(in.s());
+      value.v.s = setup.texts->back().c_str();
       value.len = static_cast<uint32_t>(in.s().size());
     } else {
       value.v.i = in.i();
@@ -93,7 +93,7 @@ Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
     auto spec = spec_of(in, setup.manifest.default_port);
     auto n = schedule::count(spec);
     if (!n) return tl::unexpected(n.error());
-    const auto index = static_cast<uint32_t>(setup.specs.size());
+    const auto index = static_cast<uint32_t>(setup.specs->size());
     for (uint64_t i = 0; i < *n; ++i) {
       lane::Target target{.spec = index,
                           .offset = static_cast<uint32_t>(i),
@@ -104,7 +104,7 @@ Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
         io::set_port(target.address, spec.port);
       setup.targets.push_back(target);
     }
-    setup.specs.push_back(std::move(spec));
+    setup.specs->push_back(std::move(spec));
   }
   return {};
 }
@@ -113,6 +113,8 @@ Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
 
 Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded) {
   auto setup = std::make_unique<lane::TaskSetup>();
+  setup->texts = std::make_shared<std::vector<std::string>>();
+  setup->specs = std::make_shared<std::vector<schedule::TargetSpec>>();
   setup->id = task.id();
   setup->run_id = task.run_id();
   setup->testlet = loaded.testlet;
@@ -140,10 +142,6 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
                  .shape = static_cast<schedule::Shape>(schedule.shape()),
                  .burst = std::max<uint32_t>(1, schedule.burst())};
   const bool source = task.role() == v1::SOURCE;
-  const auto edges =
-      static_cast<uint32_t>(std::max<size_t>(1, source ? setup->targets.size() : setup->peer_tokens.size()));
-  setup->layout = std::make_unique<stats::CellLayout>(
-      manifest::cell_layout(setup->manifest, edges, stats::sample_slots_for(setup->samples)));
   auto& run = setup->run;
   run.size = sizeof run;
   run.role = source ? TODD_SOURCE : TODD_RESPONDER;
@@ -159,10 +157,15 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   return setup;
 }
 
+uint32_t edges_of(const lane::TaskSetup& setup) {
+  const size_t edges = setup.run.role == TODD_SOURCE ? setup.targets.size() : setup.peer_tokens.size();
+  return static_cast<uint32_t>(std::max<size_t>(1, edges));
+}
+
 std::vector<Name> names_of(const lane::TaskSetup& setup) {
   std::vector<Name> names;
   for (const auto& target : setup.targets)
-    if (target.address.sa.sa_family == 0) names.push_back({target.spec, setup.specs[target.spec].host});
+    if (target.address.sa.sa_family == 0) names.push_back({target.spec, (*setup.specs)[target.spec].host});
   return names;
 }
 
@@ -170,7 +173,7 @@ bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::str
   for (auto& target : setup.targets) {
     if (target.spec != spec) continue;
     for (const auto& text : addresses) {
-      const auto address = io::parse_address(text, setup.specs[spec].port);
+      const auto address = io::parse_address(text, (*setup.specs)[spec].port);
       if (!address || (setup.run.family == 4 && address->sa.sa_family != AF_INET) ||
           (setup.run.family == 6 && address->sa.sa_family != AF_INET6))
         continue;
@@ -189,6 +192,53 @@ std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup) {
   setup.run.n_target = static_cast<uint32_t>(setup.targets.size());
   setup.plan.targets = setup.run.n_target;
   return dropped;
+}
+
+namespace {
+// Another shard of the same task, without targets yet.
+std::unique_ptr<lane::TaskSetup> sibling_of(const lane::TaskSetup& whole) {
+  auto made = std::make_unique<lane::TaskSetup>();
+  static_cast<lane::TaskCommon&>(*made) = whole;
+  made->run = whole.run;
+  made->run.run_id = made->run_id.c_str();
+  made->run.value = made->values.data();
+  return made;
+}
+
+// The shard's targets move to it, from `target` on.
+void fill(lane::TaskSetup& part, const schedule::Plan& plan, std::vector<lane::Target>::iterator& target,
+          std::vector<lane::Target>::iterator end) {
+  const auto share = schedule::plan_of(plan, part.shard);
+  part.plan = share.plan;
+  part.phase_ns = share.phase_ns;
+  part.run.rate = share.plan.rate;
+  for (; target != end && target->edge < part.shard.first_edge + part.shard.edges; ++target) {
+    part.targets.push_back(*target);
+    part.targets.back().edge -= part.shard.first_edge;
+  }
+}
+
+void lay_out(lane::TaskSetup& setup, uint32_t all_edges) {
+  setup.layout = std::make_unique<stats::CellLayout>(manifest::cell_layout(
+      setup.manifest, setup.shard.edges, stats::sample_slots_for(setup.samples), all_edges));
+}
+}  // namespace
+
+std::vector<std::unique_ptr<lane::TaskSetup>> divide(std::unique_ptr<lane::TaskSetup> whole, uint32_t edges,
+                                                     uint32_t shards) {
+  std::vector<std::unique_ptr<lane::TaskSetup>> out;
+  schedule::Plan plan = whole->plan;
+  plan.targets = edges;
+  auto target = whole->targets.begin();
+  for (uint32_t i = 0; i < shards; ++i) {
+    auto part = shards == 1 ? std::move(whole) : sibling_of(*whole);
+    part->shard = schedule::shard_of(edges, i, shards);
+    if (shards > 1) fill(*part, plan, target, whole->targets.end());
+    part->run.n_target = part->plan.targets = static_cast<uint32_t>(part->targets.size());
+    lay_out(*part, edges);
+    out.push_back(std::move(part));
+  }
+  return out;
 }
 
 }  // namespace todd::worker

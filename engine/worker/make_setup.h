@@ -23,6 +23,13 @@ struct Name {
 // that are names stay without address until resolve_targets(). Errors: invalid (numbers that do not fit the
 // testlet).
 Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded);
+// Divides a set-up whose names are resolved (drop_unresolved) among so many lanes, in the order of their
+// edges. `edges`: of the task, those left out included. Each part has its layout; cells, sockets and instance
+// are the caller's to fill in.
+std::vector<std::unique_ptr<lane::TaskSetup>> divide(std::unique_ptr<lane::TaskSetup> whole, uint32_t edges,
+                                                     uint32_t shards);
+// Of the task, those that cannot be resolved included; at least 1.
+uint32_t edges_of(const lane::TaskSetup& setup);
 std::vector<Name> names_of(const lane::TaskSetup& setup);
 // Gives the target of this spec its address; false if none of them fits the task's family.
 bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <net/if.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -121,6 +122,32 @@ TEST(OpenSocket, IcmpFallsBackToRaw) {
   if (any) {
     EXPECT_EQ(any->is_raw, !ping);
     EXPECT_EQ(option(any->fd.get(), SOL_SOCKET, SO_TYPE), any->is_raw ? SOCK_RAW : SOCK_DGRAM);
+  }
+}
+
+// The filter sees the IP header, options and all, on IPv4 and none on IPv6.
+TEST(OpenSocket, ARawSocketCanLeaveOutRepliesToOthers) {
+  for (const auto& [family, host, type] :
+       {std::tuple{AF_INET, "127.0.0.1", uint8_t{8}}, std::tuple{AF_INET6, "::1", uint8_t{128}}}) {
+    const auto fd = open_socket({.kind = SocketRequest::icmp, .family = family, .raw = true});
+    if (!fd) GTEST_SKIP() << fd.error().detail;
+    constexpr uint16_t kOurs = 0x1234;
+    ASSERT_TRUE(pass_only_replies_to(fd->get(), family, kOurs));
+    const Address to = *parse_address(host, 0);
+    for (const uint16_t ident : {uint16_t{0x4321}, kOurs}) {
+      uint8_t echo[8] = {type, 0, 0, 0, static_cast<uint8_t>(ident >> 8), static_cast<uint8_t>(ident), 0, 7};
+      const uint32_t sum = (type << 8) + ident + 7u;
+      const auto checksum = static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16)));
+      echo[2] = static_cast<uint8_t>(checksum >> 8), echo[3] = static_cast<uint8_t>(checksum);
+      if (sendto(fd->get(), echo, sizeof echo, 0, &to.sa, address_len(to)) < 0) GTEST_SKIP() << "no " << host;
+    }
+    uint8_t got[128];
+    pollfd readable{fd->get(), POLLIN, 0};
+    ASSERT_EQ(poll(&readable, 1, 5000), 1) << host;
+    const ssize_t n = recv(fd->get(), got, sizeof got, 0);
+    ASSERT_GE(n, 8) << host;
+    EXPECT_EQ(got[n - 4] << 8 | got[n - 3], kOurs) << host;
+    EXPECT_LT(recv(fd->get(), got, sizeof got, MSG_DONTWAIT), 0) << host << ": loopback answers in order";
   }
 }
 

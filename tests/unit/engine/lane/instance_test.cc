@@ -48,7 +48,7 @@ struct Bench {
     setup.run.size = sizeof setup.run;
     setup.run.role = TODD_SOURCE;
     setup.targets.resize(1);
-    setup.specs.resize(1);
+    setup.specs = std::make_shared<std::vector<schedule::TargetSpec>>(1);
     events = {[](const std::string&, uint16_t) {},
               [](const std::string&, const std::string&, const std::string&) {},
               [this](const std::string&, const Closed& closed) { ended |= closed.last; },
@@ -221,7 +221,7 @@ TEST(InstanceTest, ResolveEndsInTime) {
     begun = true;
     return ends.empty() ? 0 : 1;
   });
-  bench.setup.specs[0].host = "example.net";  // whose resolver never answers
+  (*bench.setup.specs)[0].host = "example.net";  // whose resolver never answers
   bench.run({});
   EXPECT_EQ(ends, (Ends{{TODD_OP_RESOLVE, -ETIMEDOUT}}));
 }

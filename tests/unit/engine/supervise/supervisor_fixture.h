@@ -54,7 +54,7 @@ class SupervisorBooks : public testing::Test {
     auto& book = books_[record.task()];
     EXPECT_EQ(record.seq(), ++book.seq);
     if (book.seq == 1) book.from_wall_ns = book.to_wall_ns = record.from_wall_ns();
-    if (!book.more) {  // but that a worker's two clocks drift against each other
+    if (!book.more && !lanes_) {  // but that a worker's two clocks drift against each other
       EXPECT_NEAR(static_cast<double>(record.from_wall_ns() - book.to_wall_ns), 0, 1e6);
     }
     EXPECT_GE(record.to_wall_ns(), record.from_wall_ns());
@@ -176,6 +176,7 @@ class SupervisorBooks : public testing::Test {
   }
 
   io::Loop loop_;
+  bool lanes_ = false;  // several: records of one period overlap
   std::map<std::string, Book> books_;
   std::unique_ptr<Supervisor> supervisor_;
 };

@@ -1,12 +1,15 @@
 // The supervisor with the real worker and the real ping testlet, on loopback, on each back end.
 #include "engine/supervise/supervisor.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 
 #include "engine/base/clock.h"
 #include "engine/io/reactor.h"
@@ -183,6 +186,91 @@ TEST_P(SupervisorIcmpTest, AWorkerKilledInItsFirstPeriodMeasuredSinceItsStart) {
   EXPECT_EQ(book.from_wall_ns, start);
 }
 
+// Threads of the worker that probe.
+int lanes_of(int pid) {
+  int lanes = 0;
+  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
+    std::ifstream name(task.path() / "comm");
+    std::string text;
+    lanes += std::getline(name, text) && text == "todd-lane";
+  }
+  return lanes;
+}
+
+class SupervisorLanesTest : public SupervisorIcmpTest {
+ protected:
+  static constexpr uint32_t kEdges = 4096;
+  void SetUp() override {
+    SupervisorIcmpTest::SetUp();
+    lanes_ = true;
+    start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
+           .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
+           .backend = GetParam(),
+           .lanes = 3});
+  }
+  v1::Task sweep(uint64_t count) { return ping("t", {"127.1.0.0-127.1.15.255"}, count, 0); }
+};
+
+TEST_P(SupervisorLanesTest, ATaskWorthSeveralLanesIsDividedAndItsEdgesStayItsOwn) {
+  ASSERT_TRUE(wait([&] { return !supervisor_->engine().empty(); }));
+  EXPECT_EQ(lanes_of(supervisor_->worker_pid()), 1) << "before they are needed";
+  auto& book = run(sweep(2));
+  ASSERT_TRUE(book.last) << book.reason << ": " << book.detail;
+  EXPECT_EQ(book.state, "complete") << book.detail;
+  EXPECT_EQ(lanes_of(supervisor_->worker_pid()), 3);
+  ASSERT_EQ(book.counters.size(), kEdges);
+  for (auto& [edge, counters] : book.counters) {
+    EXPECT_EQ(counters[kPlanned], 2u) << edge;
+    EXPECT_EQ(counters[kReceived] + counters[kUndetermined], 2u) << edge;
+  }
+  EXPECT_FALSE(supervisor_->open_tasks());
+}
+
+TEST_P(SupervisorLanesTest, EveryLaneIsCancelled) {
+  auto task = sweep(0);
+  supervisor_->prepare(task);
+  auto& book = books_["t"];
+  ASSERT_TRUE(wait([&] { return book.ready; }));
+  supervisor_->start_task("t", wall_ns());
+  ASSERT_TRUE(wait([&] { return book.counters.size() == kEdges; }));
+  supervisor_->stop_task("t", true);
+  ASSERT_TRUE(wait([&] { return book.last; }));
+  EXPECT_EQ(book.state, "cancelled");
+  for (auto& [edge, c] : book.counters) {
+    EXPECT_EQ(c[kPlanned], c[kSent] + c[kUnsent]) << edge;
+    EXPECT_EQ(c[kSent], c[kReceived] + c[kLost] + c[kUndetermined]) << edge;
+  }
+}
+
+TEST_P(SupervisorLanesTest, WhatEveryLaneMeasuredSurvivesTheWorker) {
+  auto task = sweep(0);
+  task.mutable_schedule()->set_period_ns(10'000'000'000);
+  supervisor_->prepare(task);
+  auto& book = books_["t"];
+  ASSERT_TRUE(wait([&] { return book.ready; }));
+  supervisor_->start_task("t", wall_ns());
+  const int64_t until = monotonic_ns() + 500'000'000;
+  wait([&] { return monotonic_ns() > until; });
+  kill(supervisor_->worker_pid(), SIGKILL);
+  ASSERT_TRUE(wait([&] { return book.last; }));
+  EXPECT_EQ(book.reason, "testlet_crashed");
+  for (const uint32_t edge : {0u, kEdges / 2, kEdges - 1})
+    EXPECT_GT(book.counters[edge][kReceived], 0u) << edge;
+}
+
+TEST_P(SupervisorLanesTest, SmallTasksHaveALaneEach) {
+  for (const char* id : {"a", "b", "c", "d"}) {
+    supervisor_->prepare(ping(id, {"127.0.0.1"}, 3, 1'000'000));
+    ASSERT_TRUE(wait([&] { return books_[id].ready; })) << id;
+  }
+  EXPECT_EQ(lanes_of(supervisor_->worker_pid()), 3);
+  for (const char* id : {"a", "b", "c", "d"}) supervisor_->start_task(id, wall_ns());
+  for (const char* id : {"a", "b", "c", "d"}) {
+    ASSERT_TRUE(wait([&] { return books_[id].last; })) << id;
+    EXPECT_EQ(books_[id].counters[0][kReceived], 3u) << id;
+  }
+}
+
 TEST_P(SupervisorIcmpTest, AHangingWorkerIsKilledAndReplaced) {
   start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
          .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
@@ -241,6 +329,7 @@ std::string name_of(const testing::TestParamInfo<io::Backend>& info) {
 }
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorTest, kBackends, name_of);
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorIcmpTest, kBackends, name_of);
+INSTANTIATE_TEST_SUITE_P(Backends, SupervisorLanesTest, kBackends, name_of);
 
 }  // namespace
 }  // namespace todd::supervise

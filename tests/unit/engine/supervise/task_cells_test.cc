@@ -24,7 +24,7 @@ manifest::Testlet testlet() {
 struct Table {
   Table(uint32_t edges, uint32_t samples)
       : layout({stats::Kind::counter, stats::Kind::histogram}, edges, samples) {
-    auto made = TaskCells::make(testlet(), edges, samples);
+    auto made = TaskCells::make(testlet(), edges, schedule::shard_of(edges, 0, 1), samples);
     EXPECT_TRUE(made) << made.error().detail;
     cells = std::move(made->cells);
     fd = std::move(made->fd);

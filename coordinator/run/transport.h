@@ -15,7 +15,8 @@ class Record;
 namespace todd::run {
 
 // How well an agent's clock is known: offset of its wall clock from ours, and the bound of its error. All 0
-// on the same host. Of an agent that is away: as last known. Known whenever on_record is called.
+// on the same host, and where nothing is known: worst_rtt_ns is of the exchanges by which the clocks were
+// compared. Of an agent that is away: as last known. Known whenever on_record is called.
 struct ClockQuality {
   int64_t offset_ns = 0;
   int64_t error_ns = 0;

@@ -150,12 +150,28 @@ Task& Runs::Impl::add_task(Run& run, Unit& unit, const std::string& agent, bool 
   return added;
 }
 
+// What is known of the clocks of the agents that answer, relative to that of the source.
+static void add_clocks(const Transport& transport, const std::string& source, v1::Task& message) {
+  const ClockQuality ours = transport.clock(source);
+  std::string agent;
+  ClockQuality theirs;
+  for (v1::TargetSpec& target : *message.mutable_targets()) {
+    if (target.agent().empty()) continue;
+    if (target.agent() != agent) theirs = transport.clock(agent = target.agent());
+    if (ours.worst_rtt_ns == 0 || theirs.worst_rtt_ns == 0) continue;
+    target.set_clock_known(true);
+    target.set_clock_offset_ns(theirs.offset_ns - ours.offset_ns);
+    target.set_clock_error_ns(theirs.error_ns + ours.error_ns);
+  }
+}
+
 void Runs::Impl::send_prepare(Run& run, Unit& unit, Task& task) {
   // The agent ends a task by itself where nobody tells it to: a responder after its sources.
   const int64_t margin = task.source ? options.grace_ns / 2 : 2 * options.grace_ns;
   const int64_t deadline = running_ns(run, unit) + margin;
-  const v1::Task message = task.source ? source_task(run, task, unit.answerers, deadline)
-                                       : responder_task(run, task, unit.answerers, deadline);
+  v1::Task message = task.source ? source_task(run, task, unit.answerers, deadline)
+                                 : responder_task(run, task, unit.answerers, deadline);
+  if (task.source) add_clocks(transport, task.agent, message);
   task.prepare = message.SerializeAsString();
   transport.prepare(task.agent, message);
 }

@@ -481,7 +481,7 @@ todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* e
 }
 
 todd_status Instance::describe_target(uint32_t index, todd_target& out) {
-  if (index >= setup_.targets.size() || out.size < sizeof(todd_target)) return -EINVAL;
+  if (index >= setup_.targets.size() || out.size < offsetof(todd_target, clock_offset_ns)) return -EINVAL;
   auto known = described_.find(index);
   if (known == described_.end()) {
     const Target& target = setup_.targets[index];
@@ -495,14 +495,17 @@ todd_status Instance::describe_target(uint32_t index, todd_target& out) {
     copy_host(target.address, made.address);
     made.scope = family == AF_INET6 ? target.address.v6.sin6_scope_id : 0;
     made.peer_token = spec.peer_token;
+    made.clock_offset_ns = spec.clock_offset_ns;
+    made.clock_error_ns = spec.clock_error_ns;
     made.host = keep(schedule::host_at(spec, target.offset));
     made.name = spec.name.empty() ? made.host : keep(spec.name);
     made.url = keep(spec.url);
     made.address_text = keep(family == 0 ? "" : io::format_address(target.address));
     known = described_.emplace(index, made).first;
   }
+  // A testlet built before the struct grew gets what it has room for.
   const uint32_t size = out.size;
-  out = known->second;
+  memcpy(&out, &known->second, std::min<size_t>(size, sizeof(todd_target)));
   out.size = size;
   return 0;
 }

@@ -20,6 +20,10 @@ schedule::TargetSpec spec_of(const v1::TargetSpec& in, uint16_t default_port) {
   out.url = in.url();
   out.agent = in.agent();
   out.peer_token = in.peer_token();
+  if (in.clock_known()) {
+    out.clock_offset_ns = in.clock_offset_ns();
+    out.clock_error_ns = std::max<int64_t>(0, in.clock_error_ns());
+  }
   return out;
 }
 

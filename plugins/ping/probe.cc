@@ -96,6 +96,7 @@ void Ping::start_source() {
   flow.proto = mode_ == kUdp ? TODD_UDP : TODD_ICMP;
   flow.slot_cap = longest;
   flow_ = open(flow);
+  if (mode_ == kUdp && (*this)[one_way]) open_ways();
 }
 
 // What check() has let pass.
@@ -141,6 +142,8 @@ void Ping::start_responder() {
   flow.slot_cap = std::max(*std::max_element(length_.begin(), length_.end()), kLargestUsual);
   flow.slots = kResponderSlots;
   flow_ = open(flow);
+  heard_.emplace(std::random_device()());
+  clock_number_ = clock_number();
   net().publish(&lane(), flow.local_port);
 }
 
@@ -152,6 +155,7 @@ bool Ping::step(todd_batch& b) {
       echo(b);
     return b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
   }
+  if (split_) watch_clock(b);
   for (uint32_t i = 0; i < b.n_done; ++i) finish_probe(b, b.done[i]);
   if (mode_ == kTcp) {
     doors_.flush(b, flow_);
@@ -184,7 +188,12 @@ void Ping::probe_tickets(todd_batch& b) {
     Target& t = targets_[ticket.target];
     if (t.family == 0) learn(t, ticket.target);
     const uint32_t slot = take_slot(b, flow_);
-    const uint32_t length = write_probe(slot_data(b, flow_, slot), t.family, ticket.target, ticket.round);
+    uint8_t* probe = slot_data(b, flow_, slot);
+    const uint32_t length = write_probe(probe, t.family, ticket.target, ticket.round);
+    if (asks(length)) {
+      const Block block = write_request(split_->sent(ticket.target, ticket.round));
+      std::memcpy(probe + kUdpKey, block.data(), block.size());
+    }
     todd_op op = exchange_op(flow_, ticket.target, slot, length, user_of(ticket), ticket.due_ns);
     op.ttl = ttl_;
     op.tos = tos_;
@@ -242,6 +251,7 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   const auto round = static_cast<uint32_t>(d.user);
   if (d.result >= 0) {
     take_reply(d, target, round, static_cast<int64_t>(d.arg));
+    if (asks(length_of(round))) take_block(b, d, target);
     check_echo(b, d, target, round);
     if (sweeps_) tally_size(target, round, "received");
     return;
@@ -249,7 +259,11 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   // The host counts these; what did not leave or was cancelled says nothing about the network.
   const bool icmp_error = (d.flags & TODD_DF_ICMP_ERROR) != 0;
   if (icmp_error) take_icmp_error(b, d, target);
-  if (!icmp_error && (d.result != -ETIMEDOUT || (d.flags & TODD_DF_LOCAL) != 0)) return;
+  if (!icmp_error && (d.result != -ETIMEDOUT || (d.flags & TODD_DF_LOCAL) != 0)) {
+    if (split_) split_->unsent(target, round);
+    return;
+  }
+  if (asks(length_of(round))) record(target, split_->lost(target, round));
   losses_->lost({d.tx_ns, target, round});
   if (sweeps_) tally_size(target, round, "lost");
 }
@@ -339,7 +353,7 @@ void Ping::take_second(Target& t, uint32_t target) {
 // Whatever differs was let through by checksums: the network's, or those of this host's device.
 void Ping::check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round) {
   const uint32_t length = length_of(round);
-  const uint32_t from = own_bytes_at(mode_ == kUdp, length);
+  const uint32_t from = own_bytes_at(mode_ == kUdp, length) + (asks(length) ? kBlockBytes : 0);
   const uint32_t unsized = mode_ == kUdp ? 0 : kIcmpHeader;  // what param size does not count
   const uint8_t* got = todd_payload(&b, &d);
   const uint32_t shared = std::min(d.len, length);
@@ -347,7 +361,8 @@ void Ping::check_echo(const todd_batch& b, const todd_done& d, uint32_t target, 
   const uint8_t* sent = payload_.of(target, round) + (from - kIcmpHeader);
   const size_t same = shared > from ? first_difference(got + from, sent, shared - from) : 0;
   const bool changed = shared > from && same < shared - from;
-  if (!cut && !changed) return;
+  const bool damaged = asks(length) && block_damaged(b, d);
+  if (!cut && !changed && !damaged) return;
   count(corrupted, target);
   std::string what;
   if (changed) {
@@ -355,8 +370,9 @@ void Ping::check_echo(const todd_batch& b, const todd_done& d, uint32_t target, 
     std::snprintf(bytes, sizeof bytes, "0x%02x came back as 0x%02x", sent[same], got[from + same]);
     what = "payload byte " + std::to_string(from + same - unsized) + ": " + bytes;
   }
+  if (damaged) what += std::string(changed ? "; " : "") + "the 48 bytes of the responder's report are none";
   if (cut) {
-    if (changed) what += "; ";
+    if (!what.empty()) what += "; ";
     what += std::to_string(length - unsized) + " bytes of payload came back as " +
             ((d.flags & TODD_DF_TRUNCATED) != 0 ? "more than " : "") +
             std::to_string(d.len - std::min(d.len, unsized));
@@ -392,7 +408,9 @@ void Ping::echo(todd_batch& b) {
       continue;
     }
     const uint32_t slot = take_slot(b, flow_);
-    if (d.len != 0) std::memcpy(slot_data(b, flow_, slot), todd_payload(&b, &d), d.len);
+    uint8_t* reply = slot_data(b, flow_, slot);
+    if (d.len != 0) std::memcpy(reply, todd_payload(&b, &d), d.len);
+    fill_block(b, d, reply);
     put(b, reply_op(flow_, d.arg, slot, d.len, 0));
   }
 }

@@ -7,8 +7,11 @@
 #include <vector>
 
 #include "plugins/ping/doors.h"
+#include "plugins/ping/heard.h"
 #include "plugins/ping/loss.h"
+#include "plugins/ping/one_way.h"
 #include "plugins/ping/payload.h"
+#include "plugins/ping/split.h"
 #include "plugins/ping/wire.h"
 #include "todd/testlet.hpp"
 
@@ -48,7 +51,10 @@ class Ping : public testlet<Ping> {
   static constexpr auto sizes = todd::text(
       "sizes", "",
       "sizes that the rounds go through instead of one: 64,512,1400 or 56..1400/100, FIRST..LAST/STEP");
-  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes);
+  static constexpr auto one_way = todd::boolean(
+      "one_way", "true",
+      "with udp and at least 56 bytes: 48 of them ask the responder when and how many probes came");
+  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way);
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
@@ -115,10 +121,33 @@ class Ping : public testlet<Ping> {
           "rtt_corrected", "ns",
           "from when a probe was due to the arrival of its reply: rtt and what this host was late")
           .only_total();
+  static constexpr auto delay_forward =
+      todd::histogram("delay_forward", "ns",
+                      "mode udp: from a probe's departure to its arrival at the responder")
+          .only_total();
+  static constexpr auto delay_back =
+      todd::histogram("delay_back", "ns", "mode udp: from the responder's reply to its arrival here")
+          .only_total();
+  static constexpr auto processing =
+      todd::histogram("processing", "ns", "mode udp: from a probe's arrival at the responder to its reply")
+          .only_total();
+  static constexpr auto clock_error =
+      todd::gauge("clock_error", "ns", TODD_MERGE_MAX,
+                  "mode udp: by how much delay_forward may be wrong one way and delay_back the other")
+          .only_total();
+  static constexpr auto lost_forward =
+      todd::counter("lost_forward", "{probe}",
+                    "mode udp: lost probes that the responder misses, of those it can tell")
+          .only_total();
+  static constexpr auto lost_back =
+      todd::counter("lost_back", "{probe}",
+                    "mode udp: lost probes that the responder has seen, of those it can tell")
+          .only_total();
   static constexpr auto metrics =
       todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550,
                     &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,
-                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors, &rtt_corrected);
+                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors, &rtt_corrected,
+                    &delay_forward, &delay_back, &processing, &clock_error, &lost_forward, &lost_back);
 
   static void check(const todd_run& run);
   void start();
@@ -169,6 +198,15 @@ class Ping : public testlet<Ping> {
   uint32_t write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const;
   void take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target);
   void echo(todd_batch& b);
+  // What a responder reports (ways.cc).
+  bool asks(uint32_t length) const { return split_ && length >= kUdpKey + kBlockBytes; }
+  void open_ways();
+  void watch_clock(const todd_batch& b);
+  PathClock& clock_of(uint32_t target, const BlockAnswer& answer);
+  void take_block(const todd_batch& b, const todd_done& d, uint32_t target);
+  void record(uint32_t target, LossSplit::Change change);
+  bool block_damaged(const todd_batch& b, const todd_done& d) const;
+  void fill_block(const todd_batch& b, const todd_done& d, uint8_t* reply);
   void not_echoed(const char* why);
 
   uint32_t flow_ = TODD_NONE;  // TODD_NONE: nothing to do (responder in mode icmp)
@@ -186,6 +224,14 @@ class Ping : public testlet<Ping> {
   bool sweeps_ = false;
   std::vector<Target> targets_;
   std::optional<LossPattern> losses_;  // of a source
+
+  // Mode udp with one_way: 80 bytes of each target.
+  uint32_t clock_number_ = 0;
+  std::optional<LossSplit> split_;
+  std::vector<PathClock> clocks_;
+  int64_t wall_minus_host_ns_ = 0, wall_read_ns_ = 0;
+  int64_t clock_set_ns_ = INT64_MIN;  // when somebody last set this host's clock
+  std::optional<Heard> heard_;        // of a responder
 };
 
 }  // namespace todd::ping

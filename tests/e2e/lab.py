@@ -280,10 +280,10 @@ class Fleet:
         check(done.stdout, f"todd {' '.join(map(str, words))} prints JSON ({done.stderr.strip()})")
         return json.loads(done.stdout), done.returncode
 
-    def add_agent(self, name, namespace=None, test_address=None, labels=()):
+    def add_agent(self, name, namespace=None, test_address=None, labels=(), prefix=()):
         token = self.todd("agents", "invite").stdout.strip()
         check(token, f"a token for {name}")
-        words = [BIN / "todd-agent", "--data-dir", self.work / name, "--name", name, "--join", token, "--engine", self.engine]
+        words = [*prefix, BIN / "todd-agent", "--data-dir", self.work / name, "--name", name, "--join", token, "--engine", self.engine]
         if test_address:
             words += ["--test-address", test_address]
         for label in labels:

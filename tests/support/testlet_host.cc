@@ -83,6 +83,8 @@ struct TestletHost::Api {
     out->host = t.host.c_str();
     out->url = t.url.c_str();
     out->address_text = t.host.c_str();
+    out->clock_offset_ns = t.clock_offset_ns;
+    out->clock_error_ns = t.clock_error_ns;
     return 0;
   }
   static uint32_t peer(const todd_lane* l, uint64_t token) {
@@ -292,6 +294,7 @@ void TestletHost::step() {
   b.now_ns = world_.now_ns;
   b.start_ns = start_ns_;
   b.deadline_ns = deadline_ns_;
+  b.wall_minus_host_ns = options_.wall_minus_host_ns;
   b.done = done.data();
   b.n_done = static_cast<uint32_t>(done.size());
   b.ticket = due.data();

@@ -67,6 +67,7 @@ struct Target {
   uint16_t port = 80, family = 4;
   uint64_t peer_token = 0;
   TestletHost* peer = nullptr;  // a responder in the same world
+  int64_t clock_offset_ns = 0, clock_error_ns = -1;
 };
 
 struct Options {
@@ -75,7 +76,8 @@ struct Options {
   std::vector<Target> targets{Target{}};
   std::vector<uint64_t> tokens;  // role responder: of its peers
   int64_t timeout_ns = 1'000'000'000, duration_ns = 0;
-  double rate = 0;  // HUGE_VAL: tickets that are not served are offered again
+  int64_t wall_minus_host_ns = 0;  // of this host's clocks
+  double rate = 0;                 // HUGE_VAL: tickets that are not served are offered again
   uint32_t cap_op = 64, max_done = 64, slots = 16;
   uint32_t max_piece = 7;          // streams are delivered in pieces of 1..max_piece bytes
   double bits_per_s = 1e9;         // of what this host sends

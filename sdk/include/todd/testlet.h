@@ -197,6 +197,9 @@ typedef struct { /* growable, caller sets size, host fills */
   uint64_t peer_token;      /* a responder's instance knows this edge by it; 0 = none */
   const char *name, *host, *url; /* as given; "" if none. Live as long as the instance */
   const char *address_text;
+  /* By how much the wall clock of the agent there is ahead of this host's, as known when the run was prepared, and the
+   * bound of the error of that; clock_error_ns < 0 = not known. */
+  int64_t clock_offset_ns, clock_error_ns;
 } todd_target;
 
 struct todd_lane;

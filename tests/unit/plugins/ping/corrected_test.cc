@@ -78,7 +78,8 @@ struct CorrectedTest : testing::Test {
 
   void expect_analytic(const TestletHost& host, const char* metric) const {
     for (const double p : {0.95, 0.99, 0.999})
-      EXPECT_NEAR(percentile(host, metric, 100 * p) / analytic(p, period_ns), 1, 0.05) << metric << " p" << 100 * p;
+      EXPECT_NEAR(percentile(host, metric, 100 * p) / analytic(p, period_ns), 1, 0.05)
+          << metric << " p" << 100 * p;
   }
 };
 

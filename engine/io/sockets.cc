@@ -9,10 +9,13 @@
 #include <netinet/icmp6.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
+#include <cstddef>
 #include <cstring>
 
 namespace todd::io {
@@ -126,6 +129,31 @@ Result<Address> source_of(const SocketRequest& request) {
                                       " does not reach targets of the other address family");
 }
 
+// port: where bind_to has none.
+Status bind_by(int fd, const SocketRequest& request, uint16_t port) {
+  Address bind_to = request.bind_to;
+  if (!request.egress.source.empty()) {
+    const auto source = source_of(request);
+    if (!source) return tl::unexpected(source.error());
+    bind_to = *source;
+  }
+  if (request.kind == SocketRequest::icmp && !request.raw) {
+    // Bound in any case, or the kernel gives the ident only with the first send, too late to tell replies by.
+    bind_to.sa.sa_family = static_cast<sa_family_t>(request.family);
+  }
+  if (port != 0) set_port(bind_to, port);
+  if (!bind_to.sa.sa_family || bind(fd, &bind_to.sa, address_len(bind_to)) == 0) return {};
+  if (errno == EADDRNOTAVAIL && !request.egress.source.empty())
+    return bad_egress(errno, "source " + request.egress.source + ": this host has no such address");
+  return refuse(request, errno, (": cannot bind to " + format_endpoint(bind_to)).c_str());
+}
+
+tl::unexpected<Error> ident_taken(uint16_t ident) {
+  return tl::unexpected(Error{Errc::exhausted, EADDRINUSE,
+                              "ident " + std::to_string(ident) +
+                                  " is in use by another ping of this host; choose another one, or none"});
+}
+
 int scope_of(std::string_view zone) {
   uint32_t number = 0;
   const auto [end, ec] = std::from_chars(zone.data(), zone.data() + zone.size(), number);
@@ -154,31 +182,18 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
   }
   if (!ok) return refuse(request, errno, ": cannot set its options");
   if (auto prepared = set_egress(fd.get(), request); !prepared) return tl::unexpected(prepared.error());
-  Address bind_to = request.bind_to;
-  if (!request.egress.source.empty()) {
-    const auto source = source_of(request);
-    if (!source) return tl::unexpected(source.error());
-    bind_to = *source;
-  }
-  if (request.kind == SocketRequest::icmp && !request.raw) {
-    // Bound in any case, or the kernel gives the ident only with the first send, too late to tell replies by.
-    bind_to.sa.sa_family = static_cast<sa_family_t>(request.family);
-  }
-  if (bind_to.sa.sa_family && bind(fd.get(), &bind_to.sa, address_len(bind_to)) != 0) {
-    if (errno == EADDRNOTAVAIL && !request.egress.source.empty())
-      return bad_egress(errno, "source " + request.egress.source + ": this host has no such address");
-    return refuse(request, errno, (": cannot bind to " + format_endpoint(bind_to)).c_str());
-  }
+  if (auto bound = request.bind ? bind_by(fd.get(), request, 0) : Status{}; !bound)
+    return tl::unexpected(bound.error());
   if (request.listen && listen(fd.get(), kListenBacklog) != 0)
     return refuse(request, errno, ": cannot listen");
   return fd;
 }
 
 Result<IcmpSocket> open_icmp(int family, const Egress& egress) {
-  SocketRequest request{.kind = SocketRequest::icmp, .family = family, .egress = egress};
+  SocketRequest request{.kind = SocketRequest::icmp, .family = family, .bind = false, .egress = egress};
   auto ping = open_socket(request);
   if (ping) return IcmpSocket{std::move(*ping), false};
-  request.raw = true;
+  request.raw = request.bind = true;
   auto raw = open_socket(request);
   if (raw) return IcmpSocket{std::move(*raw), true};
   return tl::unexpected<Error>(raw.error());
@@ -202,6 +217,33 @@ Status pass_only_replies_to(int fd, int family, uint16_t ident) {
   const sock_fprog program{.len = std::size(code), .filter = code};
   if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0) return {};
   return fail_errno(errno, "filter of an ICMP socket");
+}
+
+Status bind_ping(int fd, int family, const Egress& egress, uint16_t ident, int sibling) {
+  // By default the kernel lets several sockets have one ident, and gives one of them all the replies.
+  // Families share its idents, although no reply is of both.
+  const bool shared = ident != 0 && sibling >= 0;
+  set_int(fd, SOL_SOCKET, SO_REUSEADDR, shared);
+  if (shared) set_int(sibling, SOL_SOCKET, SO_REUSEADDR, 1);
+  auto bound = bind_by(fd, {.kind = SocketRequest::icmp, .family = family, .egress = egress}, ident);
+  set_int(fd, SOL_SOCKET, SO_REUSEADDR, 0);
+  if (shared) set_int(sibling, SOL_SOCKET, SO_REUSEADDR, 0);
+  if (!bound && bound.error().sys_errno == EADDRINUSE) return ident_taken(ident);
+  return bound;
+}
+
+Result<UniqueFd> claim_ident(int family, uint16_t ident) {
+  // The name of an abstract socket belongs to one socket of the network namespace and goes with it.
+  sockaddr_un name{};
+  name.sun_family = AF_UNIX;
+  const std::string text =
+      (family == AF_INET6 ? "todd-icmp6-ident-" : "todd-icmp4-ident-") + std::to_string(ident);
+  std::copy(text.begin(), text.end(), name.sun_path + 1);
+  UniqueFd fd(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  const auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + text.size());
+  if (fd && bind(fd.get(), reinterpret_cast<const sockaddr*>(&name), length) == 0) return fd;
+  if (errno == EADDRINUSE) return ident_taken(ident);
+  return tl::unexpected(Error{Errc::system, errno, "cannot claim ident " + std::to_string(ident)});
 }
 
 uint32_t granted_receive_buffer(int fd) {

@@ -17,9 +17,10 @@ namespace todd::io {
 
 struct SocketRequest {
   enum Kind { icmp, udp, tcp } kind;
-  int family;                        // AF_INET or AF_INET6
-  bool raw = false;                  // icmp only: SOCK_RAW instead of the unprivileged ping socket
-  Address bind_to{};                 // family 0 = unbound
+  int family;         // AF_INET or AF_INET6
+  bool raw = false;   // icmp only: SOCK_RAW instead of the unprivileged ping socket
+  Address bind_to{};  // family 0 = unbound, but for a ping socket, which has an ident in any case
+  bool bind = true;   // false: neither to bind_to nor to the egress's source
   uint32_t buffer_bytes = 4u << 20;  // asked for with *FORCE when allowed; see granted_receive_buffer
   bool listen = false;               // tcp: SO_REUSEADDR + listen(1024)
   uint8_t ttl = 0, tos = 0;          // of everything sent; 0: the system's
@@ -28,7 +29,8 @@ struct SocketRequest {
 // Errors: invalid where the host has no such source or interface, or the source is of the other family. They
 // name the socket and the remedy: EPERM/EACCES for ICMP name CAP_NET_RAW and net.ipv4.ping_group_range.
 Result<UniqueFd> open_socket(const SocketRequest& request);
-// The ICMP socket this process may have: ping socket first, then raw. is_raw tells which.
+// The ICMP socket this process may have: ping socket first, then raw. is_raw tells which. A ping socket is
+// not bound yet, so that whoever uses it can choose its ident: bind_ping does that.
 struct IcmpSocket {
   UniqueFd fd;
   bool is_raw = false;
@@ -36,6 +38,13 @@ struct IcmpSocket {
 Result<IcmpSocket> open_icmp(int family, const Egress& egress = {});
 // A raw ICMP socket sees the replies to everybody's echoes: lets through those to this ident, and errors.
 Status pass_only_replies_to(int fd, int family, uint16_t ident);
+// Gives a ping socket its ident (0 = any that is free; then it is the port of local_address) and the egress's
+// source. sibling: a ping socket of the other family that has the ident and may share it; -1 = none. Errors:
+// as open_socket's; exhausted, where another socket of this host has the ident.
+Status bind_ping(int fd, int family, const Egress& egress, uint16_t ident, int sibling = -1);
+// The ident of a raw socket, which the kernel does not keep apart, for as long as the descriptor is open: no
+// other program that claims it so in this network namespace can have it. Errors: exhausted, if one has.
+Result<UniqueFd> claim_ident(int family, uint16_t ident);
 uint32_t granted_receive_buffer(int fd);
 Result<Address> local_address(int fd);
 // What has become of a connect(), whoever was told of it: 0 if the connection stands, else -errno of the

@@ -87,6 +87,39 @@ bool DatagramFlow::worth_a_stamp() {
   return draw_ % 32 == 0;
 }
 
+// The lanes of one task have idents in a row.
+uint16_t DatagramFlow::wanted_ident() const {
+  if (wanted_.ident == 0) return 0;
+  return static_cast<uint16_t>((wanted_.ident - 1u + owner_.setup().shard.index) % 65535 + 1);
+}
+
+// On a raw socket the ident is ours to choose.
+Status DatagramFlow::choose_ident(Side& side, int family, int fd) {
+  side.ident = wanted_ident();
+  if (side.ident == 0) {
+    side.ident = static_cast<uint16_t>(random_word() | 1);
+  } else {
+    auto claimed = io::claim_ident(family, side.ident);
+    if (!claimed) return tl::unexpected(claimed.error());
+    side.claim = std::move(*claimed);
+  }
+  // Without, each lane would be woken for the others' replies; they would not match.
+  (void)io::pass_only_replies_to(fd, family, side.ident);
+  return {};
+}
+
+// On a ping socket it is the kernel's "port".
+Status DatagramFlow::learn_ident(Side& side, int family, int fd) {
+  const auto& v4 = owner_.setup().icmp[0];
+  const int sibling = family == AF_INET6 && v4.fd && !v4.raw ? v4.fd.get() : -1;
+  if (auto bound = io::bind_ping(fd, family, owner_.setup().egress, wanted_ident(), sibling); !bound)
+    return bound;
+  const auto local = io::local_address(fd);
+  if (!local) return tl::unexpected(local.error());
+  side.ident = io::port_of(*local);
+  return {};
+}
+
 todd_status DatagramFlow::open_icmp(todd_error* error) {
   const io::DatagramOptions options{
       .max_payload = slot_cap() + 128, .send_queue = slots(), .tx_stamps = wanted_stamps(owner_.setup())};
@@ -96,12 +129,13 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
     auto& given = owner_.setup().icmp[i];
     if (!given.fd) return set_error(error, given.bad_param ? TODD_E_PARAM : -EPERM, given.error);
     Side& side = sides_[static_cast<size_t>(i)];
-    // On a ping socket the kernel's "port" is the ident; on a raw one it is ours to choose.
-    auto local = io::local_address(given.fd.get());
-    side.ident = given.raw || !local ? static_cast<uint16_t>(random_word() | 1) : io::port_of(*local);
-    // Without, each lane would be woken for the others' replies; they would not match.
-    if (given.raw) (void)io::pass_only_replies_to(given.fd.get(), family, side.ident);
-    add_socket(family, std::move(given.fd), options);
+    const Status known =
+        given.raw ? choose_ident(side, family, given.fd.get()) : learn_ident(side, family, given.fd.get());
+    if (!known) return set_error(error, status_of(known.error()), known.error().detail);
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto& given = owner_.setup().icmp[i];
+    if (given.fd) add_socket(i == 0 ? AF_INET : AF_INET6, std::move(given.fd), options);
   }
   return 0;
 }

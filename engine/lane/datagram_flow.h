@@ -45,6 +45,7 @@ class DatagramFlow : public Flow {
     DatagramFlow* flow = nullptr;
     int family = 0;
     uint16_t ident = 0;
+    UniqueFd claim;  // of the ident, if it was chosen
     std::unique_ptr<io::DatagramSocket> socket;
     void on_sent(uint64_t cookie, int result, int64_t tx_ns) override {
       flow->sent(static_cast<uint32_t>(cookie), result, tx_ns);
@@ -60,6 +61,9 @@ class DatagramFlow : public Flow {
   DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flow, uint32_t slots);
   void add_socket(int family, UniqueFd fd, const io::DatagramOptions& options);
   todd_status open_icmp(todd_error* error);
+  uint16_t wanted_ident() const;
+  Status choose_ident(Side& side, int family, int fd);
+  Status learn_ident(Side& side, int family, int fd);
   todd_status open_udp(todd_flow& flow, todd_error* error);
   bool address_out(Out& out, const todd_op& op);
   void transmit(uint32_t slot);

@@ -460,17 +460,21 @@ todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* e
   if (flows_.size() >= kMaxFlows) return set_error(error, -EMFILE, "a testlet may open at most 64 flows");
   if (wanted.slot_cap == 0 || wanted.slot_cap > 4u << 20)
     return set_error(error, -EINVAL, "a flow's slot_cap must be 1 to 4 MiB");
+  // A testlet built before the struct grew gives as much as it knows of.
+  todd_flow whole{};
+  memcpy(&whole, &wanted, std::clamp<size_t>(wanted.size, offsetof(todd_flow, ident), sizeof whole));
   const auto index = static_cast<uint32_t>(flows_.size());
   if (wanted.proto == TODD_TCP) {
     if (const Status usable = check_egress(setup_); !usable)
       return set_error(error, status_of(usable.error()), usable.error().detail);
-    auto made = std::make_unique<StreamFlow>(*this, index, wanted);
+    auto made = std::make_unique<StreamFlow>(*this, index, whole);
     stream_flows_.push_back(made.get());
     flows_.push_back(std::move(made));
   } else if (wanted.proto == TODD_ICMP || wanted.proto == TODD_UDP) {
     std::unique_ptr<DatagramFlow> made;
-    const todd_status status = DatagramFlow::open(*this, index, wanted, error, made);
+    const todd_status status = DatagramFlow::open(*this, index, whole, error, made);
     if (status < 0) return status;
+    wanted.local_port = whole.local_port;
     datagram_flows_.push_back(made.get());
     flows_.push_back(std::move(made));
   } else {

@@ -50,6 +50,8 @@ void Ping::check(const todd_run& run) {
         throw error(TODD_E_PARAM, std::string(name) + ": mode tcp sends no payload; leave it out");
     }
   }
+  if (was_given(run, "ident") && get(run, mode) != kIcmp)
+    throw error(TODD_E_PARAM, "ident: belongs to mode icmp; leave it out");
   const bool udp = get(run, mode) == kUdp;
   const std::string_view sweep = get(run, sizes);
   if (!sweep.empty()) {
@@ -95,6 +97,7 @@ void Ping::start_source() {
   todd_flow flow{};
   flow.proto = mode_ == kUdp ? TODD_UDP : TODD_ICMP;
   flow.slot_cap = longest;
+  flow.ident = static_cast<uint16_t>((*this)[ident]);
   flow_ = open(flow);
   if (mode_ == kUdp && (*this)[one_way]) open_ways();
 }

@@ -54,7 +54,10 @@ class Ping : public testlet<Ping> {
   static constexpr auto one_way = todd::boolean(
       "one_way", "true",
       "with udp and at least 56 bytes: 48 of them ask the responder when and how many probes came");
-  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way);
+  static constexpr auto ident =
+      todd::integer("ident", "0", "with icmp: the ident of the echoes; 0 is a random one that is free")
+          .range("0", "65535");
+  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way, &ident);
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");

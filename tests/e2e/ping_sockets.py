@@ -1,10 +1,27 @@
 """ICMP without any privilege: ping sockets, where net.ipv4.ping_group_range allows them."""
-import json, subprocess
+import json, signal, subprocess
 
 import lab
 from lab import check
 
 lab.need_namespaces()
+
+
+def idents(namespace, ident):
+    """Whether an echo request with that ident passes in the namespace."""
+    code = f"""
+import socket, struct, sys
+tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(0x0800))
+tap.settimeout(2)
+while True:
+    packet = tap.recv(200)
+    header = (packet[0] & 15) * 4
+    if packet[9] == 1 and packet[header] == 8:
+        sys.exit(0 if struct.unpack_from('>H', packet, header + 4)[0] == {ident} else 1)
+"""
+    return subprocess.run(lab.inside(namespace.name, "python3", "-c", code), stderr=subprocess.DEVNULL).returncode == 0
+
+
 # A network of its own, because the range belongs to it; and a tree that another user may read.
 home = lab.Namespace("ping", 1)
 lab.sh(*lab.inside(home.name, "sh", "-c", "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range"))
@@ -15,6 +32,8 @@ for who, prefix in (("root", []), ("nobody", lab.NOBODY)):
         words = prefix + [str(tree / "bin/todd"), "try", "ping", "127.0.0.1", "::1", home.address, "--count", "20", "--interval", "5ms",
                           "--engine", engine, "-o", "json"]
         done = subprocess.run(lab.inside(home.name, *words), capture_output=True, text=True)
+        fixed = subprocess.run(lab.inside(home.name, *words, "--ident", "4242"), capture_output=True, text=True)
+        check(fixed.returncode == 0, f"{who}, {engine}: with an ident of its own too ({fixed.returncode}: {fixed.stderr.strip()[:200]})")
         check(done.returncode == 0, f"{who}, {engine}: exits 0 ({done.returncode}: {done.stderr.strip()[:200]})")
         edges = json.loads(done.stdout)["tests"][0]["edges"]
         check(len(edges) == 3, f"{who}, {engine}: an edge per address")
@@ -28,3 +47,22 @@ done = subprocess.run(lab.inside(home.name, *lab.NOBODY, str(tree / "bin/todd"),
                       capture_output=True, text=True)
 edge = json.loads(done.stdout)["tests"][0]["edges"][0]
 check(edge["metrics"]["received"]["value"] == 0 and edge["metrics"]["unsent"]["value"] == 2, f"no route: the probes did not leave ({done.returncode})")
+
+# A fixed ident is on the wire, with ping sockets and with raw ones, and refused where another ping has it.
+for kind, groups in (("ping", "0 2147483647"), ("raw", "1 0")):
+    lab.sh(*lab.inside(home.name, "sh", "-c", f"echo {groups} >/proc/sys/net/ipv4/ping_group_range"))
+    for engine in engines:
+        base = [str(tree / "bin/todd"), "try", "ping", "--engine", engine, "--ident", "4242", "-o", "json"]
+        first = subprocess.Popen(lab.inside(home.name, *base, "127.0.0.1", "::1", "--count", "2000", "--interval", "5ms", "--samples", "all"), stdout=subprocess.PIPE, text=True)
+        lab.wait_for("its echoes leave", lambda: idents(home, 4242))
+        for target in ("127.0.0.1", "::1"):
+            second = subprocess.run(lab.inside(home.name, *base, target, "--count", "1"), capture_output=True, text=True)
+            [edge] = json.loads(second.stdout)["tests"][0]["edges"]
+            check(edge["reason"] == "local_resource" and "ident 4242 is in use by another ping of this host" in edge["detail"], f"{kind}, {engine}: {edge['reason']}: {edge['detail']}")
+        first.send_signal(signal.SIGINT)
+        for edge in json.loads(first.communicate()[0])["tests"][0]["edges"]:
+            check(lab.value(edge, "received") > 0 and lab.value(edge, "lost") == 0, f"{kind}, {engine}: the first one goes on at {edge['address']}")
+        again = subprocess.run(lab.inside(home.name, *base, "127.0.0.1", "--count", "2", "--interval", "5ms"), capture_output=True, text=True)
+        check(again.returncode == 0, f"{kind}, {engine}: and leaves the ident free ({again.stderr.strip()[:200]})")
+done = subprocess.run([str(tree / "bin/todd"), "try", "ping", "127.0.0.1:7", "--mode", "udp", "--ident", "4242", "-o", "json"], capture_output=True, text=True)
+check("ident: belongs to mode icmp" in done.stdout + done.stderr, "an ident in mode udp is refused")

@@ -251,6 +251,7 @@ typedef struct {
                                  ICMP: ignored; payload begins with the ICMP type byte, ident, sequence and checksum and 8 bytes of cookie after the 8-byte header are the host's */
   uint32_t slot_cap;          /* bytes of payload per slot, largest message either way */
   uint32_t slots;             /* how many sends may be in flight; 0 = the host decides */
+  uint16_t ident, reserved;   /* ICMP: the ident of the echoes; 0 = one that no other flow of this host has. -EADDRINUSE if another has it */
 } todd_flow;
 typedef struct {
   uint32_t size, mss, rtt_us, rttvar_us, cwnd, retransmits, pmtu, reserved;

@@ -163,6 +163,31 @@ TEST(OpenSocket, PingSocketHasAnIdentWhateverItIsBoundTo) {
   }
 }
 
+TEST(OpenSocket, APingSocketTakesTheIdentItIsGiven) {
+  const auto first = open_icmp(AF_INET), second = open_icmp(AF_INET);
+  if (!first || first->is_raw) GTEST_SKIP() << "no ping sockets here";
+  ASSERT_TRUE(bind_ping(first->fd.get(), AF_INET, {.source = "127.0.0.1"}, 0));
+  const uint16_t ident = port_of(*local_address(first->fd.get()));
+  EXPECT_NE(ident, 0);
+  EXPECT_TRUE(same_host(*local_address(first->fd.get()), address("127.0.0.1")));
+  const Status taken = bind_ping(second->fd.get(), AF_INET, {}, ident);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, Errc::exhausted);
+  EXPECT_NE(taken.error().detail.find("ident " + std::to_string(ident) + " is in use"), std::string::npos);
+}
+
+TEST(OpenSocket, AClaimedIdentIsOnesOwnWhileItIsHeld) {
+  auto held = claim_ident(AF_INET, 54321);
+  ASSERT_TRUE(held) << held.error().detail;
+  const auto taken = claim_ident(AF_INET, 54321);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().code, Errc::exhausted);
+  EXPECT_TRUE(claim_ident(AF_INET, 54322));
+  EXPECT_TRUE(claim_ident(AF_INET6, 54321));
+  held->reset();
+  EXPECT_TRUE(claim_ident(AF_INET, 54321));
+}
+
 TEST(OpenSocket, LeavesByTheEgressAskedFor) {
   const auto fd = open_socket(
       {.kind = SocketRequest::udp, .family = AF_INET, .egress = {"127.0.0.9", "lo", DontFragment::set}});

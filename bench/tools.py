@@ -6,7 +6,6 @@ from stage import FIRST, addresses, file_of, stage
 
 FLOOR = lab.BIN.parent / "bench/floor"
 ONE_CORE = ("taskset", "-c", "0")  # before a command; ToDD makes a lane for each core it may use
-FIRST_REPORT = 2  # lines of a report as JSON lines: the run with its totals, and the first edge
 
 
 @dataclasses.dataclass
@@ -40,18 +39,22 @@ def takes(param):
 
 
 class Report:
-    """The totals of a `todd try ping` and its first edge. What follows in the report is not read: of many edges it would be the longer part."""
+    """The totals of a `todd try ping` and one edge: the first, with --period the first that has a period. What follows in the report is not read:
+    of many edges it would be the longer part."""
 
     def __init__(self, *words, before=()):
         command = lab.inside(stage().near.name, *before, lab.BIN / "todd", "try", "ping", "--yes", *words, "-o", "jsonl")
         with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-            lines = [process.stdout.readline() for _ in range(FIRST_REPORT)]
+            head, edge = process.stdout.readline(), process.stdout.readline()
+            # Not every edge of many keeps its periods; which do depends on which lane was first.
+            while "--period" in words and edge and '"periods":[{' not in edge:
+                edge = process.stdout.readline()
             process.kill()
             said = process.stderr.read()
-        lab.check(lines[0], f"todd try ping {' '.join(map(str, words))} reports ({said.strip()[:300]})")
-        self.run = json.loads(lines[0])
+        lab.check(head and edge, f"todd try ping {' '.join(map(str, words))} reports ({said.strip()[:300]})")
+        self.run = json.loads(head)
         self.total = self.run["tests"][0]["total"]
-        self.edge = json.loads(lines[1])
+        self.edge = json.loads(edge)
 
     def __getitem__(self, metric):
         return self.total[metric]["value"]
@@ -61,7 +64,7 @@ class Report:
         return self.total["rtt"][what]
 
     def seconds(self):
-        """From START to the last reply, if the period given is longer than the run."""
+        """From START to the last reply, if the period given is longer than the run. Of several lanes it is one's: they end together."""
         return self.edge["periods"][0]["seconds"]
 
     def missing(self, planned):

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "coordinator/model/match.h"
 #include "coordinator/model/plan_estimate.h"
 #include "engine/manifest/nearest.h"
 
@@ -164,10 +165,27 @@ class Planner {
     auto params = manifest::resolve_params(plan.testlet.params, plan.test.params);
     if (!params) return refuse_param(plan, params.error());
     plan.params = std::move(*params);
+    if (auto fit = check_patterns(plan); !fit) return fit;
     auto host = manifest::resolve_host_params(plan.testlet, plan.test.params);
     if (!host) return refuse_param(plan, host.error());
     plan.host = *host;
     return take_family_of_source(plan);
+  }
+
+  // Texts that only the testlet can read whole: what is plainly wrong is refused here and not by the agents.
+  Status check_patterns(const TestPlan& plan) const {
+    for (size_t i = 0; i < plan.params.size(); ++i) {
+      const manifest::Param& param = plan.testlet.params[i];
+      const manifest::TypedValue& value = plan.params[i];
+      if (param.pattern.empty() || !value.given) continue;
+      const auto fits = matches_pattern("/" + param.pattern + "/", value.s, false);
+      if (!fits || *fits)
+        continue;  // a pattern that is none is its author's fault: the testlet checks itself
+      const std::string shown = param.secret ? "" : fmt::format(" \"{}\"", value.s);
+      return refuse_param(
+          plan, Error{Errc::invalid, 0, fmt::format("{}:{} does not fit: {}", param.name, shown, param.doc)});
+    }
+    return {};
   }
 
   // A source address leaves only its own family to send to.

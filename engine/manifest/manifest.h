@@ -24,6 +24,7 @@ struct Param {
   std::string name, dflt, min, max;  // dflt, min, max as text in the parameter's own syntax; "" = none
   std::vector<std::string> choices;  // of a choice
   std::string doc;
+  std::string pattern;  // of a text: what a value must match as a whole, in RE2 syntax; "" = anything
   ParamType type = ParamType::text;
   bool required = false;
   bool secret = false;  // never shown or logged

@@ -114,6 +114,7 @@ void read_param(Fields f, Param& param) {
   f.text("max", param.max);
   f.texts("choices", param.choices);
   f.text("doc", param.doc);
+  f.text("pattern", param.pattern);
   f.flag("required", param.required);
   f.flag("secret", param.secret);
 }

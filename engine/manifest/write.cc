@@ -76,6 +76,7 @@ void write_param(Writer& w, const Param& param) {
   w.field("max", param.max);
   w.texts("choices", param.choices);
   w.field("doc", param.doc);
+  w.field("pattern", param.pattern);
   w.flag("required", param.required);
   w.flag("secret", param.secret);
   w.close('}');

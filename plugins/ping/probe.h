@@ -47,10 +47,13 @@ class Ping : public testlet<Ping> {
   static constexpr auto dscp = todd::integer("dscp", "0", "DSCP of the probes").range("0", "63");
   static constexpr auto pattern =
       todd::text("payload", "increment",
-                 "content of a probe: increment, zero, random, or up to 16 bytes in hex, repeated");
-  static constexpr auto sizes = todd::text(
-      "sizes", "",
-      "sizes that the rounds go through instead of one: 64,512,1400 or 56..1400/100, FIRST..LAST/STEP");
+                 "content of a probe: increment, zero, random, or up to 16 bytes in hex, repeated")
+          .matching("increment|zero|random|([0-9a-fA-F]{2}){1,16}");
+  static constexpr auto sizes =
+      todd::text(
+          "sizes", "",
+          "sizes that the rounds go through instead of one: 64,512,1400 or 56..1400/100, FIRST..LAST/STEP")
+          .matching("([0-9]+([.][.][0-9]+/[0-9]+)?(,[0-9]+([.][.][0-9]+/[0-9]+)?)*)?");
   static constexpr auto one_way = todd::boolean(
       "one_way", "true",
       "with udp and at least 56 bytes: 48 of them ask the responder when and how many probes came");

@@ -91,7 +91,11 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
       << "\",\"dflt\":" << quoted(p.dflt) << ",\"min\":" << quoted(p.min) << ",\"max\":" << quoted(p.max)
       << ",\"choices\":[";
   write_choices(out, p.choices);
-  out << "],\"doc\":" << quoted(p.doc) << ",\"required\":" << truth((p.flags & TODD_PF_REQUIRED) != 0)
+  const bool has_pattern = p.size >= offsetof(todd_param, pattern) + sizeof p.pattern;
+  if (has_pattern && p.pattern != nullptr && p.type != TODD_P_TEXT)
+    refuse(whose + ": '" + p.name + "': a pattern belongs to type text");
+  out << "],\"pattern\":" << quoted(has_pattern ? p.pattern : nullptr) << ",\"doc\":" << quoted(p.doc)
+      << ",\"required\":" << truth((p.flags & TODD_PF_REQUIRED) != 0)
       << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0) << "}";
 }
 

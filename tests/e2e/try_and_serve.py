@@ -63,7 +63,7 @@ refused(["try", "ping", "no-such-host.invalid", "--count", "1"], 2, "no-such-hos
 refused(["try", "ping", "127.0.0.1", "--interval", "10"], 2, "10s or 10ms")
 refused(["try", "ping", "127.0.0.1", "--size", "70000"], 2, "0 to 65507")
 refused(["try", "ping", "127.0.0.1", "--sizes", "64,70000"], 2, "70000.: sizes go from 0 to 65507")
-refused(["try", "ping", "127.0.0.1", "--payload", "xyz"], 2, "none of increment, zero, random")
+refused(["try", "ping", "127.0.0.1", "--payload", "xyz"], 2, "does not fit: content of a probe: increment, zero, random")
 refused(["try", "ping", "127.0.0.1", "--interface", ""], 2, "interface: a value is missing")
 refused(["try", "ping", "127.0.0.0/30:9", "--mode", "udp"], 2, "a network takes no port")
 refused(["serve", "ping", "--mode", "icmp"], 2, "nothing to serve")

@@ -52,6 +52,8 @@ typedef struct {
   const char *name, *dflt, *min, *max; /* text in spec syntax ("1s", "64", "1.5k"); the host parses. NULL = none */
   const char *choices;                 /* "a|b|c" for TODD_P_CHOICE, else NULL */
   const char *doc;                     /* one sentence */
+  const char *pattern;                 /* TODD_P_TEXT: what a value must match as a whole, in RE2 syntax; NULL = anything. Checked where a
+                                          run is planned; check() is the last word, for who runs it without a plan */
 } todd_param;
 typedef struct { /* FROZEN 16 */
   uint16_t type, given; /* given: 1 if the user set it */

@@ -70,6 +70,12 @@ struct param {
     p.raw.max = max;
     return p;
   }
+  // Of a text: what a value must match as a whole, in RE2 syntax. Refused before a run begins.
+  constexpr param matching(const char* pattern) const {
+    param p = *this;
+    p.raw.pattern = pattern;
+    return p;
+  }
   // The user must give it, so it has no default: give "" as such, any other is refused.
   constexpr param required() const { return flagged(TODD_PF_REQUIRED); }
   // The value is never shown or logged.
@@ -87,7 +93,8 @@ namespace detail {
 template <class T>
 constexpr param<T> make_param(int type, const char* name, const char* dflt, const char* choices,
                               const char* doc) {
-  return {{sizeof(todd_param), static_cast<uint16_t>(type), 0, name, dflt, nullptr, nullptr, choices, doc}};
+  return {{sizeof(todd_param), static_cast<uint16_t>(type), 0, name, dflt, nullptr, nullptr, choices, doc,
+           nullptr}};
 }
 template <class T>
 constexpr todd_metric make_metric(T kind, const char* name, const char* unit, const char* doc,

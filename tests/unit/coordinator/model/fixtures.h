@@ -40,6 +40,8 @@ inline manifest::Testlet ping_testlet() {
   ping.default_expect = {"loss < 100%"};
   ping.params = {param("size", manifest::ParamType::size, "56"),
                  param("mode", manifest::ParamType::text, "icmp")};
+  ping.params[1].pattern = "icmp|udp(-[0-9])?";
+  ping.params[1].doc = "What is sent.";
   ping.metrics = manifest::probe_metrics();
   ping.metrics.push_back(metric("rtt", "ns", stats::Kind::histogram));
   ping.metrics.push_back(metric("errors", "{error}", stats::Kind::breakdown));

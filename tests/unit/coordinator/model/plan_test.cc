@@ -168,6 +168,15 @@ TEST(PlanTest, RateIsPerSourceOverAllItsEdges) {
   EXPECT_DOUBLE_EQ((*plans)[0].loads.at(3).packets_per_s, 150);  // a responder of three sources' halves
 }
 
+TEST(PlanTest, ATextThatDoesNotFitItsPatternIsRefusedWithItsPlace) {
+  static constexpr const char* kPatterned =
+      "tests: [{testlet: ping, from: branches, to: datacenters, params: {mode: %s}}]";
+  const auto with = [](const char* mode) { return fmt::sprintf(kPatterned, mode); };
+  EXPECT_TRUE(plan(with("udp-2")));
+  EXPECT_THAT(error_of(with("xudp")), HasSubstr("mode: \"xudp\" does not fit: What is sent."));
+  EXPECT_THAT(error_of(with("\"udp\\nx\"")), HasSubstr("does not fit"));
+}
+
 TEST(PlanTest, ShapeAndBurstAreReckonedWith) {
   auto plans = plan(
       "tests: [{testlet: ping, from: branches, to: datacenters, params: {count: 10, interval: 2s, burst: "

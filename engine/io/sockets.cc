@@ -129,9 +129,10 @@ Result<Address> source_of(const SocketRequest& request) {
                                       " does not reach targets of the other address family");
 }
 
-// port: where bind_to has none.
+// port: instead of bind_to's.
 Status bind_by(int fd, const SocketRequest& request, uint16_t port) {
   Address bind_to = request.bind_to;
+  if (port == 0 && bind_to.sa.sa_family != 0) port = port_of(bind_to);
   if (!request.egress.source.empty()) {
     const auto source = source_of(request);
     if (!source) return tl::unexpected(source.error());
@@ -176,7 +177,9 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
   bool ok = !v6 || request.kind == SocketRequest::icmp || set_int(fd.get(), SOL_IPV6, IPV6_V6ONLY, 1);
   if (request.kind == SocketRequest::tcp) {
     ok = ok && set_int(fd.get(), IPPROTO_TCP, TCP_NODELAY, 1);
-    if (request.listen) ok = ok && set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    // One port for many connections, each to another place or after the one before.
+    const bool chosen = request.bind_to.sa.sa_family != 0 && port_of(request.bind_to) != 0;
+    if (request.listen || chosen) ok = ok && set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   } else {
     ok = ok && set_datagram_options(fd.get(), request);
   }
@@ -258,6 +261,19 @@ Result<Address> local_address(int fd) {
   socklen_t len = sizeof address;
   if (getsockname(fd, &address.sa, &len) != 0) return fail_errno(errno, "local address of a socket");
   return address;
+}
+
+Result<Address> source_address(const Address& to, const Egress& egress) {
+  const SocketRequest request{
+      .kind = SocketRequest::udp, .family = to.sa.sa_family, .buffer_bytes = 0, .egress = egress};
+  auto fd = open_socket(request);
+  if (!fd) return tl::unexpected(fd.error());
+  Address there = to;
+  if (port_of(there) == 0) set_port(there, 9);  // connecting a datagram socket sends nothing
+  if (connect(fd->get(), &there.sa, address_len(there)) != 0) return refuse(request, errno, ": no route");
+  auto local = local_address(fd->get());
+  if (local) set_port(*local, 0);
+  return local;
 }
 
 int connect_result(int fd, int otherwise) {

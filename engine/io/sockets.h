@@ -47,6 +47,9 @@ Status bind_ping(int fd, int family, const Egress& egress, uint16_t ident, int s
 Result<UniqueFd> claim_ident(int family, uint16_t ident);
 uint32_t granted_receive_buffer(int fd);
 Result<Address> local_address(int fd);
+// The address that packets to there leave from, by the routes of now and the egress; port 0. Errors: as
+// open_socket's, system (no route).
+Result<Address> source_address(const Address& to, const Egress& egress);
 // What has become of a connect(), whoever was told of it: 0 if the connection stands, else -errno of the
 // socket (which is forgotten with that), of soft errors too (RFC 5461), else -otherwise.
 int connect_result(int fd, int otherwise);

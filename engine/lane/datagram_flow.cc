@@ -140,6 +140,18 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
   return 0;
 }
 
+// Bound in any case, so that its port is known; to any other if this one is only a wish.
+Result<UniqueFd> DatagramFlow::open_source(int family, uint16_t port, bool wish) {
+  io::SocketRequest request{.kind = io::SocketRequest::udp,
+                            .family = family,
+                            .bind_to = *io::parse_address(family == AF_INET6 ? "::" : "0.0.0.0", port),
+                            .egress = owner_.setup().egress};
+  auto fd = io::open_socket(request);
+  if (fd || port == 0 || !wish || fd.error().sys_errno != EADDRINUSE) return fd;
+  io::set_port(request.bind_to, 0);
+  return io::open_socket(request);
+}
+
 todd_status DatagramFlow::open_udp(todd_flow& flow, todd_error* error) {
   const bool listens = (flow.flags & TODD_FF_LISTEN) != 0;
   // Only probes are timed; what a responder or a generator of load sends is not.
@@ -148,18 +160,24 @@ todd_status DatagramFlow::open_udp(todd_flow& flow, todd_error* error) {
                                     .send_queue = slots(),
                                     .tx_stamps = times ? wanted_stamps(owner_.setup()) : io::TxStamps::none};
   uint16_t port = flow.local_port;
+  if (!listens && port != 0 && owner_.setup().shard.of > 1)
+    return set_error(
+        error, TODD_E_PARAM,
+        "a source port can belong to one lane only, and this pace is worth several: ask for less than "
+        "100,000 probes a second");
   for (int i = 0; i < 2; ++i) {
     const int family = i == 0 ? AF_INET : AF_INET6;
     if (!listens && !needs_family(owner_.setup(), family)) continue;
     auto fd = listens
                   ? bind_listener(owner_.setup(), {.kind = io::SocketRequest::udp, .family = family}, port)
-                  : io::open_socket(
-                        {.kind = io::SocketRequest::udp, .family = family, .egress = owner_.setup().egress});
+                  : open_source(family, flow.local_port != 0 ? flow.local_port : port, flow.local_port == 0);
     if (!fd) {
       if (listens && i == 1) continue;  // a host without IPv6 still answers IPv4
       return set_error(error, status_of(fd.error()), fd.error().detail);
     }
-    if (listens && port == 0) port = io::port_of(*io::local_address(fd->get()));
+    const auto local = io::local_address(fd->get());
+    if (local) sides_[static_cast<size_t>(i)].port = io::port_of(*local);
+    if (port == 0 && local) port = io::port_of(*local);
     add_socket(family, std::move(*fd), options);
   }
   flow.local_port = port;

@@ -31,6 +31,7 @@ class DatagramFlow : public Flow {
   // How many more probes may be under way: entries of the table, and without a pace (`unpaced`) no more than
   // the socket's buffer holds replies to, for then nothing else spreads them.
   uint32_t tickets_ahead(uint32_t limit, bool unpaced) const;
+  uint16_t local_port(int family) const override { return sides_[family == AF_INET6 ? 1 : 0].port; }
   uint64_t live() const { return table_.live() + blocked_.size(); }
 
  private:
@@ -44,7 +45,7 @@ class DatagramFlow : public Flow {
   struct Side : io::DatagramSink {
     DatagramFlow* flow = nullptr;
     int family = 0;
-    uint16_t ident = 0;
+    uint16_t ident = 0, port = 0;
     UniqueFd claim;  // of the ident, if it was chosen
     std::unique_ptr<io::DatagramSocket> socket;
     void on_sent(uint64_t cookie, int result, int64_t tx_ns) override {
@@ -64,6 +65,7 @@ class DatagramFlow : public Flow {
   uint16_t wanted_ident() const;
   Status choose_ident(Side& side, int family, int fd);
   Status learn_ident(Side& side, int family, int fd);
+  Result<UniqueFd> open_source(int family, uint16_t port, bool wish);
   todd_status open_udp(todd_flow& flow, todd_error* error);
   bool address_out(Out& out, const todd_op& op);
   void transmit(uint32_t slot);

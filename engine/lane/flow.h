@@ -24,6 +24,8 @@ class Flow {
   // True if the plugin was offered this slot and took it; the slot is then in use until release().
   bool take(uint32_t index);
   void release(uint32_t index);
+  // The port that packets of this family leave from; 0 = another one each time, or none.
+  virtual uint16_t local_port(int family) const = 0;
   size_t free_slots() const { return free_.size(); }
 
   // Copies a received payload; returns the completion's slot (offset in units of 64 bytes), TODD_NONE if it

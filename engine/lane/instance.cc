@@ -514,4 +514,20 @@ todd_status Instance::describe_target(uint32_t index, todd_target& out) {
   return 0;
 }
 
+todd_status Instance::describe_local(uint32_t flow, uint32_t target, todd_target& out) {
+  if (flow >= flows_.size() || target >= setup_.targets.size() ||
+      out.size < offsetof(todd_target, clock_offset_ns))
+    return -EINVAL;
+  const auto& to = setup_.targets[target].address;
+  if (to.sa.sa_family == 0) return -EADDRNOTAVAIL;
+  const auto source = io::source_address(to, setup_.egress);
+  if (!source) return source.error().sys_errno != 0 ? -source.error().sys_errno : -EADDRNOTAVAIL;
+  out.port = flows_[flow]->local_port(to.sa.sa_family);
+  out.family = to.sa.sa_family == AF_INET ? 4 : 6;
+  copy_host(*source, out.address);
+  local_text_ = io::format_address(*source);
+  out.address_text = local_text_.c_str();
+  return 0;
+}
+
 }  // namespace todd::lane

@@ -98,6 +98,7 @@ class Instance {
   void publish(uint16_t port) { port_ = port; }
   todd_status open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error);
   todd_status describe_target(uint32_t index, todd_target& out);
+  todd_status describe_local(uint32_t flow, uint32_t target, todd_target& out);
   StreamFlow* stream_flow_of(uint64_t stream);
   void bury(std::unique_ptr<io::Stream> stream) { graveyard_.push_back(std::move(stream)); }
 
@@ -160,6 +161,7 @@ class Instance {
   std::unordered_map<uint64_t, std::function<void()>> timer_tasks_;
   uint64_t timer_order_ = 0;
   std::unordered_map<uint64_t, todd_op> resolving_;
+  std::string local_text_;           // behind describe_local's
   std::deque<std::string> strings_;  // behind todd_target's pointers
   std::unordered_map<uint32_t, todd_target> described_;
   std::unordered_map<uint64_t, uint32_t> peers_;

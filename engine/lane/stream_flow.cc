@@ -121,12 +121,19 @@ void StreamFlow::connect(const todd_op& op) {
   }
   io::Address to = owner_.setup().targets[op.target].address;
   if (op.port != 0) io::set_port(to, op.port);
-  auto fd = io::open_socket({.kind = io::SocketRequest::tcp,
-                             .family = to.sa.sa_family,
-                             .buffer_bytes = 0,
-                             .ttl = op.ttl,
-                             .tos = op.tos,
-                             .egress = owner_.setup().egress});
+  io::SocketRequest request{.kind = io::SocketRequest::tcp,
+                            .family = to.sa.sa_family,
+                            .buffer_bytes = 0,
+                            .ttl = op.ttl,
+                            .tos = op.tos,
+                            .egress = owner_.setup().egress};
+  if (wanted_.local_port != 0)
+    request.bind_to = *io::parse_address(request.family == AF_INET6 ? "::" : "0.0.0.0", wanted_.local_port);
+  auto fd = io::open_socket(request);
+  if (fd && wanted_.local_port != 0) {
+    const linger reset{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  }
   if (!fd) {
     if (probe) owner_.host_count(kUnsent, op.target);
     owner_.note(op.target, "local_error", fd.error().detail);

@@ -22,6 +22,7 @@ class StreamFlow : public Flow {
   void cancel_all();  // closes every stream
   bool has(uint64_t stream) const { return streams_.count(stream) != 0; }
   int fd(uint64_t stream) const;
+  uint16_t local_port(int) const override { return wanted_.local_port; }
 
  private:
   struct Conn : io::StreamSink {

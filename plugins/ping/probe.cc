@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -15,7 +16,10 @@ namespace todd::ping {
 
 namespace {
 constexpr uint32_t kLargestUsual = 9000;    // a responder that is not told takes probes up to a jumbo frame
+constexpr uint32_t kSlotsOfAll = 512;       // of a source with several flows: probes being sent
 constexpr uint32_t kResponderSlots = 1024;  // replies in flight
+
+constexpr size_t kMaxStreams = 1 << 20;  // flows times targets
 
 constexpr uint32_t kMaxConnecting = 1024;  // connections that are being opened
 
@@ -41,6 +45,26 @@ bool was_given(const todd_run& run, std::string_view name) {
   }
   return false;
 }
+FlowPlan flows_of(const todd_run& run, int64_t flows, std::string_view ports) {
+  return plan_flows(was_given(run, "flows") ? static_cast<uint32_t>(flows) : 0, ports);
+}
+
+void check_flows(const todd_run& run) {
+  const bool any = was_given(run, "flows") || was_given(run, "source_port");
+  const auto value = [&run](const auto& param) {
+    return run.value[detail::index_in(Ping::params, &param.raw)];
+  };
+  if (!any) return;
+  const int64_t mode = value(Ping::mode).v.i;
+  if (mode == kIcmp)
+    throw error(TODD_E_PARAM, "flows, source_port: belong to modes udp and tcp; ICMP has no ports");
+  const todd_value ports = value(Ping::source_port);
+  const FlowPlan plan = flows_of(run, value(Ping::flows).v.i, {ports.v.s, ports.len});
+  if (!plan.wrong.empty()) throw error(TODD_E_PARAM, plan.wrong);
+  if (mode == kTcp && plan.flows > 1 && plan.first_port == 0)
+    throw error(TODD_E_PARAM,
+                "flows: mode tcp needs source_port too, as a connection has no port before it is made");
+}
 }  // namespace
 
 void Ping::check(const todd_run& run) {
@@ -50,6 +74,7 @@ void Ping::check(const todd_run& run) {
         throw error(TODD_E_PARAM, std::string(name) + ": mode tcp sends no payload; leave it out");
     }
   }
+  check_flows(run);
   if (was_given(run, "ident") && get(run, mode) != kIcmp)
     throw error(TODD_E_PARAM, "ident: belongs to mode icmp; leave it out");
   const bool udp = get(run, mode) == kUdp;
@@ -98,8 +123,59 @@ void Ping::start_source() {
   flow.proto = mode_ == kUdp ? TODD_UDP : TODD_ICMP;
   flow.slot_cap = longest;
   flow.ident = static_cast<uint16_t>((*this)[ident]);
-  flow_ = open(flow);
+  open_flows(flow);
   if (mode_ == kUdp && (*this)[one_way]) open_ways();
+}
+
+void Ping::open_flows(todd_flow flow) {
+  const FlowPlan plan = flows_of(run(), (*this)[flows], (*this)[source_port]);
+  const size_t streams = size_t{plan.flows} * run().n_target;
+  if (plan.flows > 1 && streams > kMaxStreams)
+    throw error(TODD_E_PARAM, "flows: " + std::to_string(streams) + " of all targets; at most " +
+                                  std::to_string(kMaxStreams));
+  // Together they have as many buffers as one flow alone.
+  if (plan.flows > 1) flow.slots = std::max(kSlotsOfAll / plan.flows, 16u);
+  for (uint32_t i = 0; i < plan.flows; ++i) {
+    todd_flow one = flow;
+    one.local_port = static_cast<uint16_t>(plan.first_port == 0 ? 0 : plan.first_port + i);
+    const uint32_t id = open(one);
+    flows_.push_back({id, one.local_port});
+  }
+  flow_ = flows_.front().id;
+  if (plan.flows > 1) flow_table_.emplace(run().n_target, plan.flows);
+}
+
+void Ping::count_flow(uint32_t target, uint32_t round, bool lost) {
+  if (!flow_table_) return;
+  const uint32_t flow = flow_at(round);
+  const std::string port = std::to_string(flows_[flow].port);
+  tally(flow_sent, target, port);
+  if (lost) tally(flow_lost, target, port);
+  lost ? flow_table_->lost(target, flow) : flow_table_->sent(target, flow);
+}
+
+// Of the targets of which the flows fare differently: by which way a network sends a packet is decided by
+// these five values.
+void Ping::tell_worst_flows() {
+  for (uint32_t i = 0; flow_table_ && i < run().n_target; ++i) {
+    for (const FlowTable::Worst& worst : flow_table_->worst(i, 3)) {
+      todd_target from{};
+      from.size = sizeof from;
+      const bool known = net().size > offsetof(todd_net, local) &&
+                         net().local(&lane(), flows_[worst.flow].id, i, &from) >= 0;
+      const todd_target to = target(i);
+      const auto end = [](const todd_target& at, uint16_t port) {
+        const std::string host = at.address_text;
+        return (at.family == 6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+      };
+      const uint16_t port = to.port != 0 ? to.port : kEchoPort;
+      note(i, "flow_loss",
+           std::string(mode_ == kTcp ? "tcp " : "udp ") +
+               (known ? end(from, flows_[worst.flow].port) : std::to_string(flows_[worst.flow].port)) +
+               " to " + end(to, port) + ": " + std::to_string(worst.lost) + " of " +
+               std::to_string(worst.sent) + " lost");
+    }
+  }
 }
 
 // What check() has let pass.
@@ -129,6 +205,7 @@ void Ping::open_streams() {
   todd_flow flow{};
   flow.proto = TODD_TCP;
   flow.slot_cap = 1;  // nothing is said on them
+  if (run().role == TODD_SOURCE) return open_flows(flow);
   flow_ = open(flow);
 }
 
@@ -169,6 +246,7 @@ bool Ping::step(todd_batch& b) {
   const bool ending = b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
   const bool finished = ending && in_flight_ == 0;
   settle_losses(b.now_ns, finished);
+  if (finished) tell_worst_flows();
   return finished;
 }
 
@@ -186,18 +264,22 @@ void Ping::record(uint32_t target, const LossPattern::Change& change) {
 }
 
 void Ping::probe_tickets(todd_batch& b) {
-  while (b.served < b.n_ticket && can_send(b, flow_)) {
-    const todd_ticket& ticket = b.ticket[b.served++];
+  while (b.served < b.n_ticket) {
+    const todd_ticket& ticket = b.ticket[b.served];
+    const uint32_t flow = flows_[flow_at(ticket.round)].id;
+    if (!can_send(b, flow)) break;
+    ++b.served;
     Target& t = targets_[ticket.target];
     if (t.family == 0) learn(t, ticket.target);
-    const uint32_t slot = take_slot(b, flow_);
-    uint8_t* probe = slot_data(b, flow_, slot);
+    const uint32_t slot = take_slot(b, flow);
+    uint8_t* probe = slot_data(b, flow, slot);
     const uint32_t length = write_probe(probe, t.family, ticket.target, ticket.round);
     if (asks(length)) {
-      const Block block = write_request(split_->sent(ticket.target, ticket.round));
+      const Block block =
+          write_request(split_->sent(stream_at(ticket.target, ticket.round), round_in_stream(ticket.round)));
       std::memcpy(probe + kUdpKey, block.data(), block.size());
     }
-    todd_op op = exchange_op(flow_, ticket.target, slot, length, user_of(ticket), ticket.due_ns);
+    todd_op op = exchange_op(flow, ticket.target, slot, length, user_of(ticket), ticket.due_ns);
     op.ttl = ttl_;
     op.tos = tos_;
     if (mode_ == kUdp && !t.has_port) op.port = kEchoPort;
@@ -212,7 +294,7 @@ void Ping::connect_tickets(todd_batch& b) {
     const uint32_t place = free_handshakes_.back();
     free_handshakes_.pop_back();
     handshakes_[place] = {ticket.target, ticket.round, ticket.due_ns};
-    todd_op op = target_op(TODD_OP_CONNECT, flow_, ticket.target, place, 0);
+    todd_op op = target_op(TODD_OP_CONNECT, flows_[flow_at(ticket.round)].id, ticket.target, place, 0);
     op.flags = TODD_OF_PROBE;
     op.ttl = ttl_;
     op.tos = tos_;
@@ -254,21 +336,23 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
   const auto round = static_cast<uint32_t>(d.user);
   if (d.result >= 0) {
     take_reply(d, target, round, static_cast<int64_t>(d.arg));
-    if (asks(length_of(round))) take_block(b, d, target);
+    if (asks(length_of(round))) take_block(b, d, target, round);
     check_echo(b, d, target, round);
     if (sweeps_) tally_size(target, round, "received");
+    count_flow(target, round, false);
     return;
   }
   // The host counts these; what did not leave or was cancelled says nothing about the network.
   const bool icmp_error = (d.flags & TODD_DF_ICMP_ERROR) != 0;
   if (icmp_error) take_icmp_error(b, d, target);
   if (!icmp_error && (d.result != -ETIMEDOUT || (d.flags & TODD_DF_LOCAL) != 0)) {
-    if (split_) split_->unsent(target, round);
+    if (split_) split_->unsent(stream_at(target, round), round_in_stream(round));
     return;
   }
-  if (asks(length_of(round))) record(target, split_->lost(target, round));
+  if (asks(length_of(round))) record(target, split_->lost(stream_at(target, round), round_in_stream(round)));
   losses_->lost({d.tx_ns, target, round});
   if (sweeps_) tally_size(target, round, "lost");
+  count_flow(target, round, true);
 }
 
 void Ping::finish_connect(const todd_done& d) {
@@ -276,10 +360,12 @@ void Ping::finish_connect(const todd_done& d) {
   free_handshakes_.push_back(static_cast<uint32_t>(d.user));
   if (d.result >= 0) {
     doors_.close(d.arg);
+    count_flow(target, round, false);
     return take_reply(d, target, round, due_ns);
   }
   if (d.result == -ECANCELED || (d.flags & TODD_DF_LOCAL) != 0) return;
   losses_->lost({d.tx_ns, target, round});
+  count_flow(target, round, true);
   const char* name = connect_error_name(-d.result);
   tally(connect_errors, target, name);
   note(target, name, std::strerror(-d.result));

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "plugins/ping/doors.h"
+#include "plugins/ping/flows.h"
 #include "plugins/ping/heard.h"
 #include "plugins/ping/loss.h"
 #include "plugins/ping/one_way.h"
@@ -60,7 +61,14 @@ class Ping : public testlet<Ping> {
   static constexpr auto ident =
       todd::integer("ident", "0", "with icmp: the ident of the echoes; 0 is a random one that is free")
           .range("0", "65535");
-  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way, &ident);
+  static constexpr auto flows =
+      todd::integer("flows", "1", "with udp and tcp: source ports that the rounds go through in turn")
+          .range("1", "64");
+  static constexpr auto source_port =
+      todd::text("source_port", "", "with udp and tcp: the first of them, or all: 40000 or 40000-40015")
+          .matching("([0-9]{1,5}(-[0-9]{1,5})?)?");
+  static constexpr auto params =
+      todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way, &ident, &flows, &source_port);
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
@@ -149,11 +157,15 @@ class Ping : public testlet<Ping> {
       todd::counter("lost_back", "{probe}",
                     "mode udp: lost probes that the responder has seen, of those it can tell")
           .only_total();
-  static constexpr auto metrics =
-      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550,
-                    &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,
-                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors, &rtt_corrected,
-                    &delay_forward, &delay_back, &processing, &clock_error, &lost_forward, &lost_back);
+  static constexpr auto flow_sent = todd::breakdown(
+      "flow_sent", "{probe}", "with several flows: probes that were answered or lost, by source port");
+  static constexpr auto flow_lost =
+      todd::breakdown("flow_lost", "{probe}", "with several flows: lost probes, by source port");
+  static constexpr auto metrics = todd::metrics(
+      &rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
+      &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage,
+      &icmp_senders, &mtu, &connect_errors, &rtt_corrected, &delay_forward, &delay_back, &processing,
+      &clock_error, &lost_forward, &lost_back, &flow_sent, &flow_lost);
 
   static void check(const todd_run& run);
   void start();
@@ -185,6 +197,10 @@ class Ping : public testlet<Ping> {
   };
 
   void check_ports();
+  void open_flows(todd_flow flow);
+  uint32_t flow_at(uint32_t round) const { return round % static_cast<uint32_t>(flows_.size()); }
+  void count_flow(uint32_t target, uint32_t round, bool lost);
+  void tell_worst_flows();
   void open_streams();
   void connect_tickets(todd_batch& b);
   void finish_connect(const todd_done& d);
@@ -209,13 +225,24 @@ class Ping : public testlet<Ping> {
   void open_ways();
   void watch_clock(const todd_batch& b);
   PathClock& clock_of(uint32_t target, const BlockAnswer& answer);
-  void take_block(const todd_batch& b, const todd_done& d, uint32_t target);
   void record(uint32_t target, LossSplit::Change change);
+  // A stream is what one port sends to one target: the round of a probe within it, and the stream.
+  size_t stream_at(uint32_t target, uint32_t round) const {
+    return size_t{target} * flows_.size() + flow_at(round);
+  }
+  uint32_t round_in_stream(uint32_t round) const { return round / static_cast<uint32_t>(flows_.size()); }
+  void take_block(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);
   bool block_damaged(const todd_batch& b, const todd_done& d) const;
   void fill_block(const todd_batch& b, const todd_done& d, uint8_t* reply);
   void not_echoed(const char* why);
 
-  uint32_t flow_ = TODD_NONE;  // TODD_NONE: nothing to do (responder in mode icmp)
+  uint32_t flow_ = TODD_NONE;  // the first; TODD_NONE: nothing to do (responder in mode icmp)
+  struct Flow {
+    uint32_t id;
+    uint16_t port;
+  };
+  std::vector<Flow> flows_;              // of a source, one port each
+  std::optional<FlowTable> flow_table_;  // with several
   Mode mode_ = kIcmp;
   Doors doors_;  // mode tcp
   uint8_t ttl_ = 0, tos_ = 0;

@@ -26,7 +26,7 @@ std::span<const uint8_t> block_in(const todd_batch& b, const todd_done& d) {
 void Ping::open_ways() {
   std::random_device random;
   clock_number_ = clock_number();
-  split_.emplace(run().n_target, static_cast<uint64_t>(random()) << 32 | random());
+  split_.emplace(size_t{run().n_target} * flows_.size(), static_cast<uint64_t>(random()) << 32 | random());
   clocks_.resize(run().n_target);
   for (uint32_t i = 0; i < run().n_target; ++i) {
     const todd_target facts = target(i);
@@ -54,10 +54,10 @@ PathClock& Ping::clock_of(uint32_t target, const BlockAnswer& answer) {
   return clock;
 }
 
-void Ping::take_block(const todd_batch& b, const todd_done& d, uint32_t target) {
+void Ping::take_block(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round) {
   const auto answer = read_answer(block_in(b, d));
   if (!answer) return;  // an echo service
-  record(target, split_->answered(target, *answer));
+  record(target, split_->answered(stream_at(target, round), *answer));
   observe(processing, target, answer->processing_ns);
   PathClock& clock = clock_of(target, *answer);
   if (d.tx_ns <= clock_set_ns_) return;

@@ -284,8 +284,8 @@ class Fleet:
         token = self.todd("agents", "invite").stdout.strip()
         check(token, f"a token for {name}")
         words = [*prefix, BIN / "todd-agent", "--data-dir", self.work / name, "--name", name, "--join", token, "--engine", self.engine]
-        if test_address:
-            words += ["--test-address", test_address]
+        for address in [test_address] if isinstance(test_address, str) else test_address or ():
+            words += ["--test-address", address]
         for label in labels:
             words += ["--label", label]
         self.agents[name] = (words, namespace)

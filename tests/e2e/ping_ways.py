@@ -84,7 +84,7 @@ for name, namespace in (("one", near), ("two", far)):
     prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind {work}/boot-{name} {BOOT} && exec "$@"', "sh"]
     if subprocess.run(prefix + ["true"], stderr=subprocess.DEVNULL).returncode != 0:
         lab.skip("no namespace of mounts can be made here, to give agents a kernel of their own")
-    fleet.add_agent(name, namespace, labels=["site=x"], prefix=prefix)
+    fleet.add_agent(name, namespace, test_address=(namespace.address, namespace.address6), labels=["site=x"], prefix=prefix)
 suite = work / "ways.yaml"
 suite.write_text("""
 apiVersion: todd/v1
@@ -98,6 +98,7 @@ metadata: {name: ways}
 spec:
   tests:
     - {name: ways, testlet: ping, from: all, to: all, params: {mode: udp, count: 100, interval: 10ms}, expect: [loss == 0%]}
+    - {name: pairs, testlet: ping, from: all, to: all, family: both, params: {count: 10, interval: 10ms}, expect: [loss == 0%]}
 """)
 report, code = fleet.json("run", suite)
 check(code == 0, f"the suite passes ({code})")
@@ -108,3 +109,6 @@ for edge in edges(report, "ways"):
     # The clocks are the same in truth, so what the estimate is wrong by shows: it must be within the stated error.
     for name in ("delay_forward", "delay_back"):
         check(metrics[name]["p50"] < metrics["rtt"]["p50"] / 2 + error + 2e-4, f"{edge['source']['agent']}: {name} {metrics[name]['p50'] * 1e6:.0f} us is right within that")
+pairs = sorted((edge["source"]["agent"], edge["target"]["name"], edge["address"]) for edge in edges(report, "pairs"))
+check(pairs == [("one", "two", far.address), ("one", "two", far.address6), ("two", "one", near.address), ("two", "one", near.address6)], f"family both: each pair of agents by both families ({pairs})")
+check(all(value(edge, "received") == 10 for edge in edges(report, "pairs")), "and all answer")

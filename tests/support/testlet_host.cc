@@ -87,6 +87,12 @@ struct TestletHost::Api {
     out->clock_error_ns = t.clock_error_ns;
     return 0;
   }
+  static todd_status local(const todd_lane* l, uint32_t flow, uint32_t, todd_target* out) {
+    out->port = of(l).flows_.at(flow)->port;
+    out->family = 4;
+    out->address_text = "192.0.2.100";
+    return 0;
+  }
   static uint32_t peer(const todd_lane* l, uint64_t token) {
     const auto& tokens = of(l).options_.tokens;
     for (uint32_t i = 0; i < tokens.size(); ++i) {
@@ -107,7 +113,9 @@ struct TestletHost::Api {
   static todd_status open(const todd_lane* l, todd_flow* flow, uint32_t* id, todd_error*) {
     TestletHost& h = of(l);
     auto f = std::make_unique<Flow>();
-    if ((flow->flags & TODD_FF_LISTEN) != 0 && flow->local_port == 0) flow->local_port = h.next_port_++;
+    const bool bound =
+        (flow->flags & TODD_FF_LISTEN) != 0 || (flow->proto == TODD_UDP && h.run_.role == TODD_SOURCE);
+    if (bound && flow->local_port == 0) flow->local_port = h.next_port_++;
     f->is = *flow;
     f->port = flow->local_port;
     const uint32_t stride = (std::max(flow->slot_cap, 1u) + 63u) / 64u * 64u;
@@ -121,7 +129,7 @@ struct TestletHost::Api {
   static const void* query(const todd_host*, const char* id) {
     static const todd_record record{sizeof record, 0, count, set, observe, tally, info, note};
     static const todd_samples samples{sizeof samples, 0, sample};
-    static const todd_net net{sizeof net, 0, open, target, peer, publish, ready, stream_info};
+    static const todd_net net{sizeof net, 0, open, target, peer, publish, ready, stream_info, local};
     const std::string name = id;
     if (name == TODD_RECORD_1) return &record;
     if (name == TODD_SAMPLES_1) return &samples;

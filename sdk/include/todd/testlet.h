@@ -248,7 +248,8 @@ enum {
 };
 typedef struct {
   uint32_t size;
-  uint16_t proto, local_port; /* local_port: 0 = any; with TODD_FF_LISTEN 0 = a free one of the agent's range; out: the bound one */
+  uint16_t proto, local_port; /* local_port: 0 = any; with TODD_FF_LISTEN 0 = a free one of the agent's range; out: the bound one of UDP. Sources: what datagrams
+                                 and connections leave from. Connections from a given port are reset when closed, or it could not be used again for a minute */
   uint16_t stamp_off, flags;  /* EXCHANGE over UDP: the host writes an 8-byte key at stamp_off of the request and expects it there in the reply.
                                  ICMP: ignored; payload begins with the ICMP type byte, ident, sequence and checksum and 8 bytes of cookie after the 8-byte header are the host's */
   uint32_t slot_cap;          /* bytes of payload per slot, largest message either way */
@@ -270,6 +271,9 @@ typedef struct {
   /* The instance is ready for its START. Without publish/ready pending, returning from start() with no LISTEN outstanding is not enough: call it. */
   void (*ready)(const todd_lane *);
   todd_status (*stream_info)(const todd_lane *, uint64_t stream, todd_stream_info *out);
+  /* Where the packets of this flow to the target leave from, by the routes of now: fills port, family, address and address_text (valid
+   * until the next call) of out. Not once per probe: it asks the system. */
+  todd_status (*local)(const todd_lane *, uint32_t flow, uint32_t target, todd_target *out);
 } todd_net;
 
 /* ---- plugin -------------------------------------------------------------------------------------------------- */

@@ -485,20 +485,25 @@ todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* e
 }
 
 todd_status Instance::describe_target(uint32_t index, todd_target& out) {
-  if (index >= setup_.targets.size() || out.size < offsetof(todd_target, clock_offset_ns)) return -EINVAL;
+  if (index >= setup_.targets.size() || out.size < offsetof(todd_target, name)) return -EINVAL;
+  const Target& target = setup_.targets[index];
+  const auto& spec = (*setup_.specs)[target.spec];
+  const int family = target.address.sa.sa_family;
+  if (out.size < offsetof(todd_target, clock_offset_ns)) {  // numbers alone
+    out.port = io::port_of(target.address);
+    out.family = family == AF_INET ? 4 : family == AF_INET6 ? 6 : 0;
+    copy_host(target.address, out.address);
+    out.scope = family == AF_INET6 ? target.address.v6.sin6_scope_id : 0;
+    out.peer_token = spec.peer_token;
+    return 0;
+  }
   auto known = described_.find(index);
   if (known == described_.end()) {
-    const Target& target = setup_.targets[index];
-    const auto& spec = (*setup_.specs)[target.spec];
     auto keep = [this](std::string text) { return strings_.emplace_back(std::move(text)).c_str(); };
     todd_target made{};
+    made.size = offsetof(todd_target, name);
+    (void)describe_target(index, made);
     made.size = sizeof made;
-    made.port = io::port_of(target.address);
-    const int family = target.address.sa.sa_family;
-    made.family = family == AF_INET ? 4 : family == AF_INET6 ? 6 : 0;
-    copy_host(target.address, made.address);
-    made.scope = family == AF_INET6 ? target.address.v6.sin6_scope_id : 0;
-    made.peer_token = spec.peer_token;
     made.clock_offset_ns = spec.clock_offset_ns;
     made.clock_error_ns = spec.clock_error_ns;
     made.host = keep(schedule::host_at(spec, target.offset));

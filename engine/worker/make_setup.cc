@@ -92,21 +92,37 @@ Status add_values(lane::TaskSetup& setup, const v1::Task& task) {
   return {};
 }
 
+// The address so many after this one.
+io::Address plus(io::Address address, uint32_t n) {
+  if (address.sa.sa_family == AF_INET) {
+    address.v4.sin_addr.s_addr = htonl(ntohl(address.v4.sin_addr.s_addr) + n);
+    return address;
+  }
+  auto& bytes = address.v6.sin6_addr.s6_addr;
+  uint64_t carry = n;
+  for (size_t i = sizeof bytes; carry != 0 && i-- > 0; carry >>= 8)
+    bytes[i] = static_cast<uint8_t>(carry += bytes[i]);
+  return address;
+}
+
 Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
   for (const auto& in : task.targets()) {
     auto spec = spec_of(in, setup.manifest.default_port);
     auto n = schedule::count(spec);
     if (!n) return tl::unexpected(n.error());
     const auto index = static_cast<uint32_t>(setup.specs->size());
-    for (uint64_t i = 0; i < *n; ++i) {
-      lane::Target target{.spec = index,
-                          .offset = static_cast<uint32_t>(i),
-                          .edge = static_cast<uint32_t>(setup.targets.size())};
-      if (auto address = io::parse_address(schedule::host_at(spec, i), spec.port))
-        target.address = *address;
-      else
-        io::set_port(target.address, spec.port);
-      setup.targets.push_back(target);
+    // What stands for many are addresses, one after the other.
+    io::Address first{};
+    if (auto address = io::parse_address(schedule::host_at(spec, 0), spec.port))
+      first = *address;
+    else
+      io::set_port(first, spec.port);
+    if (*n > 1) setup.targets.reserve(setup.targets.size() + *n);
+    for (uint32_t i = 0; i < *n; ++i) {
+      setup.targets.push_back({.address = i == 0 ? first : plus(first, i),
+                               .spec = index,
+                               .offset = i,
+                               .edge = static_cast<uint32_t>(setup.targets.size())});
     }
     setup.specs->push_back(std::move(spec));
   }

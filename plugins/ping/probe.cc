@@ -190,8 +190,8 @@ void Ping::learn_lengths() {
 void Ping::check_ports() {
   if (mode_ == kUdp) return;
   for (uint32_t i = 0; i < run().n_target; ++i) {
+    if ((target_address(i).port != 0) == (mode_ == kTcp)) continue;
     const todd_target facts = target(i);
-    if ((facts.port != 0) == (mode_ == kTcp)) continue;
     const std::string name = std::string("target ") + facts.name;
     if (mode_ == kTcp) throw error(TODD_E_PARAM, name + ": mode tcp needs a port, as in HOST:443");
     throw error(TODD_E_PARAM, name + ": mode icmp takes no port; leave " + std::to_string(facts.port) +
@@ -323,7 +323,7 @@ uint32_t Ping::write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32
 }
 
 void Ping::learn(Target& t, uint32_t index) {
-  const todd_target facts = target(index);
+  const todd_target facts = target_address(index);
   t.family = static_cast<uint8_t>(facts.family & 0xf);
   t.has_port = facts.port != 0;
 }

@@ -79,6 +79,7 @@ struct TestletHost::Api {
     out->port = t.peer != nullptr ? t.peer->published_ : t.port;
     out->family = t.family;
     out->peer_token = t.peer_token;
+    if (out->size < sizeof *out) return 0;
     out->name = t.name.c_str();
     out->host = t.host.c_str();
     out->url = t.url.c_str();

@@ -191,7 +191,7 @@ typedef struct {
   uint32_t n_peer, family;         /* responder: edges that will come; family 0, 4 or 6 */
 } todd_run;
 
-typedef struct { /* growable, caller sets size, host fills */
+typedef struct { /* growable, caller sets size, host fills; at least up to `name`, and nothing is made for what is beyond */
   uint32_t size;
   uint16_t port, family;    /* family 4 or 6; 0 = not resolved yet */
   uint8_t address[16];

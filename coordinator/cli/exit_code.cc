@@ -10,8 +10,10 @@ bool lacks_privilege(const model::Report& report) {
   bool any = false, all = true;
   for (const auto& test : report.tests) {
     all &= !test.summary || test.summary->ok == 0;
-    for (const auto& edge : test.edges) {
-      const bool denied = edge.reason == model::reason::kPermission;
+    for (size_t i = 0; all && i < test.edges.size(); ++i) {
+      // Reasons are of edges that are not complete.
+      const bool denied = test.edges.state(i) != model::EdgeState::complete &&
+                          test.edges.at(i).reason == model::reason::kPermission;
       any |= denied;
       all &= denied;
     }
@@ -21,18 +23,19 @@ bool lacks_privilege(const model::Report& report) {
 
 bool unjudged(const model::TestReport& test) {
   if (test.verdict != model::Verdict::none) return false;
-  return std::any_of(test.edges.begin(), test.edges.end(),
-                     [](const auto& edge) { return edge.state != model::EdgeState::complete; });
+  for (size_t i = 0; i < test.edges.size(); ++i)
+    if (test.edges.state(i) != model::EdgeState::complete) return true;
+  return false;
 }
 
 // A check measures nothing and has no verdict: what it says is which edges could not be prepared.
 int exit_for_check(const model::Report& report, bool allow_incomplete) {
   bool broken = false, denied = true;
   for (const auto& test : report.tests) {
-    for (const auto& edge : test.edges) {
-      if (edge.state == model::EdgeState::complete) continue;
+    for (size_t i = 0; i < test.edges.size(); ++i) {
+      if (test.edges.state(i) == model::EdgeState::complete) continue;
       broken = true;
-      denied &= edge.reason == model::reason::kPermission;
+      denied = denied && test.edges.at(i).reason == model::reason::kPermission;
     }
   }
   if (broken && denied) return kDenied;

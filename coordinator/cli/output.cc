@@ -46,7 +46,7 @@ void print_report(const model::Report& report, const ShowRun& show) {
   } else if (show.output == Output::jsonl) {
     for (model::ReportLines lines(report, options); lines.next(text);) print();
   } else {
-    model::JsonWriter json(text);
+    model::JsonWriter json(text, [&](std::string&) { print(); });
     model::write_report(json, report, options);
     text += '\n';
   }

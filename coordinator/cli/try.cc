@@ -23,6 +23,7 @@ namespace {
 
 constexpr const char* kOrigin = "try";  // where messages say the suite is from
 constexpr uint64_t kManyTargets = 65536;
+constexpr int64_t kStartLeadNs = 2'000'000;  // START goes to a process beside us
 constexpr int64_t kInterruptWaitNs = 3'000'000'000;
 
 struct TryOptions {
@@ -103,6 +104,7 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
   const Clock clock;
   LocalTransport transport(loop, std::move(options));
   run::RunsOptions run_options;
+  run_options.start_lead_ns = kStartLeadNs;
   if (!periods) run_options.max_periods = 0;
   run::Runs runs(loop, transport, clock, run_options);
   if (auto started = transport.start(runs); !started) return tl::unexpected(started.error());
@@ -137,8 +139,10 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
 std::optional<int> exit_for_nothing(const model::Report& report) {
   std::string why, detail;
   for (const auto& test : report.tests) {
-    for (const auto& edge : test.edges) {
-      if (edge.state != model::EdgeState::error || !edge.metrics.empty()) return std::nullopt;
+    for (size_t i = 0; i < test.edges.size(); ++i) {
+      if (test.edges.state(i) != model::EdgeState::error) return std::nullopt;
+      const model::EdgeReport edge = test.edges.at(i);
+      if (!edge.metrics.empty()) return std::nullopt;
       if (why.empty()) why = edge.reason, detail = edge.detail;
     }
   }

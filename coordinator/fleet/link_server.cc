@@ -25,7 +25,7 @@
 namespace todd::fleet {
 namespace {
 constexpr uint32_t kProtocol = 1;
-constexpr int kMostEndpoints = 1'000'000;
+constexpr int kMostEndpoints = 1 << 20;
 constexpr size_t kMostOpenReadies = 64;
 constexpr int64_t kLongestTtlNs = 24ll * 3600 * 1'000'000'000;
 

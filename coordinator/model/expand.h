@@ -32,7 +32,7 @@ struct Edge {
 };
 
 // More edges than this are refused with Errc::exhausted.
-inline constexpr size_t kMaxEdges = 1'000'000;
+inline constexpr size_t kMaxEdges = 1u << 20;
 
 // The edges of one test, sorted by source and target name. `agents` are all enrolled ones, connected or not.
 // Errors name no place in the file: not_found (no such group or agent, with the nearest known name; a group

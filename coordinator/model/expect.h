@@ -19,7 +19,10 @@
 // - for a gauge nobody set, and for rate() over no time;
 // - for what a task with very many edges keeps of all of them together only.
 
+#include <cstdint>
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -86,6 +89,34 @@ struct Outcome {
 // difference.
 // No edges at all: unknown.
 Outcome evaluate(const Expectation& expectation, const std::vector<EdgeData>& edges, const EdgeData& total);
+
+// The same edge by edge, for whoever does not have them all at once.
+class Evaluation {
+ public:
+  // Borrows the expectation.
+  explicit Evaluation(const Expectation& expectation) : expectation_(&expectation) {}
+  // The next edge; returns what evaluate_edge does. Its name is not looked at.
+  Verdict add(const EdgeData& edge);
+  // After the last. name_of: of the edge that was added as the i-th.
+  Outcome end(const EdgeData& total, const std::function<std::string(size_t)>& name_of) const;
+
+ private:
+  Outcome end_edges(const std::function<std::string(size_t)>& name_of) const;
+  Outcome end_percent(const std::function<std::string(size_t)>& name_of) const;
+  Outcome end_total(const EdgeData& total, const std::function<std::string(size_t)>& name_of) const;
+  std::string unknown_text(const std::function<std::string(size_t)>& name_of) const;
+
+  static constexpr size_t kNone = SIZE_MAX;
+  const Expectation* expectation_;
+  size_t edges_ = 0, pass_ = 0, fail_ = 0, unknown_ = 0, no_data_ = 0;  // no_data: of the unknown
+  std::optional<double> worst_;
+  size_t worst_edge_ = kNone, unknown_edge_ = kNone, spoilt_edge_ = kNone;
+  std::string unknown_reason_;
+  const char* spoilt_ = "";  // why nothing is said of the total
+};
+
+// What evaluate_edge looks at, of EdgeData::metrics: nothing else need be there.
+std::vector<std::string> metrics_of(const Expectation& expectation);
 
 // What one edge alone says: for EdgeReport::verdict, where every expectation but those on the total counts.
 Verdict evaluate_edge(const Expectation& expectation, const EdgeData& edge);

@@ -193,94 +193,6 @@ std::string observed_text(const Expectation& e, double value) {
   return format_amount(value, per_second ? "/s" : e.metric.unit);
 }
 
-// What all edges together say.
-struct Tally {
-  size_t edges = 0, pass = 0, fail = 0, unknown = 0, no_data = 0;  // no_data: of the unknown
-  double worst = NAN;
-  std::string worst_edge, unknown_edge, unknown_reason;
-};
-
-Tally tally(const Expectation& e, const std::vector<EdgeData>& edges) {
-  Tally result;
-  result.edges = edges.size();
-  for (const EdgeData& edge : edges) {
-    const Finding finding = judge_edge(e, edge);
-    result.pass += finding.verdict == Verdict::pass;
-    result.fail += finding.verdict == Verdict::fail;
-    if (finding.verdict == Verdict::unknown) {
-      ++result.unknown;
-      result.no_data += !edge.has_data;
-      if (result.unknown_edge.empty()) {
-        result.unknown_edge = edge.name;
-        result.unknown_reason = finding.reason;
-      }
-    }
-    // A value of suspect quality is shown only if there is none better.
-    if (std::isnan(finding.value) || finding.verdict == Verdict::unknown) continue;
-    if (std::isnan(result.worst) || badness(e, finding.value) > badness(e, result.worst)) {
-      result.worst = finding.value;
-      result.worst_edge = edge.name;
-    }
-  }
-  return result;
-}
-
-std::string unknown_text(const Tally& t) {
-  std::string text = fmt::format("{}: {}", t.unknown_edge, t.unknown_reason);
-  if (t.unknown > 1) text += fmt::format(" (and {} more)", t.unknown - 1);
-  return text;
-}
-
-Outcome evaluate_edges(const Expectation& e, const Tally& t) {
-  Outcome outcome;
-  outcome.observed = observed_text(e, t.worst);
-  outcome.worst_edge = t.worst_edge.empty() ? t.unknown_edge : t.worst_edge;
-  if (t.unknown > 0) outcome.reason = unknown_text(t);
-  outcome.verdict = t.fail > 0 ? Verdict::fail : t.unknown > 0 ? Verdict::unknown : Verdict::pass;
-  return outcome;
-}
-
-Outcome evaluate_percent(const Expectation& e, const Tally& t) {
-  Outcome outcome;
-  outcome.observed =
-      format_amount(static_cast<double>(t.pass) / static_cast<double>(t.edges), "%") + " of edges";
-  outcome.reason = fmt::format("{} of {} edges hold", t.pass, t.edges);
-  // Where no value fails, an edge that does not hold for want of one is worse than any that does.
-  const bool without_value = t.fail == 0 && t.unknown > 0;
-  outcome.worst_edge = without_value ? t.unknown_edge : t.worst_edge;
-  if (without_value)
-    outcome.reason += ", " + unknown_text(t);
-  else if (!std::isnan(t.worst))
-    outcome.reason += fmt::format(", the worst has {}", observed_text(e, t.worst));
-  const auto enough = [&](size_t holding) {
-    return 100.0 * static_cast<double>(holding) >= e.percent * static_cast<double>(t.edges);
-  };
-  if (enough(t.pass)) {
-    outcome.verdict = Verdict::pass;
-  } else if (enough(t.pass + t.unknown - t.no_data)) {
-    outcome.verdict = Verdict::unknown;
-    if (!without_value) outcome.reason += "; " + unknown_text(t);
-  } else {
-    outcome.verdict = Verdict::fail;
-  }
-  return outcome;
-}
-
-Outcome evaluate_total(const Expectation& e, const std::vector<EdgeData>& edges, const EdgeData& total) {
-  const Finding finding = judge_edge(e, total);
-  Outcome outcome{finding.verdict, observed_text(e, finding.value), "", finding.reason};
-  for (const EdgeData& edge : edges) {
-    if (edge.has_data && !edge.suspect && !edge.cut_short) continue;
-    outcome.verdict = Verdict::unknown;
-    const char* why = !edge.has_data ? "no data"
-                      : edge.suspect ? "its quality is suspect"
-                                     : "it did not run to its end";
-    outcome.reason = fmt::format("{}: {}", edge.name, why);
-    break;
-  }
-  return outcome;
-}
-
 }  // namespace
 
 uint64_t events_needed(const Expectation& e, uint64_t events) {
@@ -293,14 +205,112 @@ uint64_t events_needed(const Expectation& e, uint64_t events) {
   return events < needed ? needed : 0;
 }
 
-Outcome evaluate(const Expectation& expectation, const std::vector<EdgeData>& edges, const EdgeData& total) {
-  if (edges.empty()) return {Verdict::unknown, "-", "", "there are no edges"};
-  switch (expectation.scope) {
-    case Scope::total: return evaluate_total(expectation, edges, total);
-    case Scope::percent: return evaluate_percent(expectation, tally(expectation, edges));
+Verdict Evaluation::add(const EdgeData& edge) {
+  const size_t index = edges_++;
+  const Finding finding = judge_edge(*expectation_, edge);
+  pass_ += finding.verdict == Verdict::pass;
+  fail_ += finding.verdict == Verdict::fail;
+  if (finding.verdict == Verdict::unknown) {
+    ++unknown_;
+    no_data_ += !edge.has_data;
+    if (unknown_edge_ == kNone) {
+      unknown_edge_ = index;
+      unknown_reason_ = finding.reason;
+    }
+  }
+  if (spoilt_edge_ == kNone && (!edge.has_data || edge.suspect || edge.cut_short)) {
+    spoilt_edge_ = index;
+    spoilt_ = !edge.has_data ? "no data"
+              : edge.suspect ? "its quality is suspect"
+                             : "it did not run to its end";
+  }
+  // A value of suspect quality is shown only if there is none better.
+  if (std::isnan(finding.value) || finding.verdict == Verdict::unknown) return finding.verdict;
+  if (!worst_ || badness(*expectation_, finding.value) > badness(*expectation_, *worst_)) {
+    worst_ = finding.value;
+    worst_edge_ = index;
+  }
+  return finding.verdict;
+}
+
+using NameOf = std::function<std::string(size_t)>;
+
+std::string Evaluation::unknown_text(const NameOf& name_of) const {
+  std::string text = fmt::format("{}: {}", name_of(unknown_edge_), unknown_reason_);
+  if (unknown_ > 1) text += fmt::format(" (and {} more)", unknown_ - 1);
+  return text;
+}
+
+Outcome Evaluation::end_edges(const NameOf& name_of) const {
+  Outcome outcome;
+  outcome.observed = observed_text(*expectation_, worst_.value_or(NAN));
+  if (worst_edge_ != kNone)
+    outcome.worst_edge = name_of(worst_edge_);
+  else if (unknown_edge_ != kNone)
+    outcome.worst_edge = name_of(unknown_edge_);
+  if (unknown_ > 0) outcome.reason = unknown_text(name_of);
+  outcome.verdict = fail_ > 0 ? Verdict::fail : unknown_ > 0 ? Verdict::unknown : Verdict::pass;
+  return outcome;
+}
+
+Outcome Evaluation::end_percent(const NameOf& name_of) const {
+  Outcome outcome;
+  outcome.observed =
+      format_amount(static_cast<double>(pass_) / static_cast<double>(edges_), "%") + " of edges";
+  outcome.reason = fmt::format("{} of {} edges hold", pass_, edges_);
+  // Where no value fails, an edge that does not hold for want of one is worse than any that does.
+  const bool without_value = fail_ == 0 && unknown_ > 0;
+  const size_t worst = without_value ? unknown_edge_ : worst_edge_;
+  if (worst != kNone) outcome.worst_edge = name_of(worst);
+  if (without_value)
+    outcome.reason += ", " + unknown_text(name_of);
+  else if (worst_)
+    outcome.reason += fmt::format(", the worst has {}", observed_text(*expectation_, *worst_));
+  const auto enough = [&](size_t holding) {
+    return 100.0 * static_cast<double>(holding) >= expectation_->percent * static_cast<double>(edges_);
+  };
+  if (enough(pass_)) {
+    outcome.verdict = Verdict::pass;
+  } else if (enough(pass_ + unknown_ - no_data_)) {
+    outcome.verdict = Verdict::unknown;
+    if (!without_value) outcome.reason += "; " + unknown_text(name_of);
+  } else {
+    outcome.verdict = Verdict::fail;
+  }
+  return outcome;
+}
+
+Outcome Evaluation::end_total(const EdgeData& total, const NameOf& name_of) const {
+  const Finding finding = judge_edge(*expectation_, total);
+  Outcome outcome{finding.verdict, observed_text(*expectation_, finding.value), "", finding.reason};
+  if (spoilt_edge_ != kNone) {
+    outcome.verdict = Verdict::unknown;
+    outcome.reason = fmt::format("{}: {}", name_of(spoilt_edge_), spoilt_);
+  }
+  return outcome;
+}
+
+Outcome Evaluation::end(const EdgeData& total, const NameOf& name_of) const {
+  if (edges_ == 0) return {Verdict::unknown, "-", "", "there are no edges"};
+  switch (expectation_->scope) {
+    case Scope::total: return end_total(total, name_of);
+    case Scope::percent: return end_percent(name_of);
     case Scope::edges: break;
   }
-  return evaluate_edges(expectation, tally(expectation, edges));
+  return end_edges(name_of);
+}
+
+std::vector<std::string> metrics_of(const Expectation& e) {
+  std::vector<std::string> names = {e.metric.name};
+  if (e.metric.kind == stats::Kind::ratio) names = {e.metric.numerator, e.metric.denominator};
+  names.emplace_back("undetermined");
+  return names;
+}
+
+Outcome evaluate(const Expectation& expectation, const std::vector<EdgeData>& edges, const EdgeData& total) {
+  Evaluation evaluation(expectation);
+  for (const EdgeData& edge : edges) evaluation.add(edge);
+  return evaluation.end(total, [&](size_t i) { return edges[i].name; });
 }
 
 Verdict evaluate_edge(const Expectation& expectation, const EdgeData& edge) {

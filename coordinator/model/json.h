@@ -2,8 +2,10 @@
 // Reports as JSON, and the small writer they are made with.
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "coordinator/model/report.h"
@@ -18,6 +20,14 @@ namespace todd::model {
 class JsonWriter {
  public:
   explicit JsonWriter(std::string& out) : out_(out) {}
+  // Text of any length with little memory: what is in `out` is given to `take` in pieces, which empties it.
+  // What remains at the end is the caller's.
+  JsonWriter(std::string& out, std::function<void(std::string&)> take) : out_(out), take_(std::move(take)) {}
+
+  // Between values: gives away what there is if it is worth it.
+  void let_go() {
+    if (take_ && out_.size() >= kPiece) take_(out_);
+  }
 
   JsonWriter& begin_object();
   JsonWriter& end_object();
@@ -54,9 +64,11 @@ class JsonWriter {
     bool object;
     bool first = true;
   };
+  static constexpr size_t kPiece = size_t{1} << 18;
   void before_value();
 
   std::string& out_;
+  std::function<void(std::string&)> take_;
   std::vector<Level> open_;
   bool have_key_ = false;
   bool started_ = false;

@@ -134,16 +134,35 @@ void write_edge_fields(JsonWriter& json, const EdgeReport& edge, const ReportOpt
   write_quality(json, edge.quality);
 }
 
-// The edges to write: all, or where they are too many those that are not ok.
-std::vector<const EdgeReport*> chosen_edges(const TestReport& test, const ReportOptions& options) {
-  std::vector<const EdgeReport*> chosen;
-  const bool all = test.edges.size() <= options.max_edges;
-  for (const EdgeReport& edge : test.edges) {
-    if (chosen.size() == options.max_edges) break;
-    if (all || !edge.is_ok()) chosen.push_back(&edge);
+// The edges to write: all, or where they are too many those that are not ok, as far as they go.
+class Choice {
+ public:
+  Choice(const TestReport& test, const ReportOptions& options)
+      : edges_(test.edges), all_(edges_.size() <= options.max_edges) {
+    if (all_) size_ = edges_.size();
+    for (size_t i = 0; !all_ && i < edges_.size() && size_ < options.max_edges; ++i)
+      size_ += !edges_.is_ok(i);
   }
-  return chosen;
-}
+  size_t size() const { return size_; }
+  template <class Take>
+  void each(Take take) const {
+    if (all_) {
+      for (const EdgeReport& edge : edges_) take(edge);
+      return;
+    }
+    size_t taken = 0;
+    for (size_t i = 0; taken < size_; ++i) {
+      if (edges_.is_ok(i)) continue;
+      take(edges_.at(i));
+      ++taken;
+    }
+  }
+
+ private:
+  const EdgeReports& edges_;
+  bool all_;
+  size_t size_ = 0;
+};
 
 void write_summary(JsonWriter& json, const EdgeSummary& summary, size_t shown) {
   json.key("summary").begin_object().field("edges", summary.edges).field("shown", uint64_t{shown});
@@ -161,15 +180,16 @@ void write_test(JsonWriter& json, const TestReport& test, const ReportOptions& o
   json.field("from", test.from).field("to", test.to).field("verdict", verdict_name(test.verdict));
   write_metrics(json, "total", test.total);
   if (with_edges) {
-    const auto edges = chosen_edges(test, options);
+    const Choice edges(test, options);
     if (test.summary || edges.size() < test.edges.size())
       write_summary(json, test.count_edges(), edges.size());
     json.key("edges").begin_array();
-    for (const EdgeReport* edge : edges) {
+    edges.each([&](const EdgeReport& edge) {
       json.begin_object();
-      write_edge_fields(json, *edge, options);
+      write_edge_fields(json, edge, options);
       json.end_object();
-    }
+      json.let_go();
+    });
     json.end_array();
   }
   json.key("expectations").begin_array();
@@ -240,7 +260,7 @@ bool ReportLines::next(std::string& out) {
     if (test_ == report_->tests.size()) return false;
     const TestReport& test = report_->tests[test_];
     json.begin_object().field("type", "edge").field("run", report_->id).field("test", test.name);
-    write_edge_fields(json, test.edges[edge_++], options_);
+    write_edge_fields(json, test.edges.at(edge_++), options_);
   }
   json.end_object();
   out += '\n';

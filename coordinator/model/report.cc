@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <span>
+#include <utility>
 
 namespace todd::model {
 
@@ -96,18 +97,44 @@ bool is_reason(std::string_view word) {
 
 std::string EdgeReport::label() const { return source_agent + " → " + target_name; }
 
-bool EdgeReport::is_ok() const {
-  return state == EdgeState::complete && (verdict == Verdict::pass || verdict == Verdict::none);
+std::vector<EdgeReport>& EdgeReports::kept() {
+  if (const auto source = std::exchange(source_, nullptr)) {
+    kept_.reserve(source->size());
+    for (size_t i = 0; i < source->size(); ++i) kept_.push_back(source->at(i));
+  }
+  return kept_;
+}
+
+size_t EdgeReports::bytes() const {
+  if (source_) return source_->bytes();
+  size_t bytes = 0;
+  for (const EdgeReport& edge : kept_) {
+    size_t metrics = edge.metrics.size();
+    for (const PeriodReport& period : edge.periods) metrics += period.metrics.size();
+    bytes += sizeof edge + metrics * sizeof(MetricReports::value_type) +
+             edge.samples.size() * sizeof(SampleReport);
+  }
+  return bytes;
 }
 
 EdgeSummary TestReport::count_edges() const {
   if (summary) return *summary;
+  std::map<std::pair<Verdict, EdgeState>, uint64_t> counts;
+  std::pair<Verdict, EdgeState> last{};
+  uint64_t run = 0;  // of edges alike, one after the other
+  for (size_t i = 0; i < edges.size(); ++i) {
+    const std::pair now{edges.verdict(i), edges.state(i)};
+    if (now != last && run > 0) counts[last] += std::exchange(run, 0);
+    last = now;
+    ++run;
+  }
+  if (run > 0) counts[last] += run;
   EdgeSummary all;
   all.edges = edges.size();
-  for (const EdgeReport& edge : edges) {
-    all.ok += edge.is_ok() ? 1 : 0;
-    ++all.verdicts[verdict_name(edge.verdict)];
-    ++all.states[name_of(edge.state)];
+  for (const auto& [what, n] : counts) {
+    if (is_ok(what.second, what.first)) all.ok += n;
+    all.verdicts[verdict_name(what.first)] += n;
+    all.states[name_of(what.second)] += n;
   }
   return all;
 }

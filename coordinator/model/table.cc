@@ -32,6 +32,7 @@ constexpr Column kColumns[] = {
     {"jitter", "jitter", &MetricReport::value},
 };
 constexpr size_t kMaxColumns = 5;
+constexpr size_t kLookedAt = 1000;  // edges, for one with metrics
 
 double value_of(const MetricReport& metric, double MetricReport::*value) {
   if (metric.kind != MetricKind::histogram && value != &MetricReport::value) return NAN;
@@ -58,7 +59,9 @@ std::vector<Wanted> columns_of(const TestReport& test) {
       columns.push_back({column.metric, column.title, column.value});
   }
   if (!columns.empty()) return columns;
-  for (const EdgeReport& edge : test.edges) {
+  const size_t few = std::min<size_t>(test.edges.size(), kLookedAt);
+  for (size_t i = 0; i < few; ++i) {
+    const EdgeReport edge = test.edges.at(i);
     for (const auto& [name, metric] : edge.metrics) {
       if (metric.kind == MetricKind::breakdown || columns.size() == kMaxColumns) continue;
       const bool many = metric.kind == MetricKind::histogram;
@@ -142,13 +145,13 @@ class Table {
   }
 
   // Those that are not ok first, each in the order of the report.
-  std::vector<const EdgeReport*> shown_edges(const TestReport& test) const {
-    std::vector<const EdgeReport*> edges;
-    for (const EdgeReport& edge : test.edges) edges.push_back(&edge);
-    if (edges.size() > options_.max_edges) {
-      std::stable_partition(edges.begin(), edges.end(),
-                            [](const EdgeReport* edge) { return !edge->is_ok(); });
-      edges.resize(options_.max_edges);
+  std::vector<EdgeReport> shown_edges(const TestReport& test) const {
+    std::vector<EdgeReport> edges;
+    const size_t size = test.edges.size();
+    const bool all = size <= options_.max_edges;
+    for (const bool ok : {false, true}) {
+      for (size_t i = 0; i < size && edges.size() < options_.max_edges; ++i)
+        if (all ? !ok : test.edges.is_ok(i) == ok) edges.push_back(test.edges.at(i));
     }
     return edges;
   }
@@ -159,10 +162,10 @@ class Table {
     int name_width = 4;
     std::vector<int> widths;
     for (const Wanted& column : columns) widths.push_back(display_width(printable(column.title)));
-    for (const EdgeReport* edge : edges) {
-      name_width = std::max(name_width, display_width(printable(edge->label())));
+    for (const EdgeReport& edge : edges) {
+      name_width = std::max(name_width, display_width(printable(edge.label())));
       for (size_t i = 0; i < columns.size(); ++i)
-        widths[i] = std::max(widths[i], display_width(cell(*edge, columns[i])));
+        widths[i] = std::max(widths[i], display_width(cell(edge, columns[i])));
     }
     int others = 4;
     for (int width : widths) others += width + 2;
@@ -173,13 +176,13 @@ class Table {
     for (size_t i = 0; i < columns.size(); ++i)
       head += "  " + padded(printable(columns[i].title), widths[i], true);
     if (!edges.empty()) line(head);
-    for (const EdgeReport* edge : edges) {
-      std::string text = fmt::format("  {} {}", mark_of(edge->verdict),
-                                     padded(cut_to(printable(edge->label()), name_width), name_width, false));
+    for (const EdgeReport& edge : edges) {
+      std::string text = fmt::format("  {} {}", mark_of(edge.verdict),
+                                     padded(cut_to(printable(edge.label()), name_width), name_width, false));
       for (size_t i = 0; i < columns.size(); ++i)
-        text += "  " + padded(cell(*edge, columns[i]), widths[i], true);
-      text += state_text(*edge) + example_text(*edge);
-      line(text, edge->verdict == Verdict::pass ? Verdict::none : edge->verdict);
+        text += "  " + padded(cell(edge, columns[i]), widths[i], true);
+      text += state_text(edge) + example_text(edge);
+      line(text, edge.verdict == Verdict::pass ? Verdict::none : edge.verdict);
     }
     print_rest(test, edges.size());
   }

@@ -1,11 +1,12 @@
 #pragma once
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
 namespace todd::model {
 
 // none: nothing was expected.
-enum class Verdict { pass, fail, unknown, none };
+enum class Verdict : uint8_t { pass, fail, unknown, none };
 
 const char* verdict_name(Verdict verdict);
 std::optional<Verdict> parse_verdict(std::string_view name);

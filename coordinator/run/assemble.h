@@ -7,8 +7,10 @@
 
 namespace todd::run {
 
-// A test as far as it is. `ended`: expectations are evaluated; before, verdicts are unknown.
-model::TestReport assemble_test(const Run& run, const TestRun& test, bool ended);
+// A test that is under way, as far as it is: verdicts are unknown.
+model::TestReport assemble_test(const Run& run, const TestRun& test);
+// A test that has ended, its expectations evaluated. Takes what is known of its edges, and those of its plan.
+model::TestReport conclude_test(const Run& run, TestRun& test);
 
 // The run as far as it is, without delivery. Tests that have ended come as they were assembled then.
 model::Report assemble_run(const Run& run);

@@ -66,19 +66,26 @@ void Runs::Impl::conclude_slots(Run& run, Unit& unit, Task& source) {
     for (const uint32_t e : run.tasks[t]->edges) responder_of[e] = run.tasks[t].get();
   }
   const bool away = !transport.connected(source.agent);
+  const auto ending_of = [&](const Task* responder, bool has_record) {
+    const EdgeState some = has_record ? EdgeState::partial : EdgeState::no_data;
+    std::optional<Ending> ending = by_source(run, source, away, some);
+    if (!ending && responder != nullptr) ending = by_responder(*responder, some);
+    if (!ending) ending = by_records(source, some);
+    if (!ending && !has_record)
+      ending = Ending{EdgeState::no_data, reason::kTestletFailed, "the testlet recorded nothing"};
+    return ending ? *ending : Ending{EdgeState::complete, "", ""};
+  };
+  // Most slots in a row end alike.
+  std::optional<std::pair<const Task*, bool>> last;
+  Ending ending{EdgeState::complete, "", ""};
   for (const uint32_t s : source.slots) {
     Slot& slot = test.slots[s];
-    if (slot.state) continue;
-    const auto responder = responder_of.find(slot.edge);
-    const EdgeState some = slot.has_record ? EdgeState::partial : EdgeState::no_data;
-    std::optional<Ending> ending = by_source(run, source, away, some);
-    if (!ending && responder != responder_of.end()) ending = by_responder(*responder->second, some);
-    if (!ending) ending = by_records(source, some);
-    if (!ending && !slot.has_record) {
-      ending = Ending{EdgeState::no_data, reason::kTestletFailed, "the testlet recorded nothing"};
-    }
-    if (!ending) ending = Ending{EdgeState::complete, "", ""};
-    decide(test, slot, ending->state, ending->reason, std::move(ending->detail));
+    if (slot.decided) continue;
+    const auto found = responder_of.empty() ? responder_of.end() : responder_of.find(test.edge_of(s));
+    const std::pair now{found == responder_of.end() ? nullptr : found->second, bool{slot.has_record}};
+    if (last != now) ending = ending_of(now.first, now.second);
+    last = now;
+    decide(test, slot, ending.state, ending.reason, ending.detail);
   }
 }
 

@@ -74,9 +74,8 @@ void Runs::Impl::advance(Run& run) {
 }
 
 void Runs::Impl::end_test(Run& run, TestRun& test) {
-  test.report = assemble_test(run, test, true);
   test.done = test.slots.size();
-  std::vector<Slot>().swap(test.slots);  // the report has it all
+  test.report = conclude_test(run, test);
   emit(Event::Kind::test_finished, run, {progress_of(test)}, test.report->verdict);
 }
 

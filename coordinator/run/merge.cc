@@ -53,7 +53,7 @@ class Merger {
         sinks_(sinks) {}
 
   void merge() {
-    task_.compact = task_.compact || record_.compact();
+    for (const v1::Block& block : record_.blocks()) merge_block(block);
     for (const v1::Row& row : record_.rows()) merge_row(row);
     for (const v1::Cell& cell : record_.totals()) {
       if (!known(cell)) continue;
@@ -97,22 +97,58 @@ class Merger {
       if (!record_.compact()) count_sent(cell);
       const manifest::Metric& metric = testlet_.metrics[cell.metric()];
       stats::Value value = value_of(cell, metric.kind);
-      slot->cells.merge(testlet_, cell.metric(), value);
+      slot->details().cells.merge(testlet_, cell.metric(), value);
       // Where rows are compact, the agent sends the totals itself.
       if (!record_.compact()) test_.total.merge(testlet_, cell.metric(), value);
       if (wanted) delta[metric.name] = std::move(value);
     }
     if (delta.empty()) return;
-    write_point(*slot, delta);
+    if (sinks_ != nullptr) write_point(*slot, delta, next_point_ns(*slot));
     if (task_.source) keep_period(*slot, delta);
   }
 
-  void write_point(Slot& slot, const stats::Values& delta) {
-    if (sinks_ == nullptr) return;
-    const model::Edge& edge = test_.plan->edges[slot.edge];
-    slot.last_point_ns = std::max(slot.last_point_ns + 1, to_ns_);
+  // The flat rows come once, cumulative, as the end of the last period.
+  void merge_block(const v1::Block& block) {
+    test_.columns.add(testlet_, block, task_.slots, test_.slots.size());
+    const uint64_t end = std::min<uint64_t>(task_.slots.size(), uint64_t{block.first()} + block.n());
+    auto empty = block.empty().begin();
+    for (uint64_t row = block.first(); row < end; ++row) {
+      while (empty != block.empty().end() && *empty < row - block.first()) ++empty;
+      if (empty != block.empty().end() && *empty == row - block.first()) continue;
+      Slot& slot = test_.slots[task_.slots[row]];
+      slot.flat = true;
+      slot.has_record = slot.has_record || task_.source;
+      const bool period = task_.source && options_.max_periods > 0;
+      const bool kept = period && run_.periods < options_.max_periods;
+      stats::Values values;
+      if (sinks_ != nullptr || kept) values = flat_values(block, row);
+      // Those of the responder come beside the source's, not in their place.
+      if (sinks_ != nullptr) write_point(slot, values, to_ns_ + (task_.source ? 0 : 1));
+      if (period) keep_period(slot, values);
+    }
+  }
+  // What a block's columns bring of a row.
+  stats::Values flat_values(const v1::Block& block, uint64_t row) const {
+    stats::Values values;
+    for (const v1::Column& column : block.columns()) {
+      if (column.metric() >= testlet_.metrics.size()) continue;
+      stats::Value value;
+      if (test_.columns.read(column.metric(), task_.slots[row], value))
+        values[testlet_.metrics[column.metric()].name] = std::move(value);
+    }
+    return values;
+  }
+
+  int64_t next_point_ns(Slot& slot) const {
+    int64_t& last_ns = slot.details().last_point_ns;
+    return last_ns = std::max(last_ns + 1, to_ns_);
+  }
+
+  void write_point(const Slot& slot, const stats::Values& delta, int64_t at_ns) {
+    const auto index = static_cast<size_t>(&slot - test_.slots.data());
+    const model::Edge& edge = test_.plan->edges[test_.edge_of(index)];
     sinks_->write({run_.id, run_.request.suite, test_.plan->label, testlet_, edge.source.agent,
-                   edge.target_name, slot.address, slot.last_point_ns, delta});
+                   edge.target_name, test_.address_of(index, test_.plan->edges), at_ns, delta});
   }
 
   void keep_period(Slot& slot, const stats::Values& delta) {
@@ -128,7 +164,7 @@ class Merger {
     period.started_at_ns = from_ns_;
     period.seconds = static_cast<double>(to_ns_ - from_ns_) / 1e9;
     period.partial = record_.partial();
-    period.metrics = model::to_report(testlet_, delta);
+    period.metrics = model::to_report(testlet_, delta, slot.flat ? model::Row::flat : model::Row::whole);
     slot.details().periods.push_back(std::move(period));
   }
 

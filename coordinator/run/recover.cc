@@ -18,10 +18,8 @@ class SlotWriter {
   SlotWriter(uint32_t test, std::function<void(const v1::JournalEntry&)> write)
       : test_(test), write_(std::move(write)) {}
 
-  void decided(uint32_t index, const Slot& slot) {
-    static const SlotDetails none;
-    const SlotDetails& said = slot.more ? *slot.more : none;
-    const auto state = static_cast<uint32_t>(*slot.state);
+  void decided(uint32_t index, model::EdgeState as, const EdgeTable::Why& said) {
+    const auto state = static_cast<uint32_t>(as);
     if (last_ != nullptr && last_->slot() + last_->count() == index && last_->state() == state &&
         last_->reason() == said.reason && last_->detail() == said.detail) {
       last_->set_count(last_->count() + 1);
@@ -112,10 +110,11 @@ void Runs::Impl::write_slots(const Run& run, const Unit& unit) {
     const uint32_t first = test.first_slot[e], end = test.first_slot[e + 1];
     for (uint32_t s = first; s < end; ++s) {
       const Slot& slot = test.slots[s];
-      if (slot.state) {
-        writer.decided(s, slot);
-      } else if (end - first == 1 && slot.address != test.plan->edges[e].address) {
-        writer.resolved(s, slot.address);
+      if (slot.decided) {
+        writer.decided(s, slot.state, test.why(s));
+      } else if (end - first == 1 && slot.more && !slot.more->address.empty() &&
+                 slot.more->address != test.plan->edges[e].address) {
+        writer.resolved(s, slot.more->address);
       }
     }
   }
@@ -194,7 +193,8 @@ void Runs::Impl::replay_slots(Run& run, const v1::JournalSlots& slots) {
     }
   }
   for (const v1::Endpoint& endpoint : slots.endpoints()) {
-    if (endpoint.edge() < test.slots.size()) test.slots[endpoint.edge()].address = endpoint.address();
+    if (endpoint.edge() < test.slots.size())
+      test.slots[endpoint.edge()].details().address = endpoint.address();
   }
 }
 

@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <cmath>
 
+#include "coordinator/model/expand.h"
 #include "engine/schedule/schedule.h"
 #include "engine/schedule/targets.h"
 
 namespace todd::run {
 namespace {
-constexpr uint64_t kMostSlots = 2'000'000;  // of a run; about 300 bytes each
+constexpr uint64_t kMostSlots = 2 * uint64_t{model::kMaxEdges};  // of a run
 
 // One unit, or one per edge where a test limits how many run at a time.
 void lay_out_units(TestRun& test, uint32_t index) {
@@ -76,15 +77,59 @@ stats::Values Cells::values(const manifest::Testlet& testlet) const {
   return out;
 }
 
+Slot::Slot(const Slot& other)
+    : source_task(other.source_task),
+      why(other.why),
+      state(other.state),
+      decided(other.decided),
+      has_record(other.has_record),
+      flat(other.flat),
+      more(other.more ? std::make_unique<SlotDetails>(*other.more) : nullptr) {}
+
+uint32_t EdgeTable::edge_of(size_t slot) const {
+  const auto after = std::upper_bound(first_slot.begin(), first_slot.end(), slot);
+  return static_cast<uint32_t>(after - first_slot.begin()) - 1;
+}
+
+std::string EdgeTable::address_of(size_t slot, const std::vector<model::Edge>& edges) const {
+  if (slots[slot].more && !slots[slot].more->address.empty()) return slots[slot].more->address;
+  const uint32_t edge = edge_of(slot);
+  return is_range(edge) ? schedule::host_at(edges[edge].target, slot - first_slot[edge])
+                        : edges[edge].address;
+}
+
+// Many edges in a row end for the same reason.
+void EdgeTable::explain(Slot& slot, const char* reason, std::string detail) {
+  Why why{reason, std::move(detail)};
+  if (why == whys.front()) {
+    slot.why = 0;
+    return;
+  }
+  if (why != whys.back()) whys.push_back(std::move(why));
+  slot.why = static_cast<uint32_t>(whys.size() - 1);
+}
+
+size_t EdgeTable::bytes() const {
+  size_t bytes = slots.size() * sizeof(Slot) + columns.bytes() + whys.size() * sizeof(Why);
+  for (const Slot& slot : slots) {
+    if (!slot.more) continue;
+    bytes += sizeof *slot.more + slot.more->cells.bytes() +
+             slot.more->samples.size() * sizeof(model::SampleReport) +
+             slot.more->periods.size() * sizeof(model::PeriodReport);
+  }
+  return bytes;
+}
+
 Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t started_wall_ns) {
   auto run = std::make_unique<Run>();
   run->id = std::move(id);
   run->request = std::move(request);
   run->started_wall_ns = started_wall_ns;
   uint64_t all = 0;
-  for (const model::TestPlan& plan : run->request.plans) {
+  for (model::TestPlan& plan : run->request.plans) {
     TestRun test;
     test.plan = &plan;
+    uint32_t slots = 0;
     for (uint32_t e = 0; e < plan.edges.size(); ++e) {
       const auto targets = schedule::count(plan.edges[e].target);
       if (!targets) return tl::unexpected(targets.error());
@@ -93,16 +138,11 @@ Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t s
         return fail(Errc::exhausted, "a run may have " + std::to_string(kMostSlots) +
                                          " targets over all tests; split the suite");
       }
-      test.first_slot.push_back(static_cast<uint32_t>(test.slots.size()));
-      for (uint64_t i = 0; i < *targets; ++i) {
-        Slot slot;
-        slot.edge = e;
-        slot.offset = static_cast<uint32_t>(i);
-        slot.address = *targets > 1 ? schedule::host_at(plan.edges[e].target, i) : plan.edges[e].address;
-        test.slots.push_back(std::move(slot));
-      }
+      test.first_slot.push_back(slots);
+      slots += static_cast<uint32_t>(*targets);
     }
-    test.first_slot.push_back(static_cast<uint32_t>(test.slots.size()));
+    test.first_slot.push_back(slots);
+    test.slots.resize(slots);
     lay_out_units(test, static_cast<uint32_t>(run->tests.size()));
     for (const std::string& warning : plan.warnings) run->warnings.push_back(plan.label + ": " + warning);
     run->tests.push_back(std::move(test));

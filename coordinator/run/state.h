@@ -10,13 +10,13 @@
 
 #include "coordinator/model/plan.h"
 #include "coordinator/model/report.h"
+#include "coordinator/run/columns.h"
 #include "coordinator/run/request.h"
 #include "engine/stats/metric.h"
 
 namespace todd::run {
 
-// The values of one edge or total, by metric. A run may have a million edges, most of which hold counters
-// and gauges only.
+// The values of one edge or total, by metric. Most hold counters and gauges only. Value type.
 class Cells {
  public:
   struct Cell {
@@ -27,10 +27,20 @@ class Cells {
       double gauge;  // if has_gauge
     };
     std::unique_ptr<stats::Value> rest;  // of other kinds
+
+    Cell() = default;
+    Cell(Cell&&) = default;
+    Cell& operator=(Cell&&) = default;
+    Cell(const Cell& other)
+        : metric(other.metric),
+          has_gauge(other.has_gauge),
+          counter(other.counter),  // or the gauge's bits
+          rest(other.rest ? std::make_unique<stats::Value>(*other.rest) : nullptr) {}
   };
   void merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from);
   uint64_t counter(uint32_t metric) const;
   bool empty() const { return cells_.empty(); }
+  size_t bytes() const { return cells_.capacity() * sizeof(Cell); }  // without what `rest` takes
   // By name, as the model takes them.
   stats::Values values(const manifest::Testlet& testlet) const;
 
@@ -40,29 +50,58 @@ class Cells {
 
 // What few edges of a large test have.
 struct SlotDetails {
-  std::string reason, detail;
+  Cells cells;  // from rows
   std::vector<model::Example> examples;
   std::vector<model::PeriodReport> periods;
   std::vector<model::SampleReport> samples;
+  std::string address;  // where it does not follow from the plan
+  int64_t last_point_ns = 0;
 };
 
-// One source, one target address: an edge of the report. A range in the plan is many of them.
+// One source, one target address: an edge of the report. A range in the plan is many of them. Value type.
 struct Slot {
   static constexpr uint32_t kNoTask = UINT32_MAX;
-  uint32_t edge = 0;    // of the plan
-  uint32_t offset = 0;  // within the edge's range
   uint32_t source_task = kNoTask;
-  bool has_record = false;
-  std::optional<model::EdgeState> state;  // none: not decided yet
-  int64_t last_point_ns = 0;
-  std::string address;
-  Cells cells;
+  uint32_t why = 0;                                    // in EdgeTable::whys
+  model::EdgeState state = model::EdgeState::waiting;  // if decided
+  bool decided : 1 = false;
+  bool has_record : 1 = false;
+  bool flat : 1 = false;  // has values in the columns
   std::unique_ptr<SlotDetails> more;
+
+  Slot() = default;
+  Slot(Slot&&) = default;
+  Slot& operator=(Slot&&) = default;
+  Slot(const Slot& other);
 
   SlotDetails& details() {
     if (!more) more = std::make_unique<SlotDetails>();
     return *more;
   }
+};
+static_assert(sizeof(Slot) == 24);
+
+// What is known of the edges of a test. A copy is a snapshot.
+struct EdgeTable {
+  std::vector<uint32_t> first_slot;  // by edge of the plan; one more at the end
+  std::vector<Slot> slots;
+  Columns columns;
+  struct Why {
+    std::string reason, detail;
+    bool operator==(const Why&) const = default;
+  };
+  std::vector<Why> whys = std::vector<Why>(1);  // the first says nothing
+
+  // The edge of the plan that a slot belongs to.
+  uint32_t edge_of(size_t slot) const;
+  // Whether the edge stands for many addresses.
+  bool is_range(uint32_t edge) const { return first_slot[edge + 1] - first_slot[edge] > 1; }
+  // The address of the slot, with the edges of the plan.
+  std::string address_of(size_t slot, const std::vector<model::Edge>& edges) const;
+  const Why& why(size_t slot) const { return whys[slots[slot].why]; }
+  // Sets why of a slot.
+  void explain(Slot& slot, const char* reason, std::string detail);
+  size_t bytes() const;
 };
 
 // One task on one agent.
@@ -85,7 +124,6 @@ struct Task {
   bool stopped = false;    // its agent ended it early, for stopped_why
   std::string stopped_why;
   bool stopping = false;  // told to stop
-  bool compact = false;   // its edges are so many that their rows are flat
   std::string prepare;    // the serialized v1::Task, for an agent that was away; empty once it runs
   int64_t clock_error_ns = 0;
 
@@ -119,10 +157,8 @@ struct Unit {
   bool holds_turn = false;
 };
 
-struct TestRun {
-  const model::TestPlan* plan = nullptr;
-  std::vector<uint32_t> first_slot;  // by edge; one more at the end
-  std::vector<Slot> slots;
+struct TestRun : EdgeTable {
+  model::TestPlan* plan = nullptr;  // of the run's request; without edges once there is a report
   std::vector<Unit> units;
   Cells total;
   uint64_t done = 0;                      // slots: those without a source, and those whose source has ended

@@ -20,7 +20,7 @@ uint64_t random_token() {
   return token;
 }
 
-bool undecided(const TestRun& test, uint32_t edge) { return !test.slots[test.first_slot[edge]].state; }
+bool undecided(const TestRun& test, uint32_t edge) { return !test.slots[test.first_slot[edge]].decided; }
 
 std::string seconds_text(int64_t ns) { return std::to_string((ns + 500'000'000) / 1'000'000'000) + " s"; }
 
@@ -315,12 +315,11 @@ void Runs::Impl::end_task(Run& run, Task& task) {
 }
 
 void Runs::Impl::decide(TestRun& test, Slot& slot, EdgeState state, const char* why, std::string detail) {
-  if (slot.state) return;
+  if (slot.decided) return;
+  slot.decided = true;
   slot.state = state;
   if (slot.source_task == Slot::kNoTask) ++test.done;
-  if (*why == '\0' && detail.empty()) return;
-  slot.details().reason = why;
-  slot.details().detail = std::move(detail);
+  test.explain(slot, why, std::move(detail));
 }
 
 void Runs::Impl::decide_edge(TestRun& test, uint32_t edge, EdgeState state, const char* why,

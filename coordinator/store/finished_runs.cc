@@ -32,26 +32,29 @@ Result<std::pair<model::Report, size_t>> read_headline(std::string_view text) {
   return std::pair{std::move(*report), end + 1};
 }
 
-std::string file_text(const model::Report& report) {
-  std::string text = headline(report) + "\n";
-  model::JsonWriter json(text);
-  // Every edge: eviction by bytes is what bounds the store, not the size of one report.
-  model::write_report(json, report, {.max_edges = SIZE_MAX});
-  return text += '\n';
+// Written piece by piece: every edge, however many, for eviction by bytes is what bounds the store, not the
+// size of one report.
+Status write_run(const std::string& path, const model::Report& report, uint64_t& bytes) {
+  return write_file_by(path, 0640, [&](const FilePiece& put) {
+    Status status;
+    const auto take = [&](std::string& text) {
+      bytes += text.size();
+      if (status) status = put(text);
+      text.clear();
+    };
+    std::string text = headline(report) + "\n";
+    model::JsonWriter json(text, take);
+    model::write_report(json, report, {.max_edges = SIZE_MAX});
+    text += '\n';
+    take(text);
+    return status;
+  });
 }
 
 // About what a report holds, strings aside.
 uint64_t size_in_memory(const model::Report& report) {
   uint64_t bytes = sizeof report;
-  for (const model::TestReport& test : report.tests) {
-    bytes += sizeof test;
-    for (const model::EdgeReport& edge : test.edges) {
-      size_t metrics = edge.metrics.size();
-      for (const model::PeriodReport& period : edge.periods) metrics += period.metrics.size();
-      bytes += sizeof edge + metrics * sizeof(model::MetricReports::value_type) +
-               edge.samples.size() * sizeof(model::SampleReport);
-    }
-  }
+  for (const model::TestReport& test : report.tests) bytes += sizeof test + test.edges.bytes();
   return bytes;
 }
 
@@ -96,9 +99,7 @@ Status FinishedRuns::put(ReportPtr report) {
     size = size_in_memory(*report);
     reports_[report->id] = report;
   } else {
-    const std::string text = file_text(*report);
-    size = text.size();
-    if (Status written = write_file(path_of(report->id), text, 0640); !written) return written;
+    if (Status written = write_run(path_of(report->id), *report, size); !written) return written;
   }
   auto& summary = summaries_[report->id];
   bytes_ += size - summary.bytes;

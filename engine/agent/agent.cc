@@ -15,7 +15,7 @@
 
 namespace todd::agent {
 namespace {
-constexpr int kMostEdges = 1'000'000;
+constexpr int kMostEdges = 1 << 20;
 constexpr int64_t kFarewellNs = 5'000'000'000;  // for last records to be made and acknowledged
 
 supervise::SupervisorOptions supervisor_options(const Config& config) {
@@ -31,7 +31,7 @@ std::string malformed(const v1::Task& task) {
   if (task.id().empty() || task.testlet().empty()) return "a task without id or testlet";
   if (task.role() != v1::SOURCE && task.role() != v1::RESPONDER) return "a task without role";
   if (task.targets_size() > kMostEdges || task.peers_size() > kMostEdges)
-    return "a task with more than 1,000,000 edges";
+    return "a task with more than 1,048,576 edges";
   if (task.listen_first() > task.listen_last() || task.listen_last() > UINT16_MAX ||
       task.listen_port() > UINT16_MAX) {
     return "a task with ports that are none";

@@ -31,6 +31,7 @@ void Spool::add(const v1::Record& record) {
     ++dropped_;
     v1::Record& cut = *message.mutable_record();
     cut.clear_rows();
+    cut.clear_blocks();
     cut.clear_totals();
     cut.clear_samples();
     cut.clear_examples();

@@ -47,11 +47,16 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
 }
 
 Status write_file(const std::string& path, const std::string& content, unsigned mode) {
+  return write_file_by(path, mode, [&](const FilePiece& put) { return put(content); });
+}
+
+Status write_file_by(const std::string& path, unsigned mode,
+                     const std::function<Status(const FilePiece&)>& write) {
   const std::string beside = path + ".new";
   ::unlink(beside.c_str());  // of an earlier crash; its mode may be another
   UniqueFd fd(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd) return fail_errno(errno, "making " + beside);
-  Status written = write_all(fd.get(), content, beside);
+  Status written = write([&](const std::string& piece) { return write_all(fd.get(), piece, beside); });
   if (written && ::fchmod(fd.get(), static_cast<mode_t>(mode)) != 0)
     written = fail_errno(errno, "setting the mode of " + beside);
   if (written && ::fsync(fd.get()) != 0) written = fail_errno(errno, "syncing " + beside);

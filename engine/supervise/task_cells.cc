@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "coordinator/proto/block.h"
 #include "coordinator/proto/histogram.h"
 #include "engine/schedule/targets.h"
 #include "todd/v1/worker.pb.h"
@@ -111,40 +112,42 @@ void TaskCells::add_bank(Filler& out, uint32_t bank, bool with_flat_rows) {
     put_cell(cell, metric, value);
     *out.record(cell.ByteSizeLong()).add_totals() = std::move(cell);
   }
-  if (flat && !with_flat_rows) return;
+  if (flat && with_flat_rows) add_blocks(out);
+  if (flat) return;
   v1::Row row;
   for (uint32_t edge = 0; edge < layout_.edges(); ++edge) {
+    const auto cells = reader_.bank_row(bank, edge);
+    if (cells.empty()) continue;
     row.Clear();
     row.set_edge(first_edge_ + edge);
-    if (flat) {
-      put_flat_row(edge, row);
-    } else {
-      for (const auto& [metric, value] : reader_.bank_row(bank, edge))
-        put_cell(*row.add_cells(), metric, value);
-    }
-    if (row.cells().empty()) continue;
+    for (const auto& [metric, value] : cells) put_cell(*row.add_cells(), metric, value);
     *out.record(row.ByteSizeLong()).add_rows() = std::move(row);
   }
 }
 
-void TaskCells::put_flat_row(uint32_t edge, v1::Row& out) const {
-  if (reader_.flat_empty(edge)) return;
-  for (uint32_t metric = 0; metric < layout_.kinds().size(); ++metric) {
-    const auto read = reader_.flat(edge, metric);
-    if (!read.something) continue;
-    stats::Value value;
-    if (layout_.kinds()[metric] == stats::Kind::counter) {
-      value.counter = read.count;
-    } else if (layout_.kinds()[metric] == stats::Kind::gauge) {
-      value.has_gauge = true;
-      value.gauge = read.gauge;
-    } else {
-      value.histogram.count = read.count;
-      value.histogram.sum = read.sum;
-      value.histogram.min = read.min;
-      value.histogram.max = read.max;
+void TaskCells::add_blocks(Filler& out) const {
+  size_t row_bytes = 5;  // of an edge among the empty ones
+  for (const stats::Kind kind : layout_.kinds()) row_bytes += wire::column_bytes(kind);
+  const auto most = static_cast<uint32_t>(std::max<size_t>(1, kRecordBytes / row_bytes));
+  std::vector<stats::CellReader::Flat> rows;
+  uint32_t edge = 0;
+  for (;;) {
+    while (edge < layout_.edges() && reader_.flat_empty(edge)) ++edge;
+    if (edge == layout_.edges()) return;
+    const uint32_t n = std::min(most, layout_.edges() - edge);
+    v1::Block block;
+    block.set_first(first_edge_ + edge);
+    block.set_n(n);
+    for (uint32_t i = 1; i < n; ++i)
+      if (reader_.flat_empty(edge + i)) block.add_empty(i);
+    rows.resize(n);
+    for (uint32_t metric = 0; metric < layout_.kinds().size(); ++metric) {
+      if (layout_.flat_cell(metric) == stats::CellLayout::kNoCell) continue;
+      for (uint32_t i = 0; i < n; ++i) rows[i] = reader_.flat(edge + i, metric);
+      wire::put_column(layout_.kinds()[metric], metric, rows, block);
     }
-    put_cell(*out.add_cells(), metric, value);
+    *out.record(block.ByteSizeLong()).add_blocks() = std::move(block);
+    edge += n;
   }
 }
 

@@ -16,7 +16,6 @@
 namespace todd::v1 {
 class PeriodClosed;
 class Record;
-class Row;
 class Task;
 }  // namespace todd::v1
 
@@ -52,7 +51,7 @@ class TaskCells {
   class Filler;
   TaskCells(stats::CellLayout layout, Mapping memory, uint32_t first_edge);
   void add_bank(Filler& out, uint32_t bank, bool with_flat_rows);
-  void put_flat_row(uint32_t edge, v1::Row& out) const;
+  void add_blocks(Filler& out) const;
   void add_rings(Filler& out, uint32_t bank, bool everything);
 
   stats::CellLayout layout_;

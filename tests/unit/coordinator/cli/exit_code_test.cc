@@ -16,7 +16,7 @@ model::Report report_of(RunState state, Verdict verdict, EdgeState edge) {
   report.verdict = verdict;
   report.tests.resize(1);
   report.tests[0].verdict = verdict;
-  report.tests[0].edges.resize(1);
+  report.tests[0].edges.kept().resize(1);
   report.tests[0].edges[0].state = edge;
   report.tests[0].edges[0].verdict = verdict;
   return report;

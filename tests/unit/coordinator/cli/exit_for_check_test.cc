@@ -13,7 +13,7 @@ model::Report check_of(const std::vector<std::pair<EdgeState, std::string>>& edg
   report.state = model::RunState::partial;
   model::TestReport& test = report.tests.emplace_back();
   for (const auto& [state, reason] : edges) {
-    model::EdgeReport& edge = test.edges.emplace_back();
+    model::EdgeReport& edge = test.edges.kept().emplace_back();
     edge.state = state;
     edge.reason = reason;
   }

@@ -103,7 +103,7 @@ TEST(JsonTest, AboveTheLimitOnlyEdgesThatAreNotOkAndASummary) {
   Report report = small_report();
   EdgeReport ok = report.tests[0].edges[0];
   ok.verdict = Verdict::pass;
-  for (int i = 0; i < 5; ++i) report.tests[0].edges.insert(report.tests[0].edges.begin(), ok);
+  for (int i = 0; i < 5; ++i) report.tests[0].edges.kept().insert(report.tests[0].edges.kept().begin(), ok);
   const std::string json = json_of(report, {.max_edges = 4});
   EXPECT_THAT(
       json,

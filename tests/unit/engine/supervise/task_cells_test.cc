@@ -9,6 +9,7 @@
 #include <optional>
 #include <random>
 
+#include "coordinator/proto/block.h"
 #include "todd/v1/worker.pb.h"
 
 namespace todd::supervise {
@@ -72,6 +73,62 @@ TEST(TaskCellsTest, RecordsAreCutBeforeTheyAreTooLarge) {
   }
   EXPECT_EQ(rows, 4096);
   EXPECT_EQ(samples, 8192);
+}
+
+// Every edge with something in it, once; those without are named.
+TEST(TaskCellsTest, VeryManyEdgesComeAsColumns) {
+  constexpr uint32_t kEdges = 100'000;
+  Table t(kEdges, 0);
+  std::mt19937_64 random(9);
+  std::vector<uint64_t> values(kEdges);
+  uint64_t sum = 0;
+  for (uint32_t edge = 0; edge < kEdges; ++edge) {
+    if (edge < 100 || edge % 777 == 0) continue;
+    t.writer->count(0, edge, 1);
+    t.writer->observe(1, edge, values[edge] = random() >> 30);
+    sum += values[edge];
+  }
+  const auto records = t.read();
+  ASSERT_GT(records.size(), 1u);
+  std::vector<uint64_t> got(kEdges);
+  uint64_t counted = 0;
+  for (const auto& record : records) {
+    EXPECT_LT(record.ByteSizeLong(), 256u * 1024);
+    EXPECT_EQ(record.rows_size(), 0);
+    EXPECT_TRUE(record.compact());
+    for (const auto& block : record.blocks()) {
+      std::vector<bool> empty(block.n());
+      for (const uint32_t i : block.empty()) empty.at(i) = true;
+      const wire::ColumnView count(block.columns(0), block.n()), histogram(block.columns(1), block.n());
+      for (uint32_t i = 0; i < block.n(); ++i) {
+        got.at(block.first() + i) = histogram.sum(i);
+        counted += count.count(i);
+        EXPECT_EQ(empty[i], values[block.first() + i] == 0);
+        EXPECT_EQ(count.count(i), empty[i] ? 0u : 1u);
+      }
+    }
+  }
+  EXPECT_EQ(got, values);
+  EXPECT_EQ(records[0].totals(0).counter(), counted);
+  EXPECT_EQ(records[0].totals(1).histogram().sum(), sum);
+}
+
+TEST(TaskCellsTest, AShardsColumnsAreOfTheTasksEdges) {
+  constexpr uint32_t kEdges = 10'000;
+  const auto shard = schedule::shard_of(kEdges, 1, 2);
+  auto made = TaskCells::make(testlet(), kEdges, shard, 0);
+  ASSERT_TRUE(made) << made.error().detail;
+  const stats::CellLayout layout = manifest::cell_layout(testlet(), shard.edges, 0, kEdges);
+  Mapping memory = std::move(*Mapping::of(made->fd.get(), layout.bytes(), Mapping::Access::write));
+  stats::CellWriter writer(layout, memory.data());
+  writer.count(0, 17, 1);
+  v1::PeriodClosed closed;
+  closed.set_bank(writer.close_period());
+  closed.set_last(true);
+  const auto records = made->cells->read(closed);
+  ASSERT_EQ(records.size(), 1u);
+  ASSERT_EQ(records[0].blocks_size(), 1);
+  EXPECT_EQ(records[0].blocks(0).first(), shard.first_edge + 17);
 }
 
 // Both layouts: the memory is the worker's to fill, with anything.

@@ -4,7 +4,7 @@ from table import Row
 
 COUNT = 131072
 # What, words of ToDD, one core or all.
-WAYS = {"user": (("--stamps", "user"), tools.ONE_CORE), "exact": (("--stamps", "exact"), tools.ONE_CORE), "packet": (("--path", "packet", "--stamps", "user"), tools.ONE_CORE),
+WAYS = {"user": (("--stamps", "user"), tools.ONE_CORE), "exact": (("--stamps", "exact"), tools.ONE_CORE), "packet": (("--via", "packet", "--stamps", "user"), tools.ONE_CORE),
         "all": (("--stamps", "user"), ()), "all exact": (("--stamps", "exact"), ())}
 
 
@@ -14,7 +14,7 @@ def best(*words):
 
 
 def run(full):
-    ways = {name: way for name, way in WAYS.items() if name != "packet" or tools.takes("--path")}
+    ways = {name: way for name, way in WAYS.items() if name != "packet" or tools.takes("--via")}
     floor, floor_all = [], []
     rates, wrong = {name: [] for name in WAYS}, {name: [] for name in WAYS}
     for _ in range(10 if full else 5):

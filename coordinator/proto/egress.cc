@@ -8,11 +8,14 @@ void put_egress(const Egress& egress, v1::Egress& out) {
   out.set_source(egress.source);
   out.set_interface(egress.interface);
   out.set_df(static_cast<uint32_t>(egress.df));
+  out.set_path(static_cast<uint32_t>(egress.path));
 }
 
 Egress egress_of(const v1::Egress& in) {
-  const bool known = in.df() <= static_cast<uint32_t>(DontFragment::clear);
-  return {in.source(), in.interface(), known ? static_cast<DontFragment>(in.df()) : DontFragment::system};
+  Egress out{.source = in.source(), .interface = in.interface()};
+  if (in.df() <= static_cast<uint32_t>(DontFragment::clear)) out.df = static_cast<DontFragment>(in.df());
+  if (in.path() <= static_cast<uint32_t>(SendPath::packet)) out.path = static_cast<SendPath>(in.path());
+  return out;
 }
 
 }  // namespace todd::wire

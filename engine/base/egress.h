@@ -10,11 +10,18 @@ namespace todd {
 // may. set: packets leave whole even where a smaller path MTU is known, and what they meet is measured.
 enum class DontFragment : uint8_t { system, set, clear };  // in the order of the param's choices
 
+// How ICMP probes go to the driver: through a socket, or as whole frames past routing and firewall of this
+// host.
+enum class SendPath : uint8_t { automatic, socket, packet };  // in the order of the param's choices
+
 struct Egress {
   std::string source;     // an address of this host; empty: the system chooses
   std::string interface;  // SO_BINDTODEVICE; empty: the routes decide
   DontFragment df = DontFragment::system;
+  SendPath path = SendPath::automatic;
 
+  // The sockets' own choices do.
+  bool plain() const { return source.empty() && interface.empty() && df == DontFragment::system; }
   bool operator==(const Egress&) const = default;
 };
 

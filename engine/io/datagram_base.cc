@@ -18,6 +18,8 @@ DatagramBase::DatagramBase(UniqueFd fd, DatagramSink& sink, const DatagramOption
       sink_(sink),
       drops_seen_(dropped_so_far(fd_.get())),  // a socket passed in may have dropped before it was ours
       stamps_(options.tx_stamps != TxStamps::none && enable_tx_stamps(fd_.get(), options.tx_stamps)) {
+  if (options.packet != nullptr && *options.packet)
+    packet_ = std::make_unique<PacketSender>(std::move(*options.packet), options.tx_stamps);
   sending_.reserve(options.send_queue);
   queue_.reserve(options.send_queue);
 }
@@ -37,12 +39,13 @@ bool DatagramBase::send(const DatagramOut& out) {
 void DatagramBase::take_queue() {
   sending_.clear();
   sending_.swap(queue_);
+  if (packet_) packet_->send(sending_, shared_.syscalls);
 }
 
 bool DatagramBase::report(const QueuedDatagram& datagram, const Watch& watch) {
   ++shared_.callbacks;
   if (datagram.result == 0 && stamps_ && (datagram.stamp || options_.tx_stamps == TxStamps::all))
-    ++stamps_due_;
+    ++(datagram.departed ? packet_stamps_due_ : stamps_due_);
   sink_.on_sent(datagram.cookie, datagram.result, datagram.tx_mono_ns);
   return !watch.gone();
 }
@@ -68,7 +71,7 @@ void DatagramBase::settle() {
   // Stamps nobody fetches fill the receive buffer. Replies fetch them on their way; where none come, this
   // does.
   constexpr uint64_t kUnfetched = 256;
-  if (stamps_due_ >= kUnfetched) drain_errors();
+  if (stamps_due_ + packet_stamps_due_ >= kUnfetched) drain_stamps();
 }
 
 // Errors of others come in while this one is repeated, more than one where many targets are unreachable: as
@@ -94,19 +97,17 @@ void DatagramBase::repeat(QueuedDatagram& datagram) {
   ++shared_.syscalls;
 }
 
-size_t DatagramBase::drain_errors() {
-  Watch watch(*this);
+size_t DatagramBase::drain_queue(int queue, uint64_t& stamps_due, const Watch& watch) {
   size_t told = 0;
   MessageBatch& batch = shared_.errors;
-  drained_at_ = shared_.collections;
-  const uint64_t due_before = stamps_due_;
+  const uint64_t due_before = stamps_due;
   for (;;) {
-    const int got = batch.receive(fd(), MSG_ERRQUEUE);
+    const int got = batch.receive(queue, MSG_ERRQUEUE);
     ++shared_.syscalls;
     for (int i = 0; i < got; ++i) {
       DatagramError error;
       if (const int64_t stamp = stamps_ ? read_tx_stamp(batch.header(i)) : 0; stamp != 0) {
-        stamps_due_ -= stamps_due_ != 0;
+        stamps_due -= stamps_due != 0;
         sink_.on_transmitted(batch.data(i), batch.len(i), stamp);
         if (watch.gone()) return told;
         continue;
@@ -121,8 +122,14 @@ size_t DatagramBase::drain_errors() {
   }
   // Some never come: the queue was full, or a packet was dropped before its driver. They are not looked for
   // at every reply.
-  if (stamps_due_ == due_before) stamps_due_ /= 2;
+  if (stamps_due == due_before) stamps_due /= 2;
   return told;
+}
+
+size_t DatagramBase::drain_errors() {
+  const Watch watch(*this);
+  drained_at_ = shared_.collections;
+  return drain_queue(fd(), stamps_due_, watch);
 }
 
 void DatagramBase::check_drops() {
@@ -141,7 +148,11 @@ void DatagramBase::dropped(uint32_t so_far) {
 }
 
 void DatagramBase::drain_stamps() {
+  const Watch watch(*this);
   if (stamps_due_ != 0 && !drained()) drain_errors();
+  if (watch.gone() || packet_stamps_due_ == 0 || packet_drained_at_ == shared_.collections) return;
+  packet_drained_at_ = shared_.collections;
+  drain_queue(packet_->fd(), packet_stamps_due_, watch);
 }
 
 void DatagramBase::deliver(const msghdr& header, const uint8_t* data, uint32_t len) {

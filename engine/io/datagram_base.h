@@ -2,10 +2,12 @@
 // The half of a datagram socket that both back ends share: the send queue, the outcome of sends, the error
 // queue, delivery.
 
+#include <memory>
 #include <vector>
 
 #include "engine/io/datagram_message.h"
 #include "engine/io/mortal.h"
+#include "engine/io/packet_sender.h"
 
 namespace todd::io {
 
@@ -28,7 +30,8 @@ class DatagramBase : public DatagramSocket, public Mortal {
 
  protected:
   virtual void first_queued() = 0;  // the queue was empty before this send()
-  // Moves the queue to sending_; what sinks send from now on waits for the next turn.
+  // Moves the queue to sending_; what sinks send from now on waits for the next turn. What can leave as a
+  // frame has departed then.
   void take_queue();
   // Reports the outcome of everything in sending_. A network errno may belong to another datagram: for those,
   // after all the others were reported, drain the error queue, repeat and report what comes of it. May
@@ -50,6 +53,8 @@ class DatagramBase : public DatagramSocket, public Mortal {
   std::vector<QueuedDatagram> sending_;
 
  private:
+  // Takes all of one error queue; how many errors of the network it told. May destroy *this.
+  size_t drain_queue(int fd, uint64_t& stamps_due, const Watch& watch);
   void repeat_until_own(QueuedDatagram& datagram, const Watch& watch);
   void repeat(QueuedDatagram& datagram);
   bool report(const QueuedDatagram& datagram, const Watch& watch);
@@ -58,9 +63,12 @@ class DatagramBase : public DatagramSocket, public Mortal {
   DatagramSink& sink_;
   std::vector<QueuedDatagram> queue_;
   uint32_t drops_seen_;
-  const bool stamps_;                 // some or all
+  const bool stamps_;  // some or all
+  std::unique_ptr<PacketSender> packet_;
   uint64_t stamps_due_ = 0;           // sent with a stamp asked for that has not come yet
+  uint64_t packet_stamps_due_ = 0;    // the same of frames
   uint64_t drained_at_ = UINT64_MAX;  // shared_.collections of the last drain
+  uint64_t packet_drained_at_ = UINT64_MAX;
 };
 
 }  // namespace todd::io

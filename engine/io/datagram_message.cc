@@ -1,6 +1,7 @@
 #include "engine/io/datagram_message.h"
 
 #include <linux/errqueue.h>
+#include <linux/if_packet.h>
 #include <linux/net_tstamp.h>
 #include <linux/sock_diag.h>
 #include <netinet/in.h>
@@ -201,7 +202,8 @@ int64_t read_tx_stamp(const msghdr& header) {
     sock_extended_err extended;
     if (is(*c, SOL_SOCKET, SCM_TIMESTAMPING) && control_value(*c, stamps)) {
       wall = int64_t{stamps.ts[0].tv_sec} * 1'000'000'000 + stamps.ts[0].tv_nsec;
-    } else if ((is(*c, SOL_IP, IP_RECVERR) || is(*c, SOL_IPV6, IPV6_RECVERR)) &&
+    } else if ((is(*c, SOL_IP, IP_RECVERR) || is(*c, SOL_IPV6, IPV6_RECVERR) ||
+                is(*c, SOL_PACKET, PACKET_TX_TIMESTAMP)) &&
                control_value(*c, extended)) {
       ours = extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING && extended.ee_info == SCM_TSTAMP_SND;
     }

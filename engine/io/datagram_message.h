@@ -33,7 +33,8 @@ struct QueuedDatagram {
   Address to;
   Address from;  // family 0 = the kernel's choice
   uint64_t cookie;
-  bool stamp = false;  // by a control message of its own
+  bool stamp = false;     // by a control message of its own
+  bool departed = false;  // as a frame: its outcome is known
   int result = 0;
   int64_t tx_mono_ns = 0;
 

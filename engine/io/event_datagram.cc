@@ -1,6 +1,7 @@
 #include "engine/io/event_datagram.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "engine/base/check.h"
@@ -29,31 +30,33 @@ void EventDatagram::flush() {
 }
 
 size_t EventDatagram::send_some(size_t first) {
-  const auto count = static_cast<uint32_t>(std::min<size_t>(sending_.size() - first, kBatch));
   auto& messages = reactor_.outgoing();
   auto& headers = reactor_.outgoing_headers();
-  for (uint32_t k = 0; k < count; ++k) {
-    build_message(sending_[first + k], messages[k]);
-    headers[k].msg_hdr = messages[k].header;
+  std::array<QueuedDatagram*, kBatch> batch;
+  uint32_t count = 0;
+  size_t end = first;
+  for (; end < sending_.size() && count < kBatch; ++end) {
+    if (sending_[end].departed) continue;
+    batch[count] = &sending_[end];
+    build_message(sending_[end], messages[count]);
+    headers[count].msg_hdr = messages[count].header;
+    ++count;
   }
+  if (count == 0) return end;
   const int64_t before = monotonic_ns();
   const int sent = sendmmsg(fd(), headers.data(), count, MSG_DONTWAIT | MSG_NOSIGNAL);
   const int error = errno;
   const int64_t after = monotonic_ns();
   ++shared_.syscalls;
-  if (sent > 0) {
-    const auto done = static_cast<uint32_t>(sent);
-    for (uint32_t k = 0; k < done; ++k) sending_[first + k].tx_mono_ns = interpolate(before, after, k, done);
-    return first + done;  // sendmmsg stops before the first that fails and says why only when asked again
+  if (sent < 0 && error == EINTR) return first;
+  // sendmmsg stops before the first that fails and says why only when asked again. A full send buffer is as
+  // full for the rest of the batch.
+  const uint32_t decided = sent > 0 ? static_cast<uint32_t>(sent) : error == EAGAIN ? count : 1;
+  for (uint32_t k = 0; k < decided; ++k) {
+    batch[k]->result = sent > 0 ? 0 : -error;
+    batch[k]->tx_mono_ns = sent > 0 ? interpolate(before, after, k, decided) : after;
   }
-  if (error == EINTR) return first;
-  // A full send buffer is as full for the rest of the batch.
-  const uint32_t failed = error == EAGAIN ? count : 1;
-  for (uint32_t k = 0; k < failed; ++k) {
-    sending_[first + k].result = -error;
-    sending_[first + k].tx_mono_ns = after;
-  }
-  return first + failed;
+  return decided == count ? end : static_cast<size_t>(batch[decided] - sending_.data());
 }
 
 // epoll reports an error queue as an event that libevent shows as readable. It stays until drained, so drain

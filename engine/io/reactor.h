@@ -102,6 +102,8 @@ struct DatagramOptions {
   uint32_t max_payload = 2048;  // of received datagrams, with headers
   uint32_t send_queue = 256;    // datagrams queued per turn
   TxStamps tx_stamps = TxStamps::none;
+  UniqueFd* packet =
+      nullptr;  // of open_packet_socket(), taken: ICMP over IPv4 may leave as frames through it
 };
 
 // ---- streams

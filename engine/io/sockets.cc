@@ -249,6 +249,10 @@ Result<UniqueFd> claim_ident(int family, uint16_t ident) {
   return tl::unexpected(Error{Errc::system, errno, "cannot claim ident " + std::to_string(ident)});
 }
 
+void never_fragment(int fd, int family) {
+  if (family == AF_INET) (void)set_int(fd, SOL_IP, IP_MTU_DISCOVER, IP_PMTUDISC_PROBE);
+}
+
 uint32_t granted_receive_buffer(int fd) {
   int bytes = 0;
   socklen_t len = sizeof bytes;

@@ -45,6 +45,9 @@ Status bind_ping(int fd, int family, const Egress& egress, uint16_t ident, int s
 // The ident of a raw socket, which the kernel does not keep apart, for as long as the descriptor is open: no
 // other program that claims it so in this network namespace can have it. Errors: exhausted, if one has.
 Result<UniqueFd> claim_ident(int family, uint16_t ident);
+// For a socket whose packets no path is too narrow for: they leave with don't-fragment, as they would anyway,
+// and the kernel is spared numbering them for reassembly, a tenth of what sending costs. No effect on IPv6.
+void never_fragment(int fd, int family);
 uint32_t granted_receive_buffer(int fd);
 Result<Address> local_address(int fd);
 // The address that packets to there leave from, by the routes of now and the egress; port 0. Errors: as

@@ -246,7 +246,8 @@ void UringReactor::flush_datagrams() {
   submit();  // re-arming and stream operations, so that they do not blur the stamps
   for (UringDatagram* socket : flushing_) {
     if (!socket) continue;
-    for (QueuedDatagram& datagram : socket->start_sending()) add_to_batch(socket->fd(), datagram);
+    for (QueuedDatagram& datagram : socket->start_sending())
+      if (!datagram.departed) add_to_batch(socket->fd(), datagram);
   }
   send_batch();
   for (size_t i = 0; i < flushing_.size();

@@ -23,6 +23,9 @@ constexpr uint32_t kSlots = 512;
 // pages are received.
 constexpr uint32_t kReplyCost = 1280;
 
+// Payload that no path is too narrow for: 576 (RFC 791) without the longest headers.
+constexpr uint32_t kNeverCut = 500;
+
 uint64_t random_word() {
   std::random_device device;
   return static_cast<uint64_t>(device()) << 32 | device();
@@ -72,6 +75,8 @@ uint32_t DatagramFlow::tickets_ahead(uint32_t limit, bool unpaced) const {
 }
 
 void DatagramFlow::add_socket(int family, UniqueFd fd, const io::DatagramOptions& options) {
+  if (owner_.setup().egress.df == DontFragment::system && slot_cap() <= kNeverCut)
+    io::never_fragment(fd.get(), family);
   window_ = std::min(window_, io::granted_receive_buffer(fd.get()) / (kReplyCost + slot_cap()));
   Side& side = sides_[family == AF_INET6 ? 1 : 0];
   side.flow = this;
@@ -121,7 +126,7 @@ Status DatagramFlow::learn_ident(Side& side, int family, int fd) {
 }
 
 todd_status DatagramFlow::open_icmp(todd_error* error) {
-  const io::DatagramOptions options{
+  io::DatagramOptions options{
       .max_payload = slot_cap() + 128, .send_queue = slots(), .tx_stamps = wanted_stamps(owner_.setup())};
   for (int i = 0; i < 2; ++i) {
     const int family = i == 0 ? AF_INET : AF_INET6;
@@ -135,7 +140,9 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
   }
   for (int i = 0; i < 2; ++i) {
     auto& given = owner_.setup().icmp[i];
-    if (given.fd) add_socket(i == 0 ? AF_INET : AF_INET6, std::move(given.fd), options);
+    if (!given.fd) continue;
+    options.packet = i == 0 && owner_.setup().packet ? &owner_.setup().packet : nullptr;
+    add_socket(i == 0 ? AF_INET : AF_INET6, std::move(given.fd), options);
   }
   return 0;
 }

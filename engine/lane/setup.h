@@ -61,6 +61,7 @@ struct TaskSetup : TaskCommon {
     std::string error;
     bool bad_param = false;  // the error is of the egress
   } icmp[2];
+  UniqueFd packet;  // to send frames through; none: not wanted, or not to be had
   std::unique_ptr<stats::CellLayout> layout;
   uint8_t* cells = nullptr;  // layout->bytes()
   Mapping shared;            // where they lie

@@ -108,6 +108,11 @@ Result<Egress> resolve_egress(const Given& given) {
   const auto df = value_of("df", given, "");
   if (!df) return tl::unexpected(df.error());
   out.df = static_cast<DontFragment>(df->i);
+  const auto path = value_of("via", given, "");
+  if (!path) return tl::unexpected(path.error());
+  out.path = static_cast<SendPath>(path->i);
+  if (out.path == SendPath::packet && !out.plain())
+    return fail(Errc::invalid, "via: packet goes by the routes; leave out source, interface and df");
   return out;
 }
 

@@ -98,6 +98,10 @@ const std::vector<Param>& host_params() {
       host_choice("df", {"system", "set", "clear"},
                   "Don't fragment: set, packets leave whole or not at all, whatever path MTU is known; "
                   "clear, they may be cut."),
+      host_choice(
+          "via", {"auto", "socket", "packet"},
+          "How ICMP probes over IPv4 leave: through a socket, or as frames past this host's routing and "
+          "firewall (packet), where its routes allow; auto does so above 100,000 probes/s."),
       host_param("period", duration, "1s", "10ms", "", "How often results are reported while the test runs."),
   };
   return params;

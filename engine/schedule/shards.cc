@@ -13,17 +13,27 @@ Shard shard_of(uint32_t edges, uint32_t index, uint32_t of) {
   return {.index = index, .of = of, .first_edge = first(index), .edges = first(index + 1) - first(index)};
 }
 
+namespace {
+// Of all targets, per second; infinite if unpaced.
+double rate_of(const Plan& plan) {
+  if (plan.interval_ns > 0) return plan.targets * 1e9 * plan.burst / static_cast<double>(plan.interval_ns);
+  return plan.rate > 0 ? plan.rate : HUGE_VAL;
+}
+
+double tickets_of(const Plan& plan) {
+  return plan.count > 0 ? static_cast<double>(plan.targets) * static_cast<double>(plan.count) : HUGE_VAL;
+}
+}  // namespace
+
 uint32_t lanes_worth(const Plan& plan, uint32_t lanes) {
-  double most = std::min(lanes, plan.targets);
-  if (plan.count > 0)
-    most = std::min(most, std::floor(static_cast<double>(plan.targets) * static_cast<double>(plan.count) /
-                                     static_cast<double>(kLaneTickets)));
-  const double rate = plan.interval_ns > 0
-                          ? plan.targets * 1e9 * plan.burst / static_cast<double>(plan.interval_ns)
-                          : plan.rate;
-  const bool unpaced = plan.interval_ns == 0 && (rate == 0 || std::isinf(rate));
-  if (!unpaced) most = std::min(most, std::ceil(rate / kLaneRate));
+  const double most = std::min({static_cast<double>(std::min(lanes, plan.targets)),
+                                std::floor(tickets_of(plan) / static_cast<double>(kLaneTickets)),
+                                std::ceil(rate_of(plan) / kLaneRate)});
   return static_cast<uint32_t>(std::max(most, 1.0));
+}
+
+bool is_fast(const Plan& plan) {
+  return rate_of(plan) >= kLaneRate && tickets_of(plan) >= static_cast<double>(kLaneTickets);
 }
 
 ShardPlan plan_of(const Plan& whole, const Shard& shard) {

@@ -20,9 +20,11 @@ Shard shard_of(uint32_t edges, uint32_t index, uint32_t of);
 // How many lanes (at most `lanes`, at least 1) are worth their threads for the pace of a plan: as many as it
 // takes at kLaneRate each, all of them for a plan as fast as served, and none that would have fewer than
 // kLaneTickets to serve. plan.targets: of the whole task.
+// is_fast: whether a plan is worth special means at all, by the same numbers.
 inline constexpr double kLaneRate = 100'000;
 inline constexpr uint64_t kLaneTickets = 2048;
 uint32_t lanes_worth(const Plan& plan, uint32_t lanes);
+bool is_fast(const Plan& plan);
 
 // The plan of one shard: its share of the targets and of the rate. With it comes how much later than the
 // task's start the shard begins, so that the tickets of the shards fall between each other.

@@ -12,6 +12,7 @@
 #include "coordinator/proto/egress.h"
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
+#include "engine/io/packet_sender.h"
 #include "engine/io/sockets.h"
 #include "engine/manifest/units.h"
 #include "engine/schedule/shards.h"
@@ -305,18 +306,24 @@ struct Supervisor::Impl {
     }
   }
 
+  static Result<UniqueFd> open_icmp(const v1::NeedSocket& need, v1::GotSocket& got) {
+    auto icmp = io::open_icmp(need.family() == 6 ? AF_INET6 : AF_INET, wire::egress_of(need.egress()));
+    if (!icmp) return tl::unexpected(icmp.error());
+    got.set_raw(icmp->is_raw);
+    return std::move(icmp->fd);
+  }
+
   void on_need(const v1::NeedSocket& need) {
     v1::ToWorker reply;
     auto& got = *reply.mutable_socket();
     got.set_id(need.id());
     got.set_family(need.family());
-    auto icmp = io::open_icmp(need.family() == 6 ? AF_INET6 : AF_INET, wire::egress_of(need.egress()));
-    if (icmp) {
-      got.set_raw(icmp->is_raw);
-      worker->send_descriptor(std::move(icmp->fd));
+    got.set_packet(need.packet());
+    if (auto fd = need.packet() ? io::open_packet_socket() : open_icmp(need, got)) {
+      worker->send_descriptor(std::move(*fd));
     } else {
-      got.set_error(icmp.error().detail);
-      got.set_bad_param(icmp.error().code == Errc::invalid);
+      got.set_error(fd.error().detail);
+      got.set_bad_param(fd.error().code == Errc::invalid);
     }
     worker->send(reply);
   }

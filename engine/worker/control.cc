@@ -304,22 +304,27 @@ void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
     return failed(setup.id, "name_resolution", detail.empty() ? "no target" : detail);
   }
   const bool wanted = source && (setup.testlet->needs & TODD_NEED_RAW) != 0;
+  const bool frames = wanted && wants_frames(setup);
   pending->shards =
       divide(std::move(pending->shards[0]), pending->edges, static_cast<uint32_t>(pending->cells.size()));
   for (uint32_t i = 0; wanted && i < pending->shards.size(); ++i) {
-    for (const int family : {AF_INET, AF_INET6}) {
-      if (!needs_family(*pending->shards[i], family)) continue;
-      ++pending->sockets_open;
-      v1::FromWorker message;
-      auto& need = *message.mutable_need();
-      need.set_id(++next_socket_);
-      need.set_family(family == AF_INET ? 4 : 6);
-      wire::put_egress(pending->shards[i]->egress, *need.mutable_egress());
-      waiting_sockets_[next_socket_] = {pending, i};
-      send(message);
-    }
+    for (const int family : {AF_INET, AF_INET6})
+      if (needs_family(*pending->shards[i], family)) need_socket(pending, i, family, false);
+    if (frames && needs_family(*pending->shards[i], AF_INET)) need_socket(pending, i, AF_INET, true);
   }
   if (pending->sockets_open == 0) hand_over(pending);
+}
+
+void Control::need_socket(const std::shared_ptr<Pending>& pending, uint32_t shard, int family, bool packet) {
+  ++pending->sockets_open;
+  v1::FromWorker message;
+  auto& need = *message.mutable_need();
+  need.set_id(++next_socket_);
+  need.set_family(family == AF_INET ? 4 : 6);
+  need.set_packet(packet);
+  wire::put_egress(pending->shards[shard]->egress, *need.mutable_egress());
+  waiting_sockets_[next_socket_] = {pending, shard};
+  send(message);
 }
 
 void Control::on_socket(const v1::GotSocket& got) {
@@ -336,8 +341,18 @@ void Control::on_socket(const v1::GotSocket& got) {
       icmp.error = fd.error().detail;
   }
   if (pending->shards.empty()) return;
-  pending->shards[shard]->icmp[got.family() == 6 ? 1 : 0] = std::move(icmp);
-  if (--pending->sockets_open == 0) hand_over(pending);
+  auto& setup = *pending->shards[shard];
+  const std::string id = setup.id;
+  --pending->sockets_open;
+  if (!got.packet()) {
+    setup.icmp[got.family() == 6 ? 1 : 0] = std::move(icmp);
+  } else if (icmp.fd || setup.egress.path != SendPath::packet) {
+    setup.packet = std::move(icmp.fd);
+  } else {
+    pending->shards.clear();
+    return failed(id, "permission", "via: packet: " + icmp.error);
+  }
+  if (pending->sockets_open == 0) hand_over(pending);
 }
 
 // Those with the fewest tasks; another is started while all have some.

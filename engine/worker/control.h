@@ -52,6 +52,7 @@ class Control {
   void stop(const v1::Stop& stop);
   void resolve_names(const std::shared_ptr<Pending>& pending);
   void need_sockets(const std::shared_ptr<Pending>& pending);
+  void need_socket(const std::shared_ptr<Pending>& pending, uint32_t shard, int family, bool packet);
   void on_socket(const v1::GotSocket& got);
   void hand_over(const std::shared_ptr<Pending>& pending);
   Status create(lane::TaskSetup& setup, bool check, std::string& reason);

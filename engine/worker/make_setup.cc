@@ -244,6 +244,11 @@ void lay_out(lane::TaskSetup& setup, uint32_t all_edges) {
 }
 }  // namespace
 
+bool wants_frames(const lane::TaskSetup& setup) {
+  if (setup.egress.path != SendPath::automatic) return setup.egress.path == SendPath::packet;
+  return setup.egress.plain() && schedule::is_fast(setup.plan);
+}
+
 std::vector<std::unique_ptr<lane::TaskSetup>> divide(std::unique_ptr<lane::TaskSetup> whole, uint32_t edges,
                                                      uint32_t shards) {
   std::vector<std::unique_ptr<lane::TaskSetup>> out;

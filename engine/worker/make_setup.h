@@ -23,6 +23,8 @@ struct Name {
 // that are names stay without address until resolve_targets(). Errors: invalid (numbers that do not fit the
 // testlet).
 Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded);
+// Whether the ICMP probes of the whole task shall leave as frames where they can.
+bool wants_frames(const lane::TaskSetup& setup);
 // Divides a set-up whose names are resolved (drop_unresolved) among so many lanes, in the order of their
 // edges. `edges`: of the task, those left out included. Each part has its layout; cells, sockets and instance
 // are the caller's to fill in.

@@ -52,7 +52,7 @@ constexpr const char* kTargetKinds[] = {"host", "endpoint", "url"};
 constexpr const char* kMerges[] = {"sum", "min", "max", "last"};
 constexpr const char* kHostParams[] = {"count",     "interval", "rate",    "shape",  "burst",
                                        "duration",  "timeout",  "samples", "stamps", "source",
-                                       "interface", "df",       "period"};
+                                       "interface", "df",       "via",     "period"};
 
 void check_name(std::set<std::string>& seen, const char* name, const std::string& whose) {
   if (name == nullptr || *name == '\0') refuse(whose + ": a name is missing");

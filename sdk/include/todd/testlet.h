@@ -44,7 +44,7 @@ enum {
   TODD_P_CHOICE /* index into choices, as int */
 };
 enum { TODD_PF_REQUIRED = 1, TODD_PF_SECRET = 2 };
-/* count, interval, rate, shape, burst, duration, timeout, samples, stamps, source, interface, df and period are the host's
+/* count, interval, rate, shape, burst, duration, timeout, samples, stamps, source, interface, df, via and period are the host's
  * parameters: a testlet gives only the defaults of some (todd_schedule) and must not declare these names. */
 typedef struct {
   uint32_t size;

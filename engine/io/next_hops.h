@@ -1,0 +1,48 @@
+#pragma once
+// Which way IPv4 packets leave this host, for senders that write the link header themselves.
+
+#include <netinet/in.h>
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "engine/base/result.h"
+
+namespace todd::io {
+
+using MacAddress = std::array<uint8_t, 6>;
+
+// A gateway on an Ethernet link, resolved.
+struct NextHop {
+  uint32_t interface = 0;  // its index
+  in_addr source{};        // the address the kernel would send from
+  MacAddress own{}, peer{};
+};
+
+// The routes of the main, local and default tables and the neighbours, as they are when read. Immutable.
+class NextHops {
+ public:
+  NextHops() = default;  // none: everything goes by the kernel
+  // A few messages to the kernel (rtnetlink), some 100 us. Errors: unsupported, where this does not follow
+  // what the kernel does (policy rules, more than kMostRoutes routes); system.
+  static constexpr size_t kMostRoutes = 64;
+  static Result<NextHops> read();
+
+  // nullptr: the kernel has to send it, because the address is this host's, on a link of its own,
+  // unreachable, reached over several paths or a tunnel, or its gateway's link address is not known (yet).
+  const NextHop* find(in_addr to) const;
+  bool empty() const { return hops_.empty(); }  // find() gives nothing
+
+ private:
+  struct Route {
+    uint32_t prefix = 0, mask = 0;  // host order
+    int hop = -1;                   // in hops_; -1: the kernel's
+  };
+  friend class RouteReader;
+
+  std::vector<Route> routes_;  // in the order in which the kernel looks
+  std::vector<NextHop> hops_;
+};
+
+}  // namespace todd::io

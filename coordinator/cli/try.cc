@@ -47,8 +47,9 @@ model::Suite suite_of(const TryCommand& command, const std::vector<std::string>&
   const bool urls = targets.front().rfind("http://", 0) == 0 || targets.front().rfind("https://", 0) == 0;
   test.to = {urls ? model::TestTo::Kind::urls : model::TestTo::Kind::hosts, targets, {}};
   test.params = command.params->given();
-  if (command.options.family == "4") test.family = model::Family::v4;
-  if (command.options.family == "6") test.family = model::Family::v6;
+  if (command.options.family == "v4") test.family = model::Family::v4;
+  if (command.options.family == "v6") test.family = model::Family::v6;
+  if (command.options.family == "both") test.family = model::Family::both;
   if (!command.options.expect.empty()) {
     test.expect.emplace();
     for (const auto& text : command.options.expect) test.expect->push_back({text, false, {}});
@@ -90,7 +91,7 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
       "testlet: {}\n      from: {}\n      to: {}\n",
       command.testlet.id, command.testlet.id, quoted(command.options.from), to);
   if (!params.empty()) text += fmt::format("      params: {{{}}}\n", params);
-  if (!command.options.family.empty()) text += fmt::format("      family: v{}\n", command.options.family);
+  if (!command.options.family.empty()) text += fmt::format("      family: {}\n", command.options.family);
   if (!expect.empty()) text += fmt::format("      expect: [{}]\n", expect);
   return text;
 }
@@ -229,11 +230,14 @@ void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
     sub->add_option("--engine", o.engine, "auto, uring or event");
     sub->add_option("--threads", o.threads, "at most so many threads probe; 0: one for each core")
         ->check(CLI::Range(0, 256));
-    auto* v4 = sub->add_flag_callback(
-        "-4", [command] { command->options.family = "4"; }, "IPv4 addresses only");
+    const auto take = [command](const char* family) {
+      std::string& wanted = command->options.family;
+      wanted = wanted.empty() || wanted == family ? family : "both";
+    };
     sub->add_flag_callback(
-           "-6", [command] { command->options.family = "6"; }, "IPv6 addresses only")
-        ->excludes(v4);
+        "-4", [take] { take("v4"); }, "IPv4 addresses only; with -6 each target twice");
+    sub->add_flag_callback(
+        "-6", [take] { take("v6"); }, "IPv6 addresses only; with -4 each target twice");
     sub->add_flag("--allow-incomplete", o.allow_incomplete, "exit 0 where an expectation cannot be judged");
     sub->add_flag("--yes", o.yes, "more than 65,536 targets are meant");
     command->params = std::make_unique<ParamFlags>(*sub, testlet, true);

@@ -163,6 +163,7 @@ v1::Task source_task(const Run& run, const Task& task, const std::map<uint32_t, 
     const Answerer& answerer = answerers.at(task.edges[i]);
     if (answerer.port != 0) target->set_port(answerer.port);
     target->set_peer_token(answerer.token);
+    target->set_family(family_of(edge));
   }
   out.set_family(family_of(test, task.edges));
   return out;

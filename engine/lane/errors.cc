@@ -38,6 +38,12 @@ bool needs_family(const TaskSetup& setup, int family) {
                      [family](const Target& t) { return t.address.sa.sa_family == family; });
 }
 
+bool wanted_family(const TaskSetup& setup, const Target& target, int family) {
+  const uint32_t own = (*setup.specs)[target.spec].family;
+  const uint32_t wanted = own != 0 ? own : setup.run.family;
+  return wanted == 0 || (wanted == 4) == (family == AF_INET);
+}
+
 Result<UniqueFd> bind_listener(const TaskSetup& setup, io::SocketRequest request, uint16_t wanted) {
   request.listen = request.kind == io::SocketRequest::tcp;
   const std::string any = request.family == AF_INET6 ? "::" : "0.0.0.0";

@@ -21,6 +21,8 @@ const char* failed_reason(todd_status status);
 
 // Whether any target (or, without targets, any peer that may come) is of this family.
 bool needs_family(const TaskSetup& setup, int family);
+// Whether an address of this family (AF_INET, AF_INET6) may be the target's.
+bool wanted_family(const TaskSetup& setup, const Target& target, int family);
 inline uint64_t setup_targets(const TaskSetup& setup) { return setup.targets.size(); }
 
 // A bound (and for tcp listening) socket: on the wanted port, else the task's fixed port, else the first free

@@ -415,9 +415,7 @@ void Instance::resolved(uint64_t token, const std::vector<std::string>& addresse
   Target& target = setup_.targets[op.target];
   for (const auto& text : addresses) {
     const auto address = io::parse_address(text, io::port_of(target.address));
-    if (!address || (setup_.run.family == 4 && address->sa.sa_family != AF_INET) ||
-        (setup_.run.family == 6 && address->sa.sa_family != AF_INET6))
-      continue;
+    if (!address || !wanted_family(setup_, target, address->sa.sa_family)) continue;
     target.address = *address;
     described_.erase(op.target);
     result = 0;

@@ -17,6 +17,7 @@ struct TargetSpec {
   std::string url;    // empty unless the target is a URL
   std::string agent;  // the agent behind it, if any
   uint64_t peer_token = 0;
+  uint32_t family = 0;          // 4 or 6: only addresses of that family are this target's; 0 = any
   int64_t clock_offset_ns = 0;  // by how much the agent's wall clock is ahead of this host's
   int64_t clock_error_ns = -1;  // bound of the error of that; negative = not known
 

@@ -7,6 +7,7 @@
 
 #include "coordinator/proto/egress.h"
 #include "engine/io/sockets.h"
+#include "engine/lane/errors.h"
 #include "todd/v1/task.pb.h"
 
 namespace todd::worker {
@@ -20,6 +21,7 @@ schedule::TargetSpec spec_of(const v1::TargetSpec& in, uint16_t default_port) {
   out.url = in.url();
   out.agent = in.agent();
   out.peer_token = in.peer_token();
+  out.family = in.family();
   if (in.clock_known()) {
     out.clock_offset_ns = in.clock_offset_ns();
     out.clock_error_ns = std::max<int64_t>(0, in.clock_error_ns());
@@ -194,9 +196,7 @@ bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::str
     if (target.spec != spec) continue;
     for (const auto& text : addresses) {
       const auto address = io::parse_address(text, (*setup.specs)[spec].port);
-      if (!address || (setup.run.family == 4 && address->sa.sa_family != AF_INET) ||
-          (setup.run.family == 6 && address->sa.sa_family != AF_INET6))
-        continue;
+      if (!address || !lane::wanted_family(setup, target, address->sa.sa_family)) continue;
       target.address = *address;
       return true;
     }

@@ -1,5 +1,5 @@
-"""ping over several source ports, towards a service that does not like one of them; params refused in the plan."""
-import json, re, socket, threading
+"""ping over several source ports, towards a service that does not like one of them; pairs of families; params refused in the plan."""
+import json, re, socket, subprocess, threading
 
 import lab
 from lab import check, edges, loopbacks, todd, value
@@ -86,6 +86,20 @@ for engine in lab.back_ends():
     edge = ping(f"127.0.0.1:{door.port}", "--engine", engine, "--mode", "tcp", "--source-port", f"{first}-{first + 2}", "--count", 60)
     check(value(edge, "received") == 60 and value(edge, "unsent") == 0, f"{engine}: 60 handshakes from three ports, again and again ({value(edge, 'received')}, {value(edge, 'unsent')} unsent)")
     check(sorted(set(door.came)) == [first, first + 1, first + 2], f"{engine}: and from no others")
+
+# A pair of edges for a name of both families, which a table of names of our own has.
+hosts = lab.scratch() / "hosts"
+hosts.write_text("127.0.0.1 localhost\n127.0.0.77 pair.example\n::1 pair.example\n")
+mounted = ["unshare", "--mount", "sh", "-c", f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"]
+if len(loopbacks()) == 2 and subprocess.run(mounted + ["true"], stderr=subprocess.DEVNULL).returncode == 0:
+    for flags, addresses in ((["-4", "-6"], ["127.0.0.77", "::1"]), (["-6"], ["::1"]), (["-4"], ["127.0.0.77"])):
+        words = [str(lab.BIN / "todd"), "try", "ping", "pair.example", *flags, "--count", "3", "--interval", "10ms", "-o", "json"]
+        done = subprocess.run(mounted + words, capture_output=True, text=True)
+        pair = json.loads(done.stdout)["tests"][0]["edges"]
+        check(done.returncode == 0 and sorted(edge["address"] for edge in pair) == addresses, f"{' '.join(flags)}: {addresses} ({done.stderr.strip()[:200]})")
+        check(all(value(edge, "received") == 3 for edge in pair), "which answer")
+else:
+    print("skipped: -4 -6, no mounts of our own here")
 
 # What only the testlet could read is refused before a run begins, without any worker.
 for words, text in ((["--payload", "zz"], '--payload: "zz" does not fit: content of a probe'), (["--sizes", "56..1400"], "--sizes:"), (["--mode", "udp", "--source-port", "http"], "--source-port:")):

@@ -35,7 +35,10 @@ class Script : public Transport {
     v1::Task task;
   };
   bool connected(const std::string& agent) const override { return away.count(agent) == 0; }
-  ClockQuality clock(const std::string&) const override { return quality; }
+  ClockQuality clock(const std::string& agent) const override {
+    const auto own = qualities.find(agent);
+    return own == qualities.end() ? quality : own->second;
+  }
   void prepare(const std::string& agent, const v1::Task& task) override { prepared.push_back({agent, task}); }
   void start(const std::string& agent, const std::string& task, int64_t at) override {
     started.push_back({agent + " " + task, at});
@@ -61,6 +64,7 @@ class Script : public Transport {
 
   std::set<std::string> away;
   ClockQuality quality;
+  std::map<std::string, ClockQuality> qualities;  // of those that differ
   std::vector<Sent> prepared;
   std::vector<std::pair<std::string, int64_t>> started;
   std::vector<std::string> stopped;

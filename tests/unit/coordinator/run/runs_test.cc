@@ -12,6 +12,8 @@ using model::Verdict;
 
 TEST_F(RunsTest, PreparesStartsMergesAndJudges) {
   script.quality.worst_rtt_ns = 40'000'000;
+  script.qualities = {{"a", {.offset_ns = 1000, .error_ns = 30, .worst_rtt_ns = 40'000'000}},
+                      {"b", {.offset_ns = 5000, .error_ns = 12, .worst_rtt_ns = 40'000'000}}};
   const std::string id =
       runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}}, {"loss <= 10%", "p50(rtt) < 5ms"})}))
           .value();
@@ -26,6 +28,9 @@ TEST_F(RunsTest, PreparesStartsMergesAndJudges) {
   EXPECT_EQ(source.targets(0).host(), "192.0.2.7");
   EXPECT_NE(source.targets(0).peer_token(), 0u);
   EXPECT_EQ(source.targets(0).peer_token(), responder.peers(0).token());
+  EXPECT_TRUE(source.targets(0).clock_known());
+  EXPECT_EQ(source.targets(0).clock_offset_ns(), 4000);  // what b's clock is ahead of a's
+  EXPECT_EQ(source.targets(0).clock_error_ns(), 42);
   EXPECT_TRUE(script.started.empty());
   runs->on_ready("a", ready_of(source));
   ASSERT_EQ(script.started.size(), 2u);

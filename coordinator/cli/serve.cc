@@ -97,9 +97,9 @@ int serve(const ServeCommand& command) {
   auto task = task_of(command);
   if (!task) return complain(task.error());
   auto options = supervise::default_options();
-  auto backend = io::parse_backend(command.engine);
-  if (!backend) return complain(backend.error());
-  options.backend = *backend;
+  auto engine = io::parse_engine(command.engine);
+  if (!engine) return complain(engine.error());
+  options.engine = *engine;
   io::Loop loop;
   int code = kOk;
   int quiet = -1;  // periods since something came; -1: nothing has yet
@@ -162,7 +162,7 @@ void add_serve(CLI::App& app, const Globals&, Chosen& chosen) {
     sub->add_option("--port", command->port, "the port to answer on (default: the testlet's, or any)")
         ->check(check_port);
     sub->add_flag("--once", command->once, "end 3 s after the last that the first client sent");
-    sub->add_option("--engine", command->engine, "auto, uring or event");
+    sub->add_option("--engine", command->engine, io::kEngineHelp);
     command->params = std::make_unique<ParamFlags>(*sub, testlet, false);
     sub->callback([command, &chosen] { chosen.action = [command] { return serve(*command); }; });
   });

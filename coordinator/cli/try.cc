@@ -17,6 +17,7 @@
 #include "coordinator/model/json.h"
 #include "coordinator/model/plan.h"
 #include "coordinator/run/runs.h"
+#include "engine/base/privileges.h"
 
 namespace todd::cli {
 namespace {
@@ -30,7 +31,7 @@ struct TryOptions {
   std::string testlet, from, output = "table", engine = "auto", family;
   std::vector<std::string> targets, expect;
   uint32_t threads = 0;
-  bool allow_incomplete = false, yes = false;
+  bool allow_incomplete = false, yes = false, unprivileged = false;
 };
 
 // Flags are made per testlet, so each testlet is a subcommand of `try`.
@@ -184,9 +185,12 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
     return kUsage;
   }
   auto options = supervise::default_options();
-  auto backend = io::parse_backend(command.options.engine);
-  if (!backend) return complain(backend.error());
-  options.backend = *backend;
+  auto engine = io::parse_engine(command.options.engine);
+  if (!engine) return complain(engine.error());
+  options.engine = *engine;
+  if (command.options.unprivileged) {
+    if (auto given = give_up_net_raw(); !given) return complain(given.error());
+  }
   options.lanes = command.options.threads;
   const auto facts = local_facts();
   const auto suite = suite_of(command, *targets);
@@ -227,7 +231,8 @@ void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
     sub->add_option("--expect", o.expect, "an expectation, e.g. 'p99(rtt) < 20ms' (repeatable)")
         ->allow_extra_args(false);
     sub->add_option("-o,--output", o.output, "table, json or jsonl");
-    sub->add_option("--engine", o.engine, "auto, uring or event");
+    sub->add_option("--engine", o.engine, io::kEngineHelp);
+    sub->add_flag("--unprivileged", o.unprivileged, "without CAP_NET_RAW, though this process may have it");
     sub->add_option("--threads", o.threads, "at most so many threads probe; 0: one for each core")
         ->check(CLI::Range(0, 256));
     const auto take = [command](const char* family) {

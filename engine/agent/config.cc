@@ -25,6 +25,7 @@ struct Raw {
   std::string join, data_dir = default_data_dir(), name = host_name(), coordinator, ports = "7500-7599",
                     engine = "auto", level = "info";
   uint32_t threads = 0;
+  bool unprivileged = false;
   std::vector<std::string> labels, test_addresses, testlets;
 };
 
@@ -41,7 +42,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--test-address", raw.test_addresses,
                  "Address others aim at; default: those of the default route's interface");
   app.add_option("--listen-ports", raw.ports, "The only ports responders use")->capture_default_str();
-  app.add_option("--engine", raw.engine, "auto, uring or event")->capture_default_str();
+  app.add_option("--engine", raw.engine, io::kEngineHelp)->capture_default_str();
+  app.add_flag("--unprivileged", raw.unprivileged, "Give up CAP_NET_RAW: ICMP by ping sockets only");
   app.add_option("--threads", raw.threads, "At most so many threads probe; 0: one for each core")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
@@ -108,9 +110,10 @@ Result<Config> convert(const Raw& raw) {
   if (auto good = parse_port_range(raw.ports, config.listen_first, config.listen_last); !good) {
     return wrong("--listen-ports", good.error().detail);
   }
-  const auto engine = io::parse_backend(raw.engine);
+  const auto engine = io::parse_engine(raw.engine);
   if (!engine) return wrong("--engine", engine.error().detail);
   config.engine = *engine;
+  config.unprivileged = raw.unprivileged;
   config.threads = raw.threads;
   if (auto good = take_level(raw.level, config.log_level); !good) return tl::unexpected(good.error());
   return config;

@@ -21,7 +21,8 @@ struct Config {
   std::vector<std::string> test_addresses;  // empty: those of the default route's interface
   uint16_t listen_first = 7500;
   uint16_t listen_last = 7599;
-  io::Backend engine = io::Backend::automatic;
+  io::EngineChoice engine;
+  bool unprivileged = false;                 // gives up CAP_NET_RAW
   uint32_t threads = 0;                      // that probe, at most; 0: one for each core
   std::vector<std::string> testlet_folders;  // empty: the supervisor's default
   LogLevel log_level = LogLevel::info;

@@ -12,6 +12,7 @@
 #include "engine/base/folder_lock.h"
 #include "engine/base/log.h"
 #include "engine/base/memory.h"
+#include "engine/base/privileges.h"
 
 namespace todd::agent {
 namespace {
@@ -59,6 +60,9 @@ Result<Identity> find_identity(io::Loop& loop, const Config& config) {
 
 int run(const Config& config) {
   set_log_level(config.log_level);
+  if (config.unprivileged) {
+    if (auto given = give_up_net_raw(); !given) return leave(given.error());
+  }
   if (auto made = make_folders(config.data_dir, 0700); !made) return leave(made.error());
   // Two agents of one identity would take the link from each other for ever.
   const auto lock = lock_folder(config.data_dir, "todd-agent");

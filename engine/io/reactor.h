@@ -166,9 +166,21 @@ class Reactor {
 };
 
 enum class Backend { automatic, uring, event };
+inline constexpr uint32_t kAnyLinux = UINT32_MAX;
+struct EngineChoice {
+  Backend backend = Backend::automatic;
+  // Of io_uring nothing is used that is newer than this release of Linux, whatever the kernel has: 601 is
+  // 6.1. So what an older kernel gets can be had, and tested, on a newer one.
+  uint32_t newest = kAnyLinux;
+
+  bool operator==(const EngineChoice&) const = default;
+};
 // automatic: uring when the kernel has what it needs, else event. A forced back end that cannot run is an
 // error (Errc::unsupported) that says which feature is missing and what to do. Call on the lane's thread.
-Result<std::unique_ptr<Reactor>> make_reactor(Backend wanted);
-Result<Backend> parse_backend(const std::string& text);  // "auto" | "uring" | "event"
+Result<std::unique_ptr<Reactor>> make_reactor(const EngineChoice& wanted);
+// "auto" | "uring" | "event", the first two with ":6.1" or another release behind them. Errc::invalid.
+Result<EngineChoice> parse_engine(const std::string& text);
+std::string engine_text(const EngineChoice& choice);  // what parse_engine reads
+inline constexpr char kEngineHelp[] = "auto, uring or event; uring:6.1 uses of io_uring what Linux 6.1 has";
 
 }  // namespace todd::io

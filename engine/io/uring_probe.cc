@@ -66,16 +66,21 @@ struct TrialRing {
   }
 };
 
-Result<uint32_t> accepted_flags() {
-  // SUBMIT_ALL: Linux 5.18. COOP_TASKRUN: 5.19. SINGLE_ISSUER: 6.0. DEFER_TASKRUN: 6.1. An unknown flag is
-  // EINVAL.
-  constexpr uint32_t base = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP;
-  int error = 0;
-  for (const uint32_t flags :
-       {base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-        base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN,
-        base | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_COOP_TASKRUN, base | IORING_SETUP_SUBMIT_ALL}) {
-    error = TrialRing(flags).error;
+// Releases of Linux that brought what is tried here.
+constexpr uint32_t kSubmitAll = 518, kCoopTaskrun = 519, kBufferRings = 519, kSingleIssuer = 600,
+                   kMultishotReceive = 600, kDeferTaskrun = 601, kAddressedSend = 601;
+
+Result<uint32_t> accepted_flags(uint32_t newest) {
+  constexpr uint32_t all = IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP | IORING_SETUP_SUBMIT_ALL;
+  constexpr struct {
+    uint32_t since, flags;
+  } kSets[] = {{kDeferTaskrun, all | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN},
+               {kSingleIssuer, all | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_COOP_TASKRUN},
+               {kCoopTaskrun, all | IORING_SETUP_COOP_TASKRUN},
+               {kSubmitAll, all}};
+  for (const auto& [since, flags] : kSets) {
+    if (since > newest) continue;
+    const int error = TrialRing(flags).error;  // EINVAL: a flag is unknown
     if (!error) return flags;
     if (error != EINVAL) return missing(reason(error));
   }
@@ -100,9 +105,11 @@ Status check_operations(TrialRing& trial) {
   return {};
 }
 
-// A datagram sent to oneself: addressed SEND (Linux 6.1 by observation; EINVAL before), multishot RECVMSG
-// (6.0) on a ring of provided buffers (5.19).
-Status try_datagram(TrialRing& trial, UringFeatures& features) {
+// A datagram sent to oneself: addressed SEND (EINVAL where it is missing), multishot RECVMSG on a ring of
+// provided buffers.
+Status try_datagram(TrialRing& trial, uint32_t newest, UringFeatures& features) {
+  if (newest < kBufferRings)
+    return missing("buffer rings are missing; use Linux 6.1 or later, or the event engine");
   UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   sockaddr_in self{};
   self.sin_family = AF_INET;
@@ -117,16 +124,21 @@ Status try_datagram(TrialRing& trial, UringFeatures& features) {
 
   enum : uint64_t { kSend = 1, kReceive = 2 };
   char byte = 1;
-  io_uring_sqe* sqe = io_uring_get_sqe(&trial.ring);
-  io_uring_prep_send(sqe, fd.get(), &byte, 1, MSG_DONTWAIT);
-  io_uring_prep_send_set_addr(sqe, name, sizeof self);
-  sqe->user_data = kSend;
-  features.addressed_send = trial.result_of(kSend, nullptr) == 1;
+  if (newest >= kAddressedSend) {
+    io_uring_sqe* const sqe = io_uring_get_sqe(&trial.ring);
+    io_uring_prep_send(sqe, fd.get(), &byte, 1, MSG_DONTWAIT);
+    io_uring_prep_send_set_addr(sqe, name, sizeof self);
+    sqe->user_data = kSend;
+    features.addressed_send = trial.result_of(kSend, nullptr) == 1;
+  }
   if (!features.addressed_send && sendto(fd.get(), &byte, 1, MSG_DONTWAIT, name, len) != 1) {
     return missing("the trial datagram could not be sent: " + std::generic_category().message(errno));
   }
+  const char* const no_multishot =
+      "multishot receive is missing; use Linux 6.1 or later, or the event engine";
+  if (newest < kMultishotReceive) return missing(no_multishot);
   msghdr header{};
-  sqe = io_uring_get_sqe(&trial.ring);
+  io_uring_sqe* sqe = io_uring_get_sqe(&trial.ring);
   io_uring_prep_recvmsg_multishot(sqe, fd.get(), &header, 0);
   sqe->flags |= IOSQE_BUFFER_SELECT;
   sqe->buf_group = 0;
@@ -134,7 +146,7 @@ Status try_datagram(TrialRing& trial, UringFeatures& features) {
   uint32_t flags = 0;
   const int got = trial.result_of(kReceive, &flags);
   if (got < 0 || !(flags & IORING_CQE_F_MORE) || !(flags & IORING_CQE_F_BUFFER)) {
-    return missing("multishot receive is missing; use Linux 6.1 or later, or the event engine");
+    return missing(no_multishot);
   }
   // The receive is still in the kernel and holds the header and the buffers: end it before they go.
   sqe = io_uring_get_sqe(&trial.ring);
@@ -144,21 +156,33 @@ Status try_datagram(TrialRing& trial, UringFeatures& features) {
   return {};
 }
 
-}  // namespace
-
-Result<UringFeatures> probe_uring() {
+Result<UringFeatures> try_features(uint32_t newest) {
   UringFeatures features;
-  const auto flags = accepted_flags();
+  const auto flags = accepted_flags(newest);
   if (!flags) return tl::unexpected<Error>(flags.error());
   features.setup_flags = *flags;
   TrialRing trial(*flags);
   if (trial.error) return missing(reason(trial.error));
   if (const Status ok = check_operations(trial); !ok) return tl::unexpected<Error>(ok.error());
-  if (const Status ok = try_datagram(trial, features); !ok) return tl::unexpected<Error>(ok.error());
+  if (const Status ok = try_datagram(trial, newest, features); !ok) return tl::unexpected<Error>(ok.error());
   features.text = "io_uring with multishot receive, buffer rings";
   if (features.addressed_send) features.text += ", addressed send";
   if (*flags & IORING_SETUP_SINGLE_ISSUER) features.text += ", single issuer";
   if (*flags & IORING_SETUP_DEFER_TASKRUN) features.text += ", deferred task work";
+  return features;
+}
+
+}  // namespace
+
+std::string release_text(uint32_t release) {
+  return std::to_string(release / 100) + "." + std::to_string(release % 100);
+}
+
+Result<UringFeatures> probe_uring(uint32_t newest) {
+  auto features = try_features(newest);
+  if (newest == kAnyLinux) return features;
+  const std::string held = " (asked for as of Linux " + release_text(newest) + ")";
+  (features ? features->text : features.error().detail) += held;
   return features;
 }
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "engine/base/result.h"
+#include "engine/io/reactor.h"
 
 namespace todd::io {
 
@@ -13,7 +14,9 @@ struct UringFeatures {
   bool addressed_send = false;  // SEND takes a destination; else SENDMSG does it
   std::string text;             // one line for people
 };
-// Errc::unsupported names the missing feature and the remedy.
-Result<UringFeatures> probe_uring();
+// Errc::unsupported names the missing feature and the remedy. Features newer than that release of Linux (601
+// is 6.1) are neither asked for nor tried.
+Result<UringFeatures> probe_uring(uint32_t newest = kAnyLinux);
+std::string release_text(uint32_t release);  // 601 -> "6.1"
 
 }  // namespace todd::io

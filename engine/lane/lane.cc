@@ -73,16 +73,16 @@ struct Lane::Impl {
 
 Lane::Lane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 
-Result<std::unique_ptr<Lane>> Lane::start(io::Backend backend, Events events) {
+Result<std::unique_ptr<Lane>> Lane::start(const io::EngineChoice& engine, Events events) {
   auto impl = std::make_unique<Impl>();
   Impl* raw = impl.get();
   raw->events = std::move(events);
   std::promise<Status> made;
   auto outcome = made.get_future();
-  raw->thread = std::thread([raw, backend, &made] {
+  raw->thread = std::thread([raw, engine, &made] {
     prctl(PR_SET_NAME, "todd-lane");
     prctl(PR_SET_TIMERSLACK, 1);  // the default 50 us would dominate pacing
-    auto reactor = io::make_reactor(backend);
+    auto reactor = io::make_reactor(engine);
     if (!reactor) {
       made.set_value(tl::unexpected(reactor.error()));
       return;

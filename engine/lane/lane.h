@@ -21,7 +21,7 @@ class Lane {
     InstanceEvents instance;
     std::function<void(std::unique_ptr<TaskSetup>)> ended;
   };
-  static Result<std::unique_ptr<Lane>> start(io::Backend backend, Events events);
+  static Result<std::unique_ptr<Lane>> start(const io::EngineChoice& engine, Events events);
   ~Lane();  // ends every task without a word and joins the thread
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;

@@ -47,7 +47,7 @@ constexpr int kControlFd = 3, kDescriptorFd = 4;
 Result<int> spawn_process(const std::string& binary, const WorkerProcess::Engine& engine,
                           const std::vector<std::string>& libraries, int control, int descriptors) {
   std::vector<std::string> words{binary, std::to_string(kControlFd), std::to_string(kDescriptorFd),
-                                 engine.backend, std::to_string(engine.lanes)};
+                                 engine.name, std::to_string(engine.lanes)};
   words.insert(words.end(), libraries.begin(), libraries.end());
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());

@@ -27,7 +27,7 @@ class WorkerProcess {
     std::function<void(const std::string& why)> died;
   };
   struct Engine {
-    std::string backend;
+    std::string name;  // as io::parse_engine reads it
     uint32_t lanes = 1;
   };
   static Result<std::unique_ptr<WorkerProcess>> spawn(io::Loop& loop, const std::string& binary,

@@ -34,10 +34,6 @@ constexpr int kBeatsMissed = 5;
 // Unless more are asked for: a lane takes a core whole only where nothing paces it.
 constexpr uint32_t kMostLanes = 16;
 
-const char* backend_name(io::Backend backend) {
-  return backend == io::Backend::uring ? "uring" : backend == io::Backend::event ? "event" : "auto";
-}
-
 // To be told from the loop: a caller of prepare() expects no answer inside its own call.
 struct Refusal {
   std::string task, reason, detail;
@@ -123,7 +119,7 @@ struct Supervisor::Impl {
     hooks.message = [this](const v1::FromWorker& message) { on_message(message); };
     hooks.died = [this](const std::string& reason) { on_died(reason); };
     auto made =
-        WorkerProcess::spawn(loop, options.worker_binary, {backend_name(options.backend), options.lanes},
+        WorkerProcess::spawn(loop, options.worker_binary, {io::engine_text(options.engine), options.lanes},
                              libraries, std::move(hooks));
     if (!made) return tl::unexpected(made.error());
     worker = std::move(*made);

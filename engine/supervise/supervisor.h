@@ -27,7 +27,7 @@ struct SupervisorOptions {
   std::string worker_binary;  // default: todd-worker beside this program
   std::vector<std::string>
       testlet_folders;  // scanned for *.so; default: ../lib/todd/testlets beside this program
-  io::Backend backend = io::Backend::automatic;
+  io::EngineChoice engine;
   uint32_t lanes = 0;  // of the worker, at most; 0: one for each core this process may use
   int64_t hang_limit_ns =
       10'000'000'000;  // a worker with tasks that gives no sign of life for so long is killed

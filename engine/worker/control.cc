@@ -86,7 +86,7 @@ void Control::send(const v1::FromWorker& message) {
 }
 
 Status Control::add_lane() {
-  auto lane = lane::Lane::start(options_.backend, lane_events(static_cast<uint32_t>(lanes_.size())));
+  auto lane = lane::Lane::start(options_.engine, lane_events(static_cast<uint32_t>(lanes_.size())));
   if (!lane) return tl::unexpected(lane.error());
   lanes_.push_back({.lane = std::move(*lane)});
   return {};

@@ -32,7 +32,7 @@ class Control {
   struct Options {
     UniqueFd control;      // frames, see worker.proto
     UniqueFd descriptors;  // SCM_RIGHTS, in the order of the frames that announce them
-    io::Backend backend = io::Backend::automatic;
+    io::EngineChoice engine;
     uint32_t lanes = 1;                  // at most so many
     std::vector<std::string> libraries;  // paths of the testlets the supervisor found good
   };

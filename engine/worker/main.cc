@@ -32,12 +32,12 @@ int main(int argc, char** argv) {
   worker::Control::Options options;
   options.control = UniqueFd(atoi(argv[1]));
   options.descriptors = UniqueFd(atoi(argv[2]));
-  auto backend = io::parse_backend(argv[3]);
-  if (!backend) {
-    log(LogLevel::error, "worker", backend.error().detail);
+  auto engine = io::parse_engine(argv[3]);
+  if (!engine) {
+    log(LogLevel::error, "worker", engine.error().detail);
     return 2;
   }
-  options.backend = *backend;
+  options.engine = *engine;
   options.lanes = static_cast<uint32_t>(std::max(1, atoi(argv[4])));
   for (int i = 5; i < argc; ++i) options.libraries.emplace_back(argv[i]);
 

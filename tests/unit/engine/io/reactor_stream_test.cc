@@ -39,7 +39,7 @@ class ReactorStreamTest : public ReactorTest {
   std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<Stream> client_, server_;
 };
-TODD_BOTH_BACKENDS(ReactorStreamTest);
+TODD_ALL_ENGINES(ReactorStreamTest);
 
 std::string pattern(size_t bytes, uint32_t seed) {
   std::string out(bytes, '\0');

@@ -20,7 +20,7 @@ namespace todd::io {
 namespace {
 
 class ReactorDatagramTest : public ReactorTest {};
-TODD_BOTH_BACKENDS(ReactorDatagramTest);
+TODD_ALL_ENGINES(ReactorDatagramTest);
 
 TEST_P(ReactorDatagramTest, EchoesAThousandDatagrams) {
   constexpr size_t kCount = 1000;
@@ -420,7 +420,7 @@ TEST_P(ReactorDatagramTest, PingSocketAnswers) {
 }
 
 class ReactorTurnTest : public ReactorTest {};
-TODD_BOTH_BACKENDS(ReactorTurnTest);
+TODD_ALL_ENGINES(ReactorTurnTest);
 
 TEST_P(ReactorTurnTest, NeverReturnsBeforeTheDeadlineWhenIdle) {
   RecordingSink sink;
@@ -462,14 +462,14 @@ TEST_P(ReactorTurnTest, TaskMayPostAgain) {
 }
 
 TEST_P(ReactorTurnTest, TellsItsNameAndReason) {
-  EXPECT_STREQ(reactor_->name(), GetParam() == Backend::uring ? "uring" : "event");
+  EXPECT_STREQ(reactor_->name(), GetParam().backend == Backend::uring ? "uring" : "event");
   EXPECT_FALSE(reactor_->why().empty());
 }
 
 TEST(MakeReactor, ChoosesByItself) {
-  const auto reactor = make_reactor(Backend::automatic);
+  const auto reactor = make_reactor({});
   ASSERT_TRUE(reactor) << reactor.error().detail;
-  const bool can = bool(make_reactor(Backend::uring));
+  const bool can = bool(make_reactor({Backend::uring}));
   EXPECT_STREQ((*reactor)->name(), can ? "uring" : "event");
   if (!can) {
     EXPECT_NE((*reactor)->why().find("io_uring"), std::string::npos) << (*reactor)->why();
@@ -490,7 +490,7 @@ void forbid(uint32_t call, uint32_t error) {
 }
 
 TEST(MakeReactor, FallsBackAndSaysWhy) {
-  if (const auto able = make_reactor(Backend::uring); !able) GTEST_SKIP() << able.error().detail;
+  if (const auto able = make_reactor({Backend::uring}); !able) GTEST_SKIP() << able.error().detail;
   struct Case {
     uint32_t call, error;
     const char* said;
@@ -501,11 +501,11 @@ TEST(MakeReactor, FallsBackAndSaysWhy) {
         Case{__NR_io_uring_register, EINVAL, "operations"}}) {
     std::thread([&c] {  // a filter stays with its thread
       forbid(c.call, c.error);
-      const auto forced = make_reactor(Backend::uring);
+      const auto forced = make_reactor({Backend::uring});
       ASSERT_FALSE(forced);
       EXPECT_EQ(forced.error().code, Errc::unsupported);
       EXPECT_NE(forced.error().detail.find(c.said), std::string::npos) << forced.error().detail;
-      const auto chosen = make_reactor(Backend::automatic);
+      const auto chosen = make_reactor({});
       ASSERT_TRUE(chosen);
       EXPECT_STREQ((*chosen)->name(), "event");
       EXPECT_EQ((*chosen)->why(), "epoll, because " + forced.error().detail);
@@ -514,15 +514,61 @@ TEST(MakeReactor, FallsBackAndSaysWhy) {
   }
 }
 
-TEST(ParseBackend, KnowsThreeWords) {
-  EXPECT_EQ(parse_backend("auto").value(), Backend::automatic);
-  EXPECT_EQ(parse_backend("uring").value(), Backend::uring);
-  EXPECT_EQ(parse_backend("event").value(), Backend::event);
-  for (const char* text : {"", "Uring", "epoll", "auto "}) {
-    const auto parsed = parse_backend(text);
-    ASSERT_FALSE(parsed);
+TEST(MakeReactor, UsesNothingNewerThanAskedFor) {
+  const auto all = make_reactor({Backend::uring});
+  if (!all) GTEST_SKIP() << all.error().detail;
+  const auto why = [](uint32_t newest) { return (*make_reactor({Backend::uring, newest}))->why(); };
+  EXPECT_EQ((*all)->why().find("asked for"), std::string::npos);
+  EXPECT_EQ(why(601), (*all)->why() + " (asked for as of Linux 6.1)") << "nothing newer than 6.1 is used";
+  EXPECT_EQ(why(600),
+            "io_uring with multishot receive, buffer rings, single issuer (asked for as of Linux 6.0)");
+}
+
+TEST(MakeReactor, WithoutWhatLinux60HasThereIsOnlyEpoll) {
+  if (const auto able = make_reactor({Backend::uring}); !able) GTEST_SKIP() << able.error().detail;
+  for (const auto& [newest, said] : {std::pair{515u, "io_uring: SUBMIT_ALL is missing"},
+                                     std::pair{518u, "io_uring: buffer rings are missing"},
+                                     std::pair{519u, "io_uring: multishot receive is missing"}}) {
+    const auto forced = make_reactor({Backend::uring, newest});
+    ASSERT_FALSE(forced) << newest;
+    EXPECT_EQ(forced.error().code, Errc::unsupported);
+    EXPECT_EQ(forced.error().detail.find(said), 0u) << forced.error().detail;
+    const auto chosen = make_reactor({Backend::automatic, newest});
+    ASSERT_TRUE(chosen) << newest;
+    EXPECT_STREQ((*chosen)->name(), "event");
+    EXPECT_EQ((*chosen)->why(), "epoll, because " + forced.error().detail);
+  }
+}
+
+TEST(ParseEngine, KnowsThreeWordsAndReleases) {
+  for (const auto& [text, meant] : {std::pair{"auto", EngineChoice{}},
+                                    {"uring", EngineChoice{Backend::uring}},
+                                    {"event", EngineChoice{Backend::event}},
+                                    {"auto:5.15", EngineChoice{Backend::automatic, 515}},
+                                    {"uring:6.1", EngineChoice{Backend::uring, 601}},
+                                    {"uring:6.12", EngineChoice{Backend::uring, 612}}}) {
+    const auto parsed = parse_engine(text);
+    ASSERT_TRUE(parsed) << parsed.error().detail;
+    EXPECT_EQ(*parsed, meant) << text;
+    EXPECT_EQ(engine_text(*parsed), text);
+  }
+  for (const auto& [text, said] : {std::pair{"", "auto, uring or event"},
+                                   {"Uring", "auto, uring or event"},
+                                   {"epoll", "auto, uring or event"},
+                                   {"auto ", "auto, uring or event"},
+                                   {":6.1", "auto, uring or event"},
+                                   {"event:6.1", "write event"},
+                                   {"uring:", "uring:6.1"},
+                                   {"uring:6", "uring:6.1"},
+                                   {"uring:6.", "uring:6.1"},
+                                   {"uring:6.1.2", "uring:6.1"},
+                                   {"uring:-6.1", "uring:6.1"},
+                                   {"uring:6.100", "uring:6.1"},
+                                   {"auto:99999999999.1", "auto:6.1"}}) {
+    const auto parsed = parse_engine(text);
+    ASSERT_FALSE(parsed) << text;
     EXPECT_EQ(parsed.error().code, Errc::invalid);
-    EXPECT_NE(parsed.error().detail.find("auto, uring or event"), std::string::npos);
+    EXPECT_NE(parsed.error().detail.find(said), std::string::npos) << parsed.error().detail;
   }
 }
 

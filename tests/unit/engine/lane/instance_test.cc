@@ -65,7 +65,7 @@ struct Bench {
     setup.layout = std::make_unique<stats::CellLayout>(kinds, 1u, 0u);
     memory.assign(setup.layout->bytes(), 0);
     setup.cells = memory.data();
-    auto made = io::make_reactor(io::Backend::event);
+    auto made = io::make_reactor({io::Backend::event});
     ASSERT_TRUE(made) << made.error().detail;
     reactor = std::move(*made);
     instance = std::make_unique<Instance>(setup, *reactor, events, host);

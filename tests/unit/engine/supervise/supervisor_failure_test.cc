@@ -22,7 +22,7 @@ class SupervisorFailureTest : public SupervisorBooks {
   SupervisorOptions options() {
     return {.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
             .testlet_folders = {TODD_BINARY_DIR "/tests/testlets"},
-            .backend = io::Backend::event,
+            .engine = {io::Backend::event},
             .hang_limit_ns = kHangLimitNs};
   }
   void SetUp() override { start(options()); }

@@ -20,15 +20,15 @@
 namespace todd::supervise {
 namespace {
 
-class SupervisorTest : public SupervisorBooks, public testing::WithParamInterface<io::Backend> {
+class SupervisorTest : public SupervisorBooks, public testing::WithParamInterface<io::EngineChoice> {
  protected:
   void SetUp() override {
     const auto reactor = io::make_reactor(GetParam());
-    if (!reactor && GetParam() == io::Backend::uring) GTEST_SKIP() << reactor.error().detail;
+    if (!reactor && GetParam().backend == io::Backend::uring) GTEST_SKIP() << reactor.error().detail;
     ASSERT_TRUE(reactor) << reactor.error().detail;
     start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
            .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
-           .backend = GetParam()});
+           .engine = GetParam()});
   }
 };
 
@@ -205,7 +205,7 @@ class SupervisorLanesTest : public SupervisorIcmpTest {
     lanes_ = true;
     start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
            .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
-           .backend = GetParam(),
+           .engine = GetParam(),
            .lanes = 3});
   }
   v1::Task sweep(uint64_t count) { return ping("t", {"127.1.0.0-127.1.15.255"}, count, 0); }
@@ -274,7 +274,7 @@ TEST_P(SupervisorLanesTest, SmallTasksHaveALaneEach) {
 TEST_P(SupervisorIcmpTest, AHangingWorkerIsKilledAndReplaced) {
   start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
          .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
-         .backend = GetParam(),
+         .engine = GetParam(),
          .hang_limit_ns = 1'000'000'000});
   supervisor_->prepare(ping("t", {"127.0.0.1"}, 1000, 10'000'000));
   auto& book = books_["t"];
@@ -323,9 +323,21 @@ TEST_P(SupervisorTest, AnUnknownTestletIsRefused) {
   EXPECT_EQ(book.reason, "testlet_missing");
 }
 
-const auto kBackends = testing::Values(io::Backend::uring, io::Backend::event);
-std::string name_of(const testing::TestParamInfo<io::Backend>& info) {
-  return info.param == io::Backend::uring ? "uring" : "event";
+TEST_P(SupervisorTest, TheWorkerUsesWhatWasAskedForAndSaysSo) {
+  ASSERT_TRUE(wait([&] { return !supervisor_->engine().empty(); }));
+  EXPECT_EQ(supervisor_->engine(), io::engine_text(GetParam()));
+  start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
+         .testlet_folders = {TODD_BINARY_DIR "/lib/todd/testlets"},
+         .engine = {io::Backend::automatic, 515}});
+  ASSERT_TRUE(wait([&] { return !supervisor_->engine().empty(); }));
+  EXPECT_EQ(supervisor_->engine(), "event");
+  EXPECT_EQ(supervisor_->engine_why().find("epoll, because io_uring: "), 0u) << supervisor_->engine_why();
+}
+
+const auto kBackends =
+    testing::Values(io::EngineChoice{io::Backend::uring}, io::EngineChoice{io::Backend::event});
+std::string name_of(const testing::TestParamInfo<io::EngineChoice>& info) {
+  return io::engine_text(info.param);
 }
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorTest, kBackends, name_of);
 INSTANTIATE_TEST_SUITE_P(Backends, SupervisorIcmpTest, kBackends, name_of);

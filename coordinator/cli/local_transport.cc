@@ -1,5 +1,6 @@
 #include "coordinator/cli/local_transport.h"
 
+#include "engine/base/version.h"
 #include "todd/v1/task.pb.h"
 
 namespace todd::cli {
@@ -24,6 +25,7 @@ model::Facts local_facts() {
   model::Facts facts;
   facts.agent = facts.id = facts.hostname = kLocalAgent;
   facts.test_addresses = facts.addresses = {"127.0.0.1"};
+  facts.version = kVersion;
   facts.connected = true;
   return facts;
 }

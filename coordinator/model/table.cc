@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include <fmt/format.h>
 
@@ -45,6 +46,8 @@ std::string metric_text(const MetricReport& metric, double MetricReport::*value)
   return format_amount(value_of(metric, value),
                        metric.kind == MetricKind::ratio && metric.unit == "1" ? "%" : metric.unit);
 }
+
+std::string count_text(uint64_t n) { return format_amount(static_cast<double>(n), ""); }
 
 struct Wanted {
   std::string metric, title;
@@ -156,16 +159,66 @@ class Table {
     return edges;
   }
 
+  // A line below the head of a test's table: the verdict's mark, what it is of, its cells, what follows them.
+  struct Row {
+    Verdict verdict = Verdict::none;
+    std::string name;
+    std::vector<std::string> cells;
+    std::string text;
+  };
+
+  static std::vector<std::string> cells_of(const MetricReports& metrics, const std::vector<Wanted>& columns) {
+    std::vector<std::string> cells;
+    for (const Wanted& column : columns) {
+      const auto found = metrics.find(column.metric);
+      cells.push_back(found == metrics.end() ? "-" : printable(metric_text(found->second, column.value)));
+    }
+    return cells;
+  }
+
+  // The edges shown. Those of one name (a pair of families) say their addresses.
+  static std::vector<Row> rows_of(const std::vector<EdgeReport>& edges, const std::vector<Wanted>& columns) {
+    std::map<std::string, size_t> named;
+    for (const EdgeReport& edge : edges) ++named[edge.label()];
+    std::vector<Row> rows;
+    for (const EdgeReport& edge : edges) {
+      const bool alone = edge.address.empty() || named[edge.label()] == 1;
+      const std::string name = edge.label() + (alone ? "" : fmt::format(" ({})", edge.address));
+      rows.push_back({edge.verdict, printable(name), cells_of(edge.metrics, columns),
+                      state_text(edge) + example_text(edge)});
+    }
+    return rows;
+  }
+
+  // All edges together, and what became of their probes.
+  static Row total_of(const TestReport& test, uint64_t edges, const std::vector<Wanted>& columns) {
+    Row row{Verdict::none, fmt::format("total of {}", count_text(edges)), cells_of(test.total, columns), ""};
+    for (const char* name : {"sent", "received", "lost", "unsent", "undetermined"}) {
+      const auto found = test.total.find(name);
+      if (!test.total.contains("planned") || found == test.total.end()) continue;
+      // The last two are the exception.
+      if (found->second.value == 0 &&
+          (name == std::string_view("unsent") || name == std::string_view("undetermined")))
+        continue;
+      row.text += fmt::format("{}{} {}", row.text.empty() ? "  " : ", ",
+                              format_amount(found->second.value, ""), name);
+    }
+    return row;
+  }
+
   void print_edges(const TestReport& test) {
     const auto edges = shown_edges(test);
     const auto columns = columns_of(test);
+    const EdgeSummary all = test.count_edges();
+    auto rows = rows_of(edges, columns);
+    if (all.edges > 1 && !test.total.empty()) rows.push_back(total_of(test, all.edges, columns));
     int name_width = 4;
     std::vector<int> widths;
     for (const Wanted& column : columns) widths.push_back(display_width(printable(column.title)));
-    for (const EdgeReport& edge : edges) {
-      name_width = std::max(name_width, display_width(printable(edge.label())));
+    for (const Row& row : rows) {
+      name_width = std::max(name_width, display_width(row.name));
       for (size_t i = 0; i < columns.size(); ++i)
-        widths[i] = std::max(widths[i], display_width(cell(edge, columns[i])));
+        widths[i] = std::max(widths[i], display_width(row.cells[i]));
     }
     int others = 4;
     for (int width : widths) others += width + 2;
@@ -175,31 +228,25 @@ class Table {
     std::string head = "    " + padded("edge", name_width, false);
     for (size_t i = 0; i < columns.size(); ++i)
       head += "  " + padded(printable(columns[i].title), widths[i], true);
-    if (!edges.empty()) line(head);
-    for (const EdgeReport& edge : edges) {
-      std::string text = fmt::format("  {} {}", mark_of(edge.verdict),
-                                     padded(cut_to(printable(edge.label()), name_width), name_width, false));
-      for (size_t i = 0; i < columns.size(); ++i)
-        text += "  " + padded(cell(edge, columns[i]), widths[i], true);
-      text += state_text(edge) + example_text(edge);
-      line(text, edge.verdict == Verdict::pass ? Verdict::none : edge.verdict);
+    if (!rows.empty()) line(head);
+    for (size_t i = 0; i < rows.size(); ++i) {
+      if (i == edges.size()) print_rest(all, edges.size());
+      const Row& row = rows[i];
+      std::string text = fmt::format("  {} {}", mark_of(row.verdict),
+                                     padded(cut_to(row.name, name_width), name_width, false));
+      for (size_t c = 0; c < columns.size(); ++c) text += "  " + padded(row.cells[c], widths[c], true);
+      line(text + row.text, row.verdict == Verdict::pass ? Verdict::none : row.verdict);
     }
-    print_rest(test, edges.size());
+    if (rows.size() == edges.size()) print_rest(all, edges.size());
   }
 
-  void print_rest(const TestReport& test, size_t shown) {
-    const EdgeSummary all = test.count_edges();
+  void print_rest(const EdgeSummary& all, size_t shown) {
     if (all.edges <= shown) return;
     const uint64_t bad = all.edges - std::min(all.ok, all.edges);
     const uint64_t more_bad = bad > shown ? bad - shown : 0;
     const uint64_t more_ok = all.edges - shown - more_bad;
-    if (more_bad > 0) line(fmt::format("    ... and {} more not ok", more_bad), Verdict::fail);
-    if (more_ok > 0) line(fmt::format("    ... and {} more ok", more_ok));
-  }
-
-  static std::string cell(const EdgeReport& edge, const Wanted& column) {
-    const auto found = edge.metrics.find(column.metric);
-    return found == edge.metrics.end() ? "-" : printable(metric_text(found->second, column.value));
+    if (more_bad > 0) line(fmt::format("    ... and {} more not ok", count_text(more_bad)), Verdict::fail);
+    if (more_ok > 0) line(fmt::format("    ... and {} more ok", count_text(more_ok)));
   }
 
   static std::string state_text(const EdgeReport& edge) {

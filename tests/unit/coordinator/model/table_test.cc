@@ -61,6 +61,7 @@ TEST(TableTest, ShowsEdgesExpectationsAndVerdict) {
             "    edge             rtt p50  rtt p99  loss\n"
             "  ✗ branch-1 → dc-1    11 ms  23.4 ms   1 %  suspect: local_drops  timeout (no answer in 1 s)\n"
             "  ? branch-2 → dc-1        -        -     -  no_data: agent_lost\n"
+            "    total of 2         11 ms  23.4 ms   1 %\n"
             "  ✗ p99(rtt) < 20ms  fail  23.4 ms  worst: branch-1 → dc-1  (branch-2 → dc-1: no data)\n"
             "  ! loss < 0.5%  warning  1 %  worst: branch-1 → dc-1\n"
             "\n"
@@ -99,6 +100,37 @@ TEST(TableTest, ShowsAtMostTheLimitAndTheBadFirst) {
   report.tests[0].summary = EdgeSummary{.edges = 100, .ok = 90, .verdicts = {}, .states = {}};
   EXPECT_THAT(report_table(report, {.width = 120, .max_edges = 2}),
               HasSubstr("    ... and 8 more not ok\n    ... and 90 more ok\n"));
+}
+
+TEST(TableTest, TheTotalOfManyEdgesSaysWhatBecameOfTheirProbes) {
+  Report report = small_report();
+  auto& total = report.tests[0].total;
+  const auto counter = [](double n) { return MetricReport{MetricKind::counter, "{probe}", n}; };
+  total["planned"] = counter(4094);
+  total["sent"] = counter(4090);
+  total["unsent"] = counter(4);
+  total["received"] = counter(4089);
+  total["lost"] = counter(1);
+  total["undetermined"] = counter(0);
+  report.tests[0].summary = EdgeSummary{.edges = 4094, .ok = 4092, .verdicts = {}, .states = {}};
+  const std::string text = report_table(report, {.width = 120});
+  EXPECT_THAT(text, HasSubstr("    ... and 4,092 more ok\n    total of 4,094"));
+  EXPECT_THAT(text, HasSubstr("  4,090 sent, 4,089 received, 1 lost, 4 unsent\n"));
+  report.tests[0].summary.reset();
+  report.tests[0].edges.kept().resize(1);
+  EXPECT_THAT(report_table(report, {.width = 120}), Not(HasSubstr("total of")));
+}
+
+// A name with an address of each family is two edges.
+TEST(TableTest, EdgesOfOneNameSayTheirAddresses) {
+  Report report = small_report();
+  auto& edges = report.tests[0].edges.kept();
+  edges.push_back(edges[0]);
+  edges.back().address = "2001:db8::1";
+  const std::string text = report_table(report, {.width = 120});
+  EXPECT_THAT(text, HasSubstr("branch-1 → dc-1 (198.51.100.1)"));
+  EXPECT_THAT(text, HasSubstr("branch-1 → dc-1 (2001:db8::1)"));
+  EXPECT_THAT(text, HasSubstr("branch-2 → dc-1  "));
 }
 
 TEST(TableTest, ColourIsOptional) {

@@ -100,6 +100,7 @@ uint16_t DatagramFlow::wanted_ident() const {
 
 // On a raw socket the ident is ours to choose.
 Status DatagramFlow::choose_ident(Side& side, int family, int fd) {
+  side.unchecked = family == AF_INET;
   side.ident = wanted_ident();
   if (side.ident == 0) {
     side.ident = static_cast<uint16_t>(random_word() | 1);
@@ -231,9 +232,11 @@ void DatagramFlow::run(const todd_op& op) {
     uint8_t* bytes = slot(op.slot);
     const uint64_t cookie = table_.cookie(out.exchange);
     const Side& side = sides_[out.to.sa.sa_family == AF_INET6 ? 1 : 0];
-    if (wanted_.proto == TODD_ICMP && op.len >= kEchoHeader)
+    if (wanted_.proto == TODD_ICMP && op.len >= kEchoHeader) {
       stamp_echo({bytes, op.len}, side.family, {side.ident, out.exchange}, cookie);
-    else if (wanted_.proto == TODD_UDP && op.len >= wanted_.stamp_off + kCookieBytes)
+      table_.at(out.exchange).proved = op.len >= kEchoHeader + kCookieBytes;
+    }
+    if (wanted_.proto == TODD_UDP && op.len >= wanted_.stamp_off + kCookieBytes)
       memcpy(bytes + wanted_.stamp_off, &cookie, sizeof cookie);
   }
   transmit(op.slot);
@@ -315,8 +318,8 @@ void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
 Exchange* DatagramFlow::exchange_of(const Side& side, const Echo& echo) {
   if (echo.id.ident != side.ident) return nullptr;
   Exchange& e = table_.at(echo.id.sequence);
-  if (e.generation == 0 || (echo.cookie && *echo.cookie != table_.cookie(echo.id.sequence))) return nullptr;
-  return &e;
+  const bool fits = echo.cookie ? *echo.cookie == table_.cookie(echo.id.sequence) : !e.proved;
+  return e.generation != 0 && fits ? &e : nullptr;
 }
 
 Exchange* DatagramFlow::exchange_of(std::span<const uint8_t> udp_payload) {
@@ -374,10 +377,11 @@ DatagramFlow::Times DatagramFlow::times_of(const Exchange& e, const io::Datagram
 
 void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
   owner_.receiving();
-  if (Exchange* e = match(side, in)) return answer(*e, in);
+  const bool sound = !side.unchecked || in.truncated || is_sound({in.data, in.len});
+  if (Exchange* e = sound ? match(side, in) : nullptr) return answer(*e, in);
   if (wanted_.proto == TODD_ICMP) {
     // A raw socket sees everybody's ICMP: what is not ours is nobody's stray.
-    if (const auto error = parse_icmp_error({in.data, in.len}, side.family)) {
+    if (const auto error = parse_icmp_error({in.data, in.len}, side.family); error && sound) {
       if (error->quoted.ident != side.ident) return;
       Exchange& e = table_.at(error->quoted.sequence);
       if (e.generation == 0 || e.state != Exchange::flying ||

@@ -32,6 +32,7 @@ class DatagramFlow : public Flow {
   // the socket's buffer holds replies to, for then nothing else spreads them.
   uint32_t tickets_ahead(uint32_t limit, bool unpaced) const;
   uint16_t local_port(int family) const override { return sides_[family == AF_INET6 ? 1 : 0].port; }
+  uint32_t most_waiting() const { return table_.capacity(); }  // for answers at one time
   uint64_t live() const { return table_.live() + blocked_.size(); }
 
  private:
@@ -46,7 +47,8 @@ class DatagramFlow : public Flow {
     DatagramFlow* flow = nullptr;
     int family = 0;
     uint16_t ident = 0, port = 0;
-    UniqueFd claim;  // of the ident, if it was chosen
+    bool unchecked = false;  // nobody has verified the checksums of what it receives
+    UniqueFd claim;          // of the ident, if it was chosen
     std::unique_ptr<io::DatagramSocket> socket;
     void on_sent(uint64_t cookie, int result, int64_t tx_ns) override {
       flow->sent(static_cast<uint32_t>(cookie), result, tx_ns);

@@ -24,6 +24,7 @@ struct Exchange {
   uint64_t number = 0;     // of the probe to its target, from 0: the sample's seq
   uint32_t target = 0, generation = 0;
   State state = idle;
+  bool proved = false;  // the probe had room for the cookie: without it nothing is its reply
 };
 
 class ExchangeTable {
@@ -32,6 +33,7 @@ class ExchangeTable {
   // capacity: a power of two up to kMax. secret: makes cookies unpredictable.
   ExchangeTable(uint32_t capacity, uint64_t secret);
 
+  uint32_t capacity() const { return mask_ + 1; }
   bool full() const;                          // the next entry is still in use
   uint32_t free_ahead(uint32_t limit) const;  // how many begin() calls would succeed, at most limit
   uint16_t begin(uint64_t user, uint32_t target, int64_t due_ns, uint64_t number);  // Requires: !full()

@@ -58,6 +58,24 @@ void stamp_echo(std::span<uint8_t> message, int family, EchoId id, uint64_t cook
   if (family == AF_INET) put16(message, 2, checksum(message));
 }
 
+// The sum of RFC 1071 is the same in either order of bytes, and words of 32 bits may be summed first.
+bool is_sound(std::span<const uint8_t> message) {
+  uint64_t sum = 0;
+  size_t i = 0;
+  for (; i + 4 <= message.size(); i += 4) {
+    uint32_t word;
+    memcpy(&word, message.data() + i, sizeof word);
+    sum += word;
+  }
+  uint8_t rest[4] = {};
+  if (i < message.size()) memcpy(rest, message.data() + i, message.size() - i);
+  uint32_t word;
+  memcpy(&word, rest, sizeof word);
+  sum += word;
+  while (sum >> 16 != 0) sum = (sum & 0xffff) + (sum >> 16);
+  return sum == 0xffff;
+}
+
 std::optional<Echo> parse_echo_reply(std::span<const uint8_t> message, int family) {
   return parse_echo(message, reply_type(family));
 }

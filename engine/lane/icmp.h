@@ -21,6 +21,9 @@ struct EchoId {
 // computes IPv6's). Requires: message.size() >= kEchoHeader, the type byte set.
 void stamp_echo(std::span<uint8_t> message, int family, EchoId id, uint64_t cookie);
 
+// Whether its checksum is right, as the kernel does not look at what it gives a raw IPv4 socket.
+bool is_sound(std::span<const uint8_t> message);
+
 struct Echo {
   EchoId id;
   std::optional<uint64_t> cookie;  // absent in messages too short for one

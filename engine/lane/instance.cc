@@ -230,21 +230,46 @@ void Instance::take_tickets() {
       busy_)
     return;
   if (keep_tickets()) return;
-  size_t room = kTickets;
-  for (auto* flow : datagram_flows_)
-    room = std::min<size_t>({room, flow->tickets_ahead(kTickets, !schedule_.paced()), flow->free_slots()});
+  size_t ahead = kTickets, slots = kTickets;
+  for (auto* flow : datagram_flows_) {
+    ahead = std::min<size_t>(ahead, flow->tickets_ahead(kTickets, !schedule_.paced()));
+    slots = std::min<size_t>(slots, flow->free_slots());
+  }
+  const size_t room = std::min(ahead, slots);
   static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
   std::array<schedule::Ticket, kTickets> due;
-  const auto skip = [this](uint32_t target, uint64_t times) {
-    host_count(kPlanned, target, times);
-    host_count(kUnsent, target, times);
-  };
-  const size_t n =
-      room == 0 ? 0 : pacer_.take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room), skip);
+  const size_t n = room == 0 ? 0
+                             : pacer_.take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room),
+                                           [this](uint32_t target, uint64_t times) { skip(target, times); });
+  if (n < room)
+    held_back_ = HeldBack::nothing;
+  else if (room < kTickets)
+    held_back_ = ahead <= slots ? HeldBack::answers : HeldBack::sends;
   tickets_.resize(n);
   kept_ = false;
   for (size_t i = 0; i < n; ++i) {
     tickets_[i] = {due[i].due_ns, due[i].target, due[i].round};
+  }
+}
+
+void Instance::skip(uint32_t target, uint64_t times) {
+  host_count(kPlanned, target, times);
+  host_count(kUnsent, target, times);
+  constexpr const char* kOutcome = "unsent";
+  if (const auto noted = noted_.find(kOutcome); noted != noted_.end() && noted->second >= kExamples) return;
+  switch (held_back_) {
+    case HeldBack::answers: {
+      uint32_t most = UINT32_MAX;
+      for (auto* flow : datagram_flows_) most = std::min(most, flow->most_waiting());
+      return note(target, kOutcome,
+                  std::to_string(most) +
+                      " probes were waiting for answers, as many as may: a lower rate or a shorter timeout "
+                      "leaves none out");
+    }
+    case HeldBack::sends:
+      return note(target, kOutcome, "this host could not send as fast as probes were due: lower the rate");
+    case HeldBack::nothing:
+      return note(target, kOutcome, "given up, as this host was busy with something else when it was due");
   }
 }
 

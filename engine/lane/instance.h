@@ -92,6 +92,7 @@ class Instance {
   void unmatched() { ++unmatched_; }
   void sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome,
               uint8_t ttl, uint8_t tx_src, uint8_t rx_src);
+  static constexpr int kExamples = 5;  // notes of one outcome that are kept
   void note(uint32_t target, std::string_view outcome, std::string_view text);
   void stamps(uint8_t tx_src, uint8_t rx_src);  // of one answer, TODD_TS_*
   void testlet_ready();
@@ -112,6 +113,7 @@ class Instance {
 
   bool stepping_allowed() const;
   void take_tickets();
+  void skip(uint32_t target, uint64_t times);  // tickets that the schedule gives up
   bool keep_tickets();
   void settle_tickets(uint32_t served);
   int64_t pacer_end_ns() const;  // of a plan as fast as served; INT64_MAX: its count ends it
@@ -149,7 +151,9 @@ class Instance {
   schedule::Schedule schedule_;
   schedule::Pacer pacer_;
   std::vector<todd_ticket> tickets_;
-  bool kept_ = false;                       // the tickets were offered before
+  bool kept_ = false;  // the tickets were offered before
+  // What last kept the lane from taking all that was due.
+  enum class HeldBack { nothing, answers, sends } held_back_ = HeldBack::nothing;
   std::vector<todd_done> done_, stepping_;  // those to come, those being told
   std::vector<todd_op> ops_;
   std::vector<std::unique_ptr<Flow>> flows_;

@@ -8,8 +8,6 @@
 namespace todd::lane {
 namespace {
 
-constexpr int kExamples = 5;
-
 const char* stamp_name(uint8_t source) {
   return source == TODD_TS_NIC ? "nic" : source == TODD_TS_KERNEL ? "kernel" : "user";
 }

@@ -11,6 +11,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const int family = (data[0] & 1) != 0 ? AF_INET6 : AF_INET;
   const std::span message(data + 1, size - 1);
+  (void)is_sound(message);
   const auto reply = parse_echo_reply(message, family);
   if (reply && reply->cookie.has_value() != (message.size() >= kEchoHeader + kCookieBytes)) abort();
   if (const auto error = parse_icmp_error(message, family)) {

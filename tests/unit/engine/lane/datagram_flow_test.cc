@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "engine/io/sockets.h"
 #include "tests/unit/engine/lane/fake_reactor.h"
@@ -83,7 +84,8 @@ class DatagramFlowTest : public testing::Test {
       setup_.targets.push_back(target);
     }
     const auto n = static_cast<uint32_t>(targets.size());
-    setup_.plan = {.targets = n, .count = count, .interval_ns = 0, .rate = HUGE_VAL};
+    setup_.plan = {
+        .targets = n, .count = count, .interval_ns = interval_ns_, .rate = interval_ns_ == 0 ? HUGE_VAL : 0};
     setup_.run.role = TODD_SOURCE;
     setup_.run.n_target = n;
     setup_.samples = -1;
@@ -126,6 +128,15 @@ class DatagramFlowTest : public testing::Test {
     return n;
   }
 
+  // Different ones, "outcome: text".
+  std::set<std::string> notes() {
+    std::set<std::string> all;
+    for (const auto& note : stats::CellReader(*setup_.layout, setup_.cells).notes(0, true))
+      all.insert(std::string(note.outcome) + ": " + note.text);
+    return all;
+  }
+
+  int64_t interval_ns_ = 0;  // as fast as it goes
   Prober prober_;
   todd_testlet testlet_{};
   todd_host host_{};
@@ -216,6 +227,45 @@ TEST_F(DatagramFlowTest, WhatDidNotLeaveIsUnsentNotLost) {
   EXPECT_EQ(count(kUnsent), 1u);
   EXPECT_EQ(count(kSent), 0u);
   EXPECT_EQ(count(kLost), 0u);
+}
+
+// Nobody answers, and more probes are due within the timeout than may be under way: what finds no place is
+// left out, and the examples say why. Nothing of it is lost.
+TEST_F(DatagramFlowTest, WhatFindsTheTableFullIsUnsentWithTheReason) {
+  constexpr uint64_t kTable = 4096, kProbes = 3 * kTable;
+  constexpr int64_t kTimeoutNs = 20'000 * kMs;
+  interval_ns_ = kMs;
+  begin({"192.0.2.1"}, kProbes, kTimeoutNs);
+  const auto turn = [&](int64_t later_ns) {
+    work(later_ns);
+    sent();
+  };
+  for (uint64_t ms = 1; ms < kProbes; ms += 10) turn(static_cast<int64_t>(ms) * kMs);
+  EXPECT_EQ(count(kSent), kTable);
+  for (int i = 0; i < 100; ++i) turn(kTimeoutNs + 1000 * kMs);
+  EXPECT_EQ(count(kPlanned), kProbes);
+  EXPECT_EQ(count(kSent), kTable);
+  EXPECT_EQ(count(kUnsent), kProbes - kTable);
+  EXPECT_EQ(count(kLost), kTable) << "those that left";
+  EXPECT_EQ(notes(), (std::set<std::string>{
+                         "unsent: 4096 probes were waiting for answers, as many as may: a lower rate "
+                         "or a shorter timeout leaves none out"}));
+}
+
+TEST_F(DatagramFlowTest, WhatTheSocketKeepsFromLeavingIsUnsentWithTheReason) {
+  interval_ns_ = kMs;
+  begin({"192.0.2.1"}, 2000, 3'600'000 * kMs);
+  for (int64_t ms = 1; ms < 3000; ms += 10) work(ms * kMs);  // of none the kernel says that it left
+  EXPECT_EQ(count(kSent), 0u);
+  sent();
+  work(3000 * kMs);
+  EXPECT_GT(count(kSent), 0u);
+  EXPECT_EQ(count(kPlanned), 2000u);
+  EXPECT_EQ(count(kUnsent), 2000 - count(kSent));
+  EXPECT_EQ(count(kLost), 0u);
+  EXPECT_EQ(
+      notes(),
+      (std::set<std::string>{"unsent: this host could not send as fast as probes were due: lower the rate"}));
 }
 
 TEST_F(DatagramFlowTest, AFullSocketDelaysAProbeButLosesNone) {

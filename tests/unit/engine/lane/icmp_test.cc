@@ -77,6 +77,21 @@ TEST(IcmpTest, ARequestATruncatedReplyAndAnotherFamilysAreNoReplies) {
   EXPECT_FALSE(parse_echo_reply(reply, AF_INET)) << "an echo reply has code 0";
 }
 
+TEST(IcmpTest, AMessageIsSoundWithItsChecksumAlone) {
+  for (size_t payload : {0u, 1u, 2u, 3u, 8u, 57u}) {
+    std::vector<uint8_t> message(8 + payload, 0xa7);
+    message[0] = 8;
+    message[1] = 0;
+    stamp_echo(message, AF_INET, {0x1234, 0xfffe}, 0x1122334455667788);
+    EXPECT_TRUE(is_sound(message)) << payload;
+    for (size_t i = 0; i < message.size(); ++i) {
+      message[i] ^= 0x10;
+      EXPECT_FALSE(is_sound(message)) << payload << ", byte " << i;
+      message[i] ^= 0x10;
+    }
+  }
+}
+
 TEST(IcmpTest, AnErrorNamesTheRequestItQuotes) {
   auto unreachable = icmp_error(AF_INET, 3, 1, echo_request(AF_INET, 8), "192.0.2.7");
   const auto v4 = parse_icmp_error(unreachable, AF_INET);

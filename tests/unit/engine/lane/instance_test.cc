@@ -84,6 +84,13 @@ struct Bench {
     }
     return 0;
   }
+  // Different ones, "outcome: text".
+  std::set<std::string> notes() const {
+    std::set<std::string> all;
+    for (const auto& note : stats::CellReader(*setup.layout, memory.data()).notes(0, true))
+      all.insert(std::string(note.outcome) + ": " + note.text);
+    return all;
+  }
 };
 
 // One ticket is served per ms, and not in every call: the others are offered again, and none is lost.
@@ -136,6 +143,9 @@ TEST(InstanceTest, WhatTheScheduleSkipsIsCountedAsUnsent) {
   EXPECT_EQ(bench.counter(kPlanned), 400u);
   EXPECT_EQ(bench.counter(kUnsent), 400 - served);
   EXPECT_GT(bench.counter(kUnsent), 50u);
+  EXPECT_EQ(
+      bench.notes(),
+      (std::set<std::string>{"unsent: given up, as this host was busy with something else when it was due"}));
 }
 
 // A listening socket on loopback whose address is the target. Nobody accepts.

@@ -13,8 +13,8 @@ namespace todd::api {
 namespace {
 namespace dom = simdjson::dom;
 
-const std::vector<std::string> kKeys{"suite", "document", "origin",  "hosts_files", "set",
-                                     "only",  "labels",   "trigger", "dry_run",     "check"};
+const std::vector<std::string> kKeys{"suite",  "document", "origin",  "hosts_files", "set",      "only",
+                                     "labels", "trigger",  "dry_run", "check",       "max_edges"};
 
 tl::unexpected<Error> wrong(std::string_view key, const char* wanted) {
   return fail(Errc::invalid, fmt::format("{}: expected {}", key, wanted));
@@ -29,6 +29,11 @@ Status take_text(std::string_view key, dom::element value, std::string& out) {
 
 Status take_flag(std::string_view key, dom::element value, bool& out) {
   if (value.get(out)) return wrong(key, "true or false");
+  return {};
+}
+
+Status take_amount(std::string_view key, dom::element value, uint64_t& out) {
+  if (value.get(out) || out == 0) return wrong(key, "a whole number from 1");
   return {};
 }
 
@@ -75,6 +80,7 @@ Status take_field(std::string_view key, dom::element value, RunOrder& order) {
   if (key == "trigger") return take_trigger(value, order.trigger);
   if (key == "dry_run") return take_flag(key, value, order.dry_run);
   if (key == "check") return take_flag(key, value, order.check);
+  if (key == "max_edges") return take_amount(key, value, order.max_edges);
   const std::string name(key);
   return fail(Errc::invalid, fmt::format("unknown key {}{}", name, manifest::did_you_mean(name, kKeys)));
 }
@@ -158,6 +164,12 @@ Result<run::Request> make_request(const RunOrder& order, const ChosenSuite& chos
                 fmt::format("suite {}: nothing to test: no agent matches the groups it is from, or "
                             "there is no target; `todd groups` shows members",
                             chosen.suite.name));
+  }
+  const uint64_t edges = model::report_edges(plans);
+  if (order.max_edges > 0 && edges > order.max_edges) {
+    return fail(Errc::invalid,
+                fmt::format("suite {}: these are {} edges, more than {}; add --yes if you mean it",
+                            chosen.suite.name, edges, order.max_edges));
   }
   run::Request request;
   request.suite = chosen.suite.name;

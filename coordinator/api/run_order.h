@@ -26,6 +26,7 @@ struct RunOrder {
   model::Trigger trigger = model::Trigger::api;
   bool dry_run = false;
   bool check = false;
+  uint64_t max_edges = 0;  // edges of the report that whoever orders takes for meant; 0: any
 };
 
 // Strict: unknown, doubled and wrongly typed keys are errors (invalid) that name the key.
@@ -41,7 +42,7 @@ struct ChosenSuite {
 // invalid.
 Result<ChosenSuite> read_document(const RunOrder& order, std::vector<model::Group> stored);
 
-// Errors: not_found where the plans have no edge.
+// Errors: not_found where the plans have no edge; invalid where they have more than the order's max_edges.
 Result<run::Request> make_request(const RunOrder& order, const ChosenSuite& chosen,
                                   std::vector<model::TestPlan> plans, const std::vector<model::Facts>& agents,
                                   const std::map<std::string, std::string>& manifest_hashes);

@@ -41,12 +41,16 @@ void add_testlets(CLI::App& app, const Globals& globals, Chosen& chosen);  // fa
 void add_version(CLI::App& app, const Globals& globals,
                  Chosen& chosen);  // of the coordinator too, if one answers
 
+// More targets of one test, or edges of one run, may be a mistyped network: --yes says that they are meant.
+inline constexpr uint64_t kManyTargets = 65536;
+
 // `todd try ... --from GROUP`: the document of a one-test suite run through the coordinator, reported like
 // `todd run`.
 struct RemoteRun {
   std::string document, origin;  // YAML
   std::string output = "table";  // table | json | jsonl
   bool allow_incomplete = false, periods = false, samples = false;
+  bool yes = false;                            // more than kManyTargets are meant
   const manifest::Testlet* testlet = nullptr;  // of its one test
 };
 int run_document(const Globals& globals, const RemoteRun& run);

@@ -28,7 +28,7 @@ struct RunWords {
   std::string deadline;
   std::string output = "table";
   bool watch = false, dry_run = false, check = false, detach = false;
-  bool allow_incomplete = false, periods = false, samples = false;
+  bool allow_incomplete = false, periods = false, samples = false, yes = false;
 };
 
 // "a=1" taken apart at the first '='.
@@ -64,6 +64,7 @@ Result<std::string> order_of(const RunWords& words) {
   if (auto status = write_pairs(json, "labels", words.labels, "--label KEY=VALUE"); !status) {
     return tl::unexpected(status.error());
   }
+  if (!words.yes) json.field("max_edges", kManyTargets);
   json.field("only", words.only).field("dry_run", words.dry_run).field("check", words.check).end_object();
   return out;
 }
@@ -179,6 +180,7 @@ void add_run(CLI::App& app, const Globals& globals, Chosen& chosen) {
   verb->add_flag("--allow-incomplete", words->allow_incomplete,
                  "Exit 0 where an expectation could not be judged");
   verb->add_flag("--detach", words->detach, "Print the run's id and do not wait")->excludes(dry_run);
+  verb->add_flag("--yes", words->yes, "More than 65,536 edges are meant");
   verb->add_flag("--periods", words->periods, "With every period of every edge (json)");
   verb->add_flag("--samples", words->samples, "With the samples that were kept (json)");
   verb->add_option("-o,--output", words->output, "table, json or jsonl");
@@ -193,6 +195,7 @@ int run_document(const Globals& globals, const RemoteRun& remote) {
   RunWords words;
   words.periods = remote.periods;
   words.samples = remote.samples;
+  words.yes = remote.yes;
   words.document = Document{remote.document, remote.origin, {}};
   words.output = remote.output;
   words.allow_incomplete = remote.allow_incomplete;

@@ -22,8 +22,7 @@
 namespace todd::cli {
 namespace {
 
-constexpr const char* kOrigin = "try";  // where messages say the suite is from
-constexpr uint64_t kManyTargets = 65536;
+constexpr const char* kOrigin = "try";       // where messages say the suite is from
 constexpr int64_t kStartLeadNs = 2'000'000;  // START goes to a process beside us
 constexpr int64_t kInterruptWaitNs = 3'000'000'000;
 
@@ -173,6 +172,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
                                   .allow_incomplete = command.options.allow_incomplete,
                                   .periods = show.periods,
                                   .samples = show.samples,
+                                  .yes = command.options.yes,
                                   .testlet = &command.testlet});
   }
   auto n = count_targets(*targets);

@@ -137,8 +137,22 @@ class Planner {
     plan.edges = std::move(*edges);
     plan.at_once = plan.test.at_once > 0 ? plan.test.at_once : plan.testlet.heavy ? 1 : 0;
     estimate(plan);
+    if (auto few = check_targets(plan); !few) return few;
     warn_of_resolution(plan);
     warn_of_agents(plan);
+    return {};
+  }
+
+  // A range is one edge here, and its addresses an agent's: what no agent takes is refused before it is
+  // tried.
+  Status check_targets(const TestPlan& plan) const {
+    for (const Load& load : plan.loads) {
+      if (load.targets <= kMaxEdges) continue;
+      return refuse(plan, Error{Errc::invalid, 0,
+                                fmt::format("{} would have {} targets, at most {} are allowed: name fewer or "
+                                            "smaller networks",
+                                            load.agent, load.targets, kMaxEdges)});
+    }
     return {};
   }
 
@@ -253,6 +267,14 @@ class Planner {
 };
 
 }  // namespace
+
+uint64_t report_edges(const std::vector<TestPlan>& plans) {
+  uint64_t edges = 0;
+  for (const TestPlan& plan : plans) {
+    for (const Load& load : plan.loads) edges += load.responder ? 0 : load.targets;
+  }
+  return edges;
+}
 
 Result<std::vector<TestPlan>> plan_suite(const Suite& suite, const std::vector<Group>& groups,
                                          const std::vector<Facts>& agents,

@@ -50,6 +50,9 @@ Result<std::vector<TestPlan>> plan_suite(const Suite& suite, const std::vector<G
                                          const std::map<std::string, std::string>& sets = {},
                                          const std::vector<std::string>& only = {});
 
+// The edges of their report: each address of a range is one.
+uint64_t report_edges(const std::vector<TestPlan>& plans);
+
 // The plan for --dry-run: per test the edges, load per agent, duration, warnings.
 std::string plan_text(const Suite& suite, const std::vector<TestPlan>& plans);
 

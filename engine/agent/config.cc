@@ -6,6 +6,7 @@
 #include "engine/agent/facts.h"
 #include "engine/base/paths.h"
 #include "engine/base/version.h"
+#include "engine/io/sockets.h"
 #include "engine/manifest/nearest.h"
 
 namespace todd::agent {
@@ -75,6 +76,14 @@ Status take_labels(const std::vector<std::string>& texts, std::map<std::string, 
   return {};
 }
 
+Status check_addresses(const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    if (!io::parse_address(text, 0))
+      return wrong("--test-address", "\"" + text + "\" is no IPv4 or IPv6 address; names are not looked up");
+  }
+  return {};
+}
+
 Status take_level(const std::string& text, LogLevel& level) {
   if (text == "debug")
     level = LogLevel::debug;
@@ -106,6 +115,7 @@ Result<Config> convert(const Raw& raw) {
     config.coordinator = std::move(*at);
   }
   if (config.data_dir.empty()) return wrong("--data-dir", "empty; name a folder");
+  if (auto good = check_addresses(raw.test_addresses); !good) return tl::unexpected(good.error());
   if (auto good = take_labels(raw.labels, config.labels); !good) return tl::unexpected(good.error());
   if (auto good = parse_port_range(raw.ports, config.listen_first, config.listen_last); !good) {
     return wrong("--listen-ports", good.error().detail);

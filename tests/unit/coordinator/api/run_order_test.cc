@@ -11,7 +11,8 @@ namespace {
 TEST(RunOrderTest, ReadsEveryKey) {
   const auto order = parse_run_order(
       R"({"document": "tests: []", "origin": "a.yaml", "hosts_files": {"h": "r1"}, "set": {"t.count": "3"},
-          "only": ["t"], "labels": {"k": "v"}, "trigger": "manual", "check": true})");
+          "only": ["t"], "labels": {"k": "v"}, "trigger": "manual", "check": true,
+          "max_edges": 9})");
   ASSERT_TRUE(order) << order.error().detail;
   EXPECT_EQ(order->document, "tests: []");
   EXPECT_EQ(order->origin, "a.yaml");
@@ -21,6 +22,7 @@ TEST(RunOrderTest, ReadsEveryKey) {
   EXPECT_EQ(order->labels.at("k"), "v");
   EXPECT_EQ(order->trigger, model::Trigger::manual);
   EXPECT_TRUE(order->check);
+  EXPECT_EQ(order->max_edges, 9u);
   EXPECT_FALSE(order->dry_run);
 }
 
@@ -40,6 +42,9 @@ TEST(RunOrderTest, RefusesWhatItDoesNotUnderstandAndNamesIt) {
       {R"({"suite": "a", "only": [1]})", "only"},
       {R"({"suite": "a", "trigger": "magic"})", "trigger"},
       {R"({"suite": "a", "dry_run": "yes"})", "dry_run"},
+      {R"({"suite": "a", "max_edges": 0})", "max_edges"},
+      {R"({"suite": "a", "max_edges": -1})", "max_edges"},
+      {R"({"suite": "a", "max_edges": "9"})", "max_edges"},
       {R"({"suite": "a", "dry_run": true, "check": true})", "exclude"},
   };
   for (const auto& [json, part] : cases) {
@@ -113,6 +118,25 @@ TEST(RunOrderTest, ARequestKnowsItsAgentsAndWhereItCameFrom) {
   EXPECT_EQ(request->labels,
             (std::map<std::string, std::string>{{"adhoc", "true"}, {"k", "mine"}, {"l", "file"}}));
   EXPECT_EQ(request->spec_digest.size(), 64u);
+}
+
+TEST(RunOrderTest, MoreEdgesThanWereExpectedAreRefused) {
+  model::TestPlan plan;
+  plan.edges.resize(1);
+  plan.edges[0].source.agent = "a1";
+  plan.loads = {{.agent = "a1", .edges = 1, .targets = 254},
+                {.agent = "a2", .responder = true, .targets = 254}};
+  RunOrder order;
+  order.suite = "s";
+  ChosenSuite chosen;
+  chosen.suite.name = "s";
+  order.max_edges = 508;
+  EXPECT_TRUE(make_request(order, chosen, {plan, plan}, {}, {}));
+  order.max_edges = 507;
+  const auto refused = make_request(order, chosen, {plan, plan}, {}, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Errc::invalid);
+  EXPECT_EQ(refused.error().detail, "suite s: these are 508 edges, more than 507; add --yes if you mean it");
 }
 
 TEST(SseTest, EveryLineOfTheDataIsMarked) {

@@ -160,6 +160,19 @@ TEST(PlanTest, NetworksCountAllTheirTargets) {
   EXPECT_DOUBLE_EQ(load.packets_per_s, 254);
 }
 
+// Each of the two may be as large as a target may be; together they are more than an agent takes.
+TEST(PlanTest, TooManyTargetsOfASourceAreRefused) {
+  auto plans =
+      plan("tests: [{testlet: ping, from: {agent: dc-1}, to: {hosts: [10.0.0.0/12, 10.16.0.0/12]}}]");
+  ASSERT_FALSE(plans);
+  EXPECT_EQ(plans.error().code, Errc::invalid);
+  EXPECT_NE(plans.error().detail.find(
+                "test \"ping\": dc-1 would have 2097148 targets, at most 1048576 are allowed"),
+            std::string::npos)
+      << plans.error().detail;
+  EXPECT_TRUE(plan("tests: [{testlet: ping, from: {agent: dc-1}, to: {hosts: [10.0.0.0/12]}}]"));
+}
+
 TEST(PlanTest, RateIsPerSourceOverAllItsEdges) {
   auto plans =
       plan("tests: [{testlet: ping, from: branches, to: datacenters, params: {rate: 100, duration: 10s}}]");

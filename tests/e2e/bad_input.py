@@ -1,0 +1,153 @@
+"""What nobody can mean, by `todd try` and by a coordinator: refused at once, with where it stands and what to do. And names: none,
+one, or several addresses."""
+import json, os, re, resource, subprocess, time
+
+import lab
+from lab import check, value
+
+lab.need_namespaces()
+lab.need_icmp()
+lab.need_programs(unshare="util-linux", mount="mount")
+near, far = lab.pair("near", "far")
+lab.ip(far.name, "route", "add", "local", "10.64.0.0/14", "dev", "lo")
+lab.ip(near.name, "route", "add", "10.64.0.0/14", "via", far.address)
+work = lab.scratch()
+hosts, resolv = work / "hosts", work / "resolv.conf"
+hosts.write_text("127.0.0.1 localhost\n10.64.1.1 one.test\n10.64.2.1 two.test\n10.64.2.2 two.test\n10.64.3.1 both.test\n::1 both.test\n::1 six.test\n")
+resolv.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")  # where nobody answers
+MEMORY = 1 << 30  # of address space, for a command that should refuse before it expands anything
+
+
+def with_names(*words):
+    """The command in the near namespace, with the hosts and name servers of this test."""
+    script = f"mount --make-rprivate / && mount --bind {hosts} /etc/hosts && mount --bind {resolv} /etc/resolv.conf && exec \"$@\""
+    return lab.inside(near.name, "unshare", "--mount", "sh", "-c", script, "sh", *words)
+
+
+def try_ping(*words, names=False, limit=False):
+    """How it ended, and the seconds it took."""
+    command = [lab.BIN / "todd", "try", "ping", *map(str, words)]
+    command = with_names(*command) if names else lab.inside(near.name, *command)
+    began = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60,
+                          preexec_fn=(lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))) if limit else None)
+    return done, time.monotonic() - began
+
+
+def suite_of(to, params="{count: 1}", more=""):
+    path = work / "bad.yaml"
+    path.write_text(f"apiVersion: todd/v1\nkind: Suite\nmetadata: {{name: bad}}\nspec:\n  tests:\n    - name: ping\n      testlet: ping\n"
+                    f"      from: {{agent: a1}}\n      to: {{hosts: [{to}]}}\n      params: {params}\n{more}")
+    return path
+
+
+def check_refused(done, what, *texts, code=2):
+    check(done.returncode == code and not done.stdout, f"{what} exits {code} ({done.returncode})")
+    said = done.stderr.strip()
+    for text in texts:
+        check(re.search(text, said), f"  and says {text!r}: {said[:250]}")
+
+
+# Each param, what cannot be meant by it, and the remedy.
+WRONG = [("rate", "0", "0 is out of range, allowed 0.0001 to 100M"), ("rate", "-1", "is no rate; write for example 10"), ("rate", "1e18", "is no rate; write for example 10"),
+         ("rate", "nan", "is no rate; write for example 10"), ("rate", "inf", "is no rate"), ("rate", "1000000000000000000", "out of range, allowed 0.0001 to 100M"),
+         ("rate", "0.00001", "out of range"), ("interval", "0", "0 is out of range, allowed at least 1us"), ("interval", "max", "is no duration; write for example 10s"),
+         ("interval", "-1s", "out of range"), ("count", "0", "0 is out of range, allowed at least 1"), ("count", "max", "is no whole number; write for example 1000"),
+         ("count", "-5", "out of range"), ("count", "1e18", "is no whole number"), ("count", "99999999999999999999", "too large"), ("timeout", "0", "out of range, allowed at least 1us"),
+         ("timeout", "max", "is no duration"), ("duration", "nan", "is no duration"), ("burst", "max", "is no whole number"), ("burst", "0", "out of range, allowed 1 to 1000"),
+         ("period", "0", "out of range, allowed at least 10ms"), ("samples", "-1", "is no amount; write none, all or a number")]
+
+
+def check_params(fleet):
+    for name, wrong, remedy in WRONG:
+        done, seconds = try_ping("10.64.0.1", f"--{name}={wrong}")
+        check_refused(done, f"try --{name}={wrong}", f"^todd: --{name}: .*{remedy}", re.escape(wrong))
+        check(seconds < 5, f"  at once ({seconds:.1f} s)")
+        done = fleet.todd("run", suite_of("10.64.0.1", f"{{{name}: {wrong}}}"))
+        check_refused(done, f"a suite with {name}: {wrong}", rf'bad\.yaml:10:\d+: test "ping": {name}: .*{remedy}', re.escape(wrong))
+    for extremes in (["--interval", "106751d", "--count", 2, "--duration", "10ms"], ["--timeout", "106751d", "--count", 1], ["--rate", "100M", "--count", 1]):
+        done, seconds = try_ping("10.64.0.1", *extremes)
+        check(done.returncode == 0 and seconds < 10, f"the largest that may be meant works: {extremes} ({done.returncode}, {seconds:.1f} s)")
+
+
+def check_ranges(fleet):
+    """A /8 for a /18, or so."""
+    for target, code, text in (("10.0.0.0/8", 2, "16777214 addresses, at most 1048576 .*name a smaller network"), ("10.64.0.0/14", 2, "262142 addresses; add --yes"),
+                               ("::/0", 2, "name a smaller network"), ("10.0.0.0-10.255.255.255", 2, "16777216 addresses, at most 1048576")):
+        for yes in ([], ["--yes"]):
+            if yes and "--yes" in text:
+                continue
+            done, seconds = try_ping(target, "--count", 1, "--rate", "max", *yes, limit=True)
+            check_refused(done, f"try {target} {' '.join(yes)}", text, code=code)
+            check(seconds < 5, f"  at once, in {MEMORY >> 20} MiB of address space ({seconds:.1f} s)")
+    done, _ = try_ping("10.0.0.0/12", "10.16.0.0/12", "--yes", limit=True)
+    check_refused(done, "try with two networks of a million each", "would have 2097148 targets, at most 1048576 are allowed: name fewer")
+
+    def peak():
+        return int(re.search(r"VmHWM:\s+(\d+) kB", open(f"/proc/{fleet.coordinator.pid()}/status").read())[1])
+    before = peak()
+    for to, text in (("10.0.0.0/8", r"bad\.yaml:6:7: .*16777214 addresses, at most 1048576 .*name a smaller network"), ("10.64.0.0/14", "these are 262142 edges, more than 65536; add --yes if you mean it"),
+                     ("10.0.0.0/12, 10.16.0.0/12", r"bad\.yaml:6:7: .*would have 2097148 targets, at most 1048576")):
+        began = time.monotonic()
+        check_refused(fleet.todd("run", suite_of(to, "{count: 1, rate: max}")), f"run to {to}", text)
+        check(time.monotonic() - began < 5, "  at once")
+    check(peak() < before + (32 << 10), f"  and the coordinator has expanded nothing ({before} kB, then {peak()})")
+    check_refused(fleet.todd("try", "ping", "10.64.0.0/14", "--from", "all", "--count", 1), "try --from", "these are 262142 edges, more than 65536; add --yes")
+    plan = fleet.todd("run", suite_of("10.64.0.0/14", "{count: 1, rate: max}"), "--dry-run")
+    check(plan.returncode == 0 and "1 edge of 262142 targets" in plan.stdout, f"its plan is shown: {plan.stderr.strip()}")
+
+    began = time.monotonic()
+    done, _ = try_ping("10.64.0.0/15", "10.66.0.1", "--count", 1, "--rate", "max", "--yes")
+    check(done.returncode == 0 and "131,071 sent, 131,071 received, 0 lost" in done.stdout, f"with --yes try does it: {done.stdout[-300:]}")
+    done = fleet.todd("run", suite_of("10.64.0.0/15", "{count: 1, rate: max}"), "--yes")
+    check(done.returncode == 0 and "131,070 sent, 131,070 received, 0 lost" in done.stdout, f"with --yes run does it: {done.stdout[-300:]}")
+
+
+def check_names(report_of, how):
+    """report_of(targets, options): the code, the edges by target and what was said."""
+    code, found, _ = report_of(["one.test"], [])
+    check(code == 0 and found["one.test"][0]["address"] == "10.64.1.1" and value(found["one.test"][0], "received") == 1, f"{how}: a name with one address")
+    code, found, _ = report_of(["two.test"], [])
+    check(code == 0 and len(found["two.test"]) == 1 and found["two.test"][0]["address"] in ("10.64.2.1", "10.64.2.2"), f"{how}: of several addresses one is tested, and the report says which: {found['two.test'][0]['address']}")
+    code, found, _ = report_of(["both.test"], ["both"])
+    check(code == 0 and {edge["address"] for edge in found["both.test"]} == {"10.64.3.1", "::1"}, f"{how}: one of each family, where both are wanted")
+    for names, options, detail in ((["nothing.test"], [], "nothing.test"), (["six.test"], ["v4"], "six.test: no address of the wanted family")):
+        code, found, said = report_of(names, options)
+        check(code == (2 if how == "try" else 5), f"{how}: {names[0]} {options} exits {code}: {said[:200]}")
+        edge = found[names[0]][0]
+        check(edge["state"] == "error" and edge["reason"] == "name_resolution" and detail in edge["detail"] and edge["verdict"] == "unknown", f"{how}: {names[0]} is an error of resolution: {edge['state']}, {edge['reason']}, {edge['detail']}")
+    code, found, _ = report_of(["one.test", "nothing.test", "10.64.0.9"], [])
+    states = {name: edges[0]["state"] for name, edges in found.items()}
+    check(code == 5 and states == {"one.test": "complete", "nothing.test": "error", "10.64.0.9": "complete"}, f"{how}: one name without an address costs the others nothing ({code}): {states}")
+    check(all(value(found[name][0], "received") == 1 for name in ("one.test", "10.64.0.9")), f"{how}: they are measured")
+
+
+def by_target(stdout):
+    found = {}
+    for edge in json.loads(stdout)["tests"][0]["edges"]:
+        found.setdefault(edge["target"]["name"], []).append(edge)
+    return found
+
+
+def names_by_try(targets, families):
+    flags = {"both": ["-4", "-6"], "v4": ["-4"]}
+    done, _ = try_ping(*targets, "--count", 1, *(flag for family in families for flag in flags[family]), "-o", "json", names=True)
+    return done.returncode, by_target(done.stdout), done.stderr
+
+
+def names_by_run(targets, families):
+    done = fleet.todd("run", suite_of(", ".join(targets), more="".join(f"      family: {family}\n" for family in families)), "-o", "json")
+    return done.returncode, by_target(done.stdout), done.stderr
+
+
+fleet = lab.Fleet(work, near, near.address)
+fleet.add_agent("a1", near, near.address, prefix=with_names()[len(lab.inside(near.name)):])
+group = work / "all.yaml"
+group.write_text("apiVersion: todd/v1\nkind: Group\nmetadata: {name: all}\nspec: {match: {agent: a1}}\n")
+check(fleet.todd("apply", "-f", group).returncode == 0, "a group of the agent")
+check_params(fleet)
+check_ranges(fleet)
+check_names(names_by_try, "try")
+check_names(names_by_run, "run")
+done = subprocess.run([lab.BIN / "todd-agent", "--test-address", "foo"], capture_output=True, text=True)
+check_refused(done, "todd-agent --test-address foo", 'todd-agent: --test-address: "foo" is no IPv4 or IPv6 address')

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/manifest/nearest.h"
@@ -127,6 +128,15 @@ Status find_metric(const std::string& name, const manifest::Testlet& testlet, Ex
   return fail(Errc::invalid, fmt::format("{} has no metric \"{}\"{}", testlet.id, name, hint));
 }
 
+// Where the testlet has told which keys there can be: another would hold forever, or never.
+Status check_key(const std::string& key, const manifest::Metric& metric) {
+  const auto& keys = metric.keys;
+  if (key.empty() || keys.empty() || std::find(keys.begin(), keys.end(), key) != keys.end()) return {};
+  std::string hint = manifest::did_you_mean(key, keys);
+  if (hint.empty()) hint = fmt::format(": it has {}", fmt::join(keys, ", "));
+  return fail(Errc::invalid, fmt::format("{} has no key \"{}\"{}", metric.name, key, hint));
+}
+
 std::string_view unquoted(std::string_view text) {
   const bool quoted = text.size() >= 2 && (text[0] == '"' || text[0] == '\'') && text.back() == text[0];
   return quoted ? text.substr(1, text.size() - 2) : text;
@@ -163,6 +173,7 @@ Status check_kind(const Expectation& e) {
         return fail(Errc::invalid,
                     fmt::format("{} is a breakdown: say which key of it, as in {}[KEY]", name, name));
       }
+      if (auto known = check_key(e.key, e.metric); !known) return known;
       [[fallthrough]];
     case stats::Kind::gauge:
     case stats::Kind::ratio:

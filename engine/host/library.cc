@@ -46,7 +46,7 @@ Status check_entry(const todd_entry& entry, const std::string& path) {
   if (entry.size < sizeof(todd_entry) || entry.size > 4096 || entry.testlets == nullptr)
     return fail(Errc::corrupt, fmt::format("{}: {} has an impossible size ({})", path, kSymbol, entry.size));
   for (const todd_testlet* const* t = entry.testlets; *t != nullptr; ++t) {
-    if ((*t)->size < sizeof(todd_testlet) || (*t)->size > 65536 || (*t)->id == nullptr ||
+    if ((*t)->size < offsetof(todd_testlet, raw_when) || (*t)->size > 65536 || (*t)->id == nullptr ||
         (*t)->create == nullptr || (*t)->start == nullptr || (*t)->step == nullptr ||
         (*t)->destroy == nullptr)
       return fail(

@@ -133,7 +133,11 @@ todd_status DatagramFlow::open_icmp(todd_error* error) {
     const int family = i == 0 ? AF_INET : AF_INET6;
     if (!needs_family(owner_.setup(), family)) continue;
     auto& given = owner_.setup().icmp[i];
-    if (!given.fd) return set_error(error, given.bad_param ? TODD_E_PARAM : -EPERM, given.error);
+    if (!given.fd)
+      return set_error(error, given.bad_param ? TODD_E_PARAM : -EPERM,
+                       given.error.empty()
+                           ? "ICMP was not asked for: the testlet's needs and raw_when say when it is"
+                           : given.error);
     Side& side = sides_[static_cast<size_t>(i)];
     const Status known =
         given.raw ? choose_ident(side, family, given.fd.get()) : learn_ident(side, family, given.fd.get());

@@ -38,6 +38,7 @@ struct Metric {
   stats::GaugeMerge merge = stats::GaugeMerge::sum;  // of a gauge
   std::string numerator, denominator;                // of a ratio: names of counters
   bool host = false;                                 // filled by the host, not by the testlet
+  std::vector<std::string> keys;                     // of a breakdown: all there can be; empty = any
   bool only_total = false;  // where a task has very many targets only their total is kept (stats/cells.h)
 
   bool operator==(const Metric&) const = default;

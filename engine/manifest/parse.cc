@@ -133,6 +133,7 @@ void read_metric(Fields f, Metric& metric) {
   f.text("denominator", metric.denominator);
   f.flag("host", metric.host);
   f.flag("only_total", metric.only_total);
+  f.texts("keys", metric.keys);
 }
 
 void read_testlet(Fields f, Testlet& testlet) {

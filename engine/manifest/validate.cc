@@ -65,6 +65,8 @@ Status validate_metric(const Testlet& testlet, const Metric& metric) {
     return invalid(testlet, fmt::format("metric {}: {}", metric.name, what));
   };
   if (!well_formed(metric.name)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
+  if (metric.kind != stats::Kind::breakdown && !metric.keys.empty())
+    return wrong("only a breakdown has keys");
   if (metric.kind != stats::Kind::ratio) return {};
   for (const std::string* name : {&metric.numerator, &metric.denominator}) {
     const Metric* counter = testlet.metric(*name);

@@ -93,6 +93,7 @@ void write_metric(Writer& w, const Metric& metric) {
   w.field("denominator", metric.denominator);
   w.flag("host", metric.host);
   w.flag("only_total", metric.only_total);
+  w.texts("keys", metric.keys);
   w.close('}');
 }
 

@@ -303,7 +303,7 @@ void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
       detail += (detail.empty() ? "" : "; ") + endpoint.error();
     return failed(setup.id, "name_resolution", detail.empty() ? "no target" : detail);
   }
-  const bool wanted = source && (setup.testlet->needs & TODD_NEED_RAW) != 0;
+  const bool wanted = source && needs_raw(setup);
   const bool frames = wanted && wants_frames(setup);
   pending->shards =
       divide(std::move(pending->shards[0]), pending->edges, static_cast<uint32_t>(pending->cells.size()));

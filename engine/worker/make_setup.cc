@@ -244,6 +244,19 @@ void lay_out(lane::TaskSetup& setup, uint32_t all_edges) {
 }
 }  // namespace
 
+bool needs_raw(const lane::TaskSetup& setup) {
+  const todd_testlet& testlet = *setup.testlet;
+  if ((testlet.needs & TODD_NEED_RAW) == 0) return false;
+  const bool told = testlet.size > offsetof(todd_testlet, raw_when) && testlet.raw_when != nullptr;
+  const std::string_view when = told ? testlet.raw_when : "";
+  const auto& params = setup.manifest.params;
+  for (size_t i = 0; i < params.size(); ++i) {
+    if (params[i].name != when.substr(0, when.find('=')) || params[i].choices.empty()) continue;
+    return params[i].choices[static_cast<size_t>(setup.values[i].v.i)] == when.substr(when.find('=') + 1);
+  }
+  return true;
+}
+
 bool wants_frames(const lane::TaskSetup& setup) {
   if (setup.egress.path != SendPath::automatic) return setup.egress.path == SendPath::packet;
   return setup.egress.plain() && schedule::is_fast(setup.plan);

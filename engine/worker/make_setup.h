@@ -23,6 +23,8 @@ struct Name {
 // that are names stay without address until resolve_targets(). Errors: invalid (numbers that do not fit the
 // testlet).
 Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded);
+// Whether a source of this task, with its values, will open flows of ICMP.
+bool needs_raw(const lane::TaskSetup& setup);
 // Whether the ICMP probes of the whole task shall leave as frames where they can.
 bool wants_frames(const lane::TaskSetup& setup);
 // Divides a set-up whose names are resolved (drop_unresolved) among so many lanes, in the order of their

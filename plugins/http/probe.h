@@ -57,7 +57,10 @@ class Http : public testlet<Http> {
   static constexpr auto bytes =
       todd::counter("bytes", "By", "bytes of response bodies, without headers and chunk framing");
   static constexpr auto status = todd::breakdown("status", "{response}", "complete responses by status code");
-  static constexpr auto reasons = todd::breakdown("reasons", "{request}", "failed requests by reason");
+  static constexpr auto reasons = todd::breakdown("reasons", "{request}", "failed requests by reason")
+                                      .keyed(
+                                          "resolve|refused|unreachable|timeout|reset|closed|truncated|"
+                                          "protocol|too_large|status|denied|local|cancelled");
   static constexpr auto resolve =
       todd::histogram("resolve", "ns", "resolving the name, for each new connection to a name");
   static constexpr auto connect =

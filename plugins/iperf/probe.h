@@ -76,7 +76,9 @@ class Iperf final : public testlet<Iperf>, private Sink {
       todd::counter("retransmits", "{segment}", "TCP segments sent again, at the sender");
   static constexpr auto tcp_rtt =
       todd::gauge("tcp_rtt", "ns", TODD_MERGE_MAX, "smoothed round-trip time of TCP, at the sender");
-  static constexpr auto errors = todd::breakdown("errors", "{stream}", "streams that failed, by reason");
+  static constexpr auto errors =
+      todd::breakdown("errors", "{stream}", "streams that failed, by reason")
+          .keyed("refused|reset|closed|timeout|unreachable|no_summary|no_end|local");
   static constexpr auto metrics =
       todd::metrics(&bytes, &time, &throughput, &sent_bytes, &sent_time, &sent_throughput, &packets, &unsent,
                     &lost, &packet_loss, &out_of_order, &jitter, &retransmits, &tcp_rtt, &errors);

@@ -33,7 +33,8 @@ class Ping : public testlet<Ping> {
                                    "Sends one echo request per target and interval and measures when its "
                                    "reply comes back. Mode udp needs an echo "
                                    "service at the target: an agent, or `todd serve ping`. Mode tcp opens a "
-                                   "connection to a port and closes it."};
+                                   "connection to a port and closes it.",
+                                   "mode=icmp"};
   static constexpr todd::schedule schedule{"10", "1s", nullptr, nullptr, "1s"};
   static constexpr auto expect = todd::expect("loss < 100%");
 
@@ -76,7 +77,8 @@ class Ping : public testlet<Ping> {
       todd::histogram("jitter", "ns", "absolute difference of the round-trip times of two consecutive probes")
           .only_total();
   static constexpr auto icmp_errors =
-      todd::breakdown("icmp_errors", "{error}", "ICMP errors that answered probes, by kind");
+      todd::breakdown("icmp_errors", "{error}", "ICMP errors that answered probes, by kind")
+          .keyed(kIcmpErrorNames);
   static constexpr auto reply_ttl =
       todd::gauge("ttl", "1", TODD_MERGE_LAST, "TTL or hop limit of the last reply as it arrived");
   static constexpr auto corrupted =
@@ -128,8 +130,10 @@ class Ping : public testlet<Ping> {
   static constexpr auto mtu = todd::gauge("mtu", "By", TODD_MERGE_LAST,
                                           "MTU that the last packet_too_big (fragmentation needed) reported")
                                   .only_total();
-  static constexpr auto connect_errors = todd::breakdown(
-      "connect_errors", "{error}", "mode tcp: handshakes that failed: refused, reset, timeout, unreachable");
+  static constexpr auto connect_errors =
+      todd::breakdown("connect_errors", "{error}",
+                      "mode tcp: handshakes that failed: refused, reset, timeout, unreachable")
+          .keyed("refused|reset|timeout|unreachable");
   static constexpr auto rtt_corrected =
       todd::histogram(
           "rtt_corrected", "ns",

@@ -33,6 +33,12 @@ const char* icmp_error_name(const todd_icmp_error& error);
 
 inline constexpr std::string_view kPacketTooBig = "packet_too_big";
 
+// All of these names.
+inline constexpr const char* kIcmpErrorNames =
+    "net_unreachable|host_unreachable|protocol_unreachable|port_unreachable|packet_too_big|"
+    "source_route_failed|admin_prohibited|precedence_refused|unreachable|beyond_scope|policy_failed|"
+    "route_rejected|source_quench|redirect|ttl_exceeded|reassembly_timeout|parameter_problem|other";
+
 // Who sent it, in at most 23 characters, as hosts keep no more of a key: of a longer IPv6 address both ends,
 // "2001:db8:8..2e:370:7334".
 std::string sender_key(const todd_icmp_error& error);

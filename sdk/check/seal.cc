@@ -68,7 +68,8 @@ void check_id(const std::string& id) {
            "' is no id: a-z, 0-9, -, _ and single dots between parts, at most 63, beginning with a letter");
 }
 
-void write_choices(std::ostream& out, const char* choices) {
+// The parts of "a|b|c".
+void write_list(std::ostream& out, const char* choices) {
   std::istringstream in(choices != nullptr ? choices : "");
   std::string one;
   const char* comma = "";
@@ -90,7 +91,7 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
   out << "{\"name\":" << quoted(p.name) << ",\"type\":\"" << named(kParamTypes, p.type, whose)
       << "\",\"dflt\":" << quoted(p.dflt) << ",\"min\":" << quoted(p.min) << ",\"max\":" << quoted(p.max)
       << ",\"choices\":[";
-  write_choices(out, p.choices);
+  write_list(out, p.choices);
   const bool has_pattern = p.size >= offsetof(todd_param, pattern) + sizeof p.pattern;
   if (has_pattern && p.pattern != nullptr && p.type != TODD_P_TEXT)
     refuse(whose + ": '" + p.name + "': a pattern belongs to type text");
@@ -105,7 +106,12 @@ void write_metric(std::ostream& out, const todd_metric& m, const std::string& wh
   out << "{\"name\":" << quoted(m.name) << ",\"unit\":" << quoted(m.unit) << ",\"kind\":\""
       << named(kMetricKinds, m.kind, whose) << "\",\"merge\":\"" << named(kMerges, m.merge + 1u, whose)
       << "\",\"numerator\":" << quoted(m.numerator) << ",\"denominator\":" << quoted(m.denominator)
-      << ",\"doc\":" << quoted(m.doc) << ",\"only_total\":" << truth(only_total) << ",\"host\":false}";
+      << ",\"doc\":" << quoted(m.doc) << ",\"only_total\":" << truth(only_total) << ",\"keys\":[";
+  const bool has_keys = m.size >= offsetof(todd_metric, keys) + sizeof m.keys && m.keys != nullptr;
+  if (has_keys && m.kind != TODD_M_BREAKDOWN)
+    refuse(whose + ": '" + m.name + "': keys belong to a breakdown");
+  write_list(out, has_keys ? m.keys : nullptr);
+  out << "],\"host\":false}";
 }
 
 void write_schedule(std::ostream& out, const todd_testlet& t) {
@@ -116,6 +122,19 @@ void write_schedule(std::ostream& out, const todd_testlet& t) {
       << ",\"duration\":" << quoted(s.duration) << ",\"timeout\":" << quoted(s.timeout) << "}";
 }
 
+// "mode=icmp" must be a choice and one of its words.
+void check_raw_when(const todd_testlet& t, const std::string& id) {
+  const std::string when = t.raw_when != nullptr ? t.raw_when : "";
+  if (when.empty()) return;
+  const size_t equals = when.find('=');
+  for (auto p = t.params; p != nullptr && *p != nullptr && equals != when.npos; ++p) {
+    if (when.substr(0, equals) != (*p)->name || (*p)->choices == nullptr) continue;
+    const std::string words = std::string("|") + (*p)->choices + "|";
+    if (words.find("|" + when.substr(equals + 1) + "|") != words.npos) return;
+  }
+  refuse("testlet '" + id + "': raw_when '" + when + "' is no PARAM=WORD of a choice");
+}
+
 void write_testlet(std::ostream& out, const todd_testlet& t) {
   const std::string id = t.id != nullptr ? t.id : "";
   if (t.size < sizeof(todd_testlet))
@@ -124,6 +143,7 @@ void write_testlet(std::ostream& out, const todd_testlet& t) {
   if (t.create == nullptr || t.start == nullptr || t.step == nullptr || t.destroy == nullptr)
     refuse("testlet '" + id + "': create, start, step and destroy are required");
   if ((t.roles & (TODD_SOURCE | TODD_RESPONDER)) == 0) refuse("testlet '" + id + "': has no role");
+  check_raw_when(t, id);
   out << "{\"id\":" << quoted(t.id) << ",\"version\":" << quoted(t.version)
       << ",\"summary\":" << quoted(t.summary) << ",\"doc\":" << quoted(t.doc)
       << ",\"source\":" << truth((t.roles & TODD_SOURCE) != 0)

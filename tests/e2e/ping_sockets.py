@@ -52,6 +52,25 @@ for who, prefix in (("root", []), ("nobody", lab.NOBODY)):
             metrics = edge["metrics"]
             check(metrics["received"]["value"] == 20 and metrics["lost"]["value"] == 0, f"{who}, {engine}: 20 of 20 at {edge['target']['name']}")
 
+def lines_of(namespace, *files):
+    return [line.split() for line in subprocess.run(lab.inside(namespace.name, "cat", *files), capture_output=True, text=True, check=True).stdout.splitlines()]
+
+
+def sent_so_far(namespace, protocol, counter):
+    names, values = (words for words in lines_of(namespace, "/proc/net/snmp") if words[0] == f"{protocol}:")
+    return int(values[names.index(counter)])
+
+
+# Who does not ping by ICMP gets no socket for it, and so needs no privilege.
+for mode, protocol, counter in (("icmp", "Icmp", "OutEchos"), ("udp", "Udp", "OutDatagrams"), ("tcp", "Tcp", "ActiveOpens")):
+    before = sent_so_far(home, protocol, counter)
+    words = [lab.BIN / "todd", "try", "ping", home.address if mode == "icmp" else f"{home.address}:9", "--mode", mode, "--interval", "20ms", "--count", 10000]
+    running = lab.Process(words, lab.scratch() / "mode.log", home)
+    lab.wait_for(f"mode {mode} has sent", lambda: sent_so_far(home, protocol, counter) >= before + 3)
+    found = [words for words in lines_of(home, "/proc/net/raw", "/proc/net/icmp") if words[0] != "sl"]
+    running.kill(signal.SIGINT)
+    check(bool(found) == (mode == "icmp"), f"mode {mode} has {len(found)} sockets of ICMP")
+
 # Without a route nothing leaves, and nothing is lost.
 subprocess.run(lab.inside(home.name, "ip", "route", "add", "unreachable", "203.0.113.0/24"), check=True)
 done = subprocess.run(lab.inside(home.name, *lab.NOBODY, str(tree / "bin/todd"), "try", "ping", "203.0.113.1", "--count", "2", "--interval", "5ms", "-o", "json"),

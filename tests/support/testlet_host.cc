@@ -65,7 +65,13 @@ struct TestletHost::Api {
     of(l).observed_[{m, t}].push_back(v);
   }
   static void tally(const todd_lane* l, uint32_t m, uint32_t t, const char* key, size_t len, uint64_t n) {
-    of(l).tallies_[{m, t}][std::string(key, len)] += n;
+    TestletHost& host = of(l);
+    const todd_metric& metric = *host.testlet_.metrics[m];
+    const std::string name(key, len),
+        keys = metric.keys != nullptr ? std::string("|") + metric.keys + "|" : "";
+    if (!keys.empty() && keys.find("|" + name + "|") == keys.npos)
+      host.undeclared_ = std::string(metric.name) + " has no key " + name;
+    host.tallies_[{m, t}][name] += n;
   }
   static void info(const todd_lane*, uint32_t, uint32_t, const char*, size_t) {}
   static void note(const todd_lane* l, uint32_t, const char* outcome, const char* text, size_t len) {
@@ -316,6 +322,7 @@ void TestletHost::step() {
   wake_ns_ = b.wake_ns;
   if (b.n_op > b.cap_op) broken("more operations than cap_op");
   if (b.served > b.n_ticket) broken("more tickets served than offered");
+  if (!undeclared_.empty()) broken(undeclared_);
   if (std::isinf(run_.rate)) {
     kept_.assign(due.begin() + b.served, due.end());
   } else {

@@ -205,6 +205,7 @@ class TestletHost {
   std::map<std::pair<uint32_t, uint32_t>, double> gauges_;
   std::map<std::pair<uint32_t, uint32_t>, std::vector<uint64_t>> observed_;
   std::map<std::pair<uint32_t, uint32_t>, std::map<std::string, uint64_t>> tallies_;
+  std::string undeclared_;  // a key that its breakdown does not declare
 };
 
 }  // namespace todd::test

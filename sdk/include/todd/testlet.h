@@ -78,6 +78,8 @@ typedef struct {
   const char *doc;
   const char *numerator, *denominator; /* TODD_M_RATIO: names of two counters, else NULL */
   uint32_t flags, reserved;            /* TODD_MF_* */
+  const char *keys; /* TODD_M_BREAKDOWN: "a|b|c", all keys there can be, so that an expectation that names another is refused before a run
+                       begins. NULL = any */
 } todd_metric;
 
 /* ---- hot path: frozen records, payload in host-owned slots, one step() per batch ------------------------------ */
@@ -303,6 +305,7 @@ typedef struct {
   todd_status (*start)(void *self, const todd_lane *, todd_error *);                       /* [lane] opens flows; call ready() then or later */
   todd_status (*step)(void *self, todd_batch *);                                           /* [lane] <0 fails the edges, 1 = finished */
   void (*destroy)(void *self);                                                             /* [control] every operation has completed */
+  const char *raw_when; /* "mode=icmp": TODD_NEED_RAW is meant only where that param, a choice, has that value. NULL = always */
 } todd_testlet;
 typedef struct {
   uint32_t size, magic;

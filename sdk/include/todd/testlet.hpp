@@ -109,7 +109,8 @@ constexpr todd_metric make_metric(T kind, const char* name, const char* unit, co
           numerator,
           denominator,
           0,
-          0};
+          0,
+          nullptr};
 }
 }  // namespace detail
 
@@ -165,6 +166,13 @@ struct metric {
     m.raw.flags |= TODD_MF_ONLY_TOTAL;
     return m;
   }
+  // Of a breakdown: "a|b|c", all keys there can be. An expectation on another is refused before a run begins.
+  constexpr metric keyed(const char* all) const {
+    static_assert(Kind == TODD_M_BREAKDOWN, "only a breakdown has keys");
+    metric m = *this;
+    m.raw.keys = all;
+    return m;
+  }
 };
 constexpr metric<TODD_M_COUNTER> counter(const char* name, const char* unit, const char* doc) {
   return {detail::make_metric(TODD_M_COUNTER, name, unit, doc)};
@@ -203,6 +211,7 @@ struct info {
   uint32_t default_port = 0;
   uint32_t needs = 0;  // TODD_NEED_*
   const char* doc = "";
+  const char* raw_when = nullptr;  // "mode=icmp": TODD_NEED_RAW only where that choice has that value
 };
 
 // Defaults of the host's params in spec syntax; nullptr = none.
@@ -536,7 +545,8 @@ struct glue {
                                       &create,
                                       &start,
                                       &step,
-                                      &destroy};
+                                      &destroy,
+                                      T::info.raw_when};
 };
 template <class... T>
 struct tables {

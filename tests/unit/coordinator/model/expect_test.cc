@@ -106,6 +106,7 @@ TEST(ExpectTest, ParsesTheGrammar) {
   EXPECT_EQ(parsed("loss < 0.005").literal, parsed("loss < 0.5%").literal);
   EXPECT_EQ(parsed("errors[time <= exceeded] == 0").key, "time <= exceeded");
   EXPECT_EQ(parsed("errors[\"a:b\"] != 1k").literal, 1000);
+  EXPECT_EQ(parsed("kinds[\"refused\"] == 0").key, "refused");
   EXPECT_EQ(parsed("throughput > 50Mbit/s").literal, 50e6);
   EXPECT_EQ(parsed("bytes >= 64KiB").literal, 65536);
   EXPECT_EQ(parsed("rate(sent) > 600/min").literal, 10);
@@ -126,6 +127,9 @@ TEST(ExpectTest, RefusesWithTheRemedy) {
   EXPECT_THAT(error_of("rate(rtt) < 1/s"), HasSubstr("rate() is of counters"));
   EXPECT_THAT(error_of("errors == 0"),
               HasSubstr("errors is a breakdown: say which key of it, as in errors[KEY]"));
+  EXPECT_THAT(error_of("kinds[refusde] == 0"),
+              HasSubstr("kinds has no key \"refusde\": did you mean \"refused\"?"));
+  EXPECT_THAT(error_of("kinds[x] == 0"), HasSubstr("kinds has no key \"x\": it has refused, reset, timeout"));
   EXPECT_THAT(error_of("sent[x] == 0"), HasSubstr("has no keys"));
   EXPECT_THAT(error_of("stack == 0"), HasSubstr("stack is text"));
   EXPECT_THAT(error_of("p99(rtt) < 20"),

@@ -45,6 +45,8 @@ inline manifest::Testlet ping_testlet() {
   ping.metrics = manifest::probe_metrics();
   ping.metrics.push_back(metric("rtt", "ns", stats::Kind::histogram));
   ping.metrics.push_back(metric("errors", "{error}", stats::Kind::breakdown));
+  ping.metrics.push_back(metric("kinds", "{error}", stats::Kind::breakdown));
+  ping.metrics.back().keys = {"refused", "reset", "timeout"};
   ping.metrics.push_back(metric("ttl", "1", stats::Kind::gauge));
   ping.metrics.push_back(metric("bytes", "By", stats::Kind::counter));
   ping.metrics.push_back(metric("throughput", "bit/s", stats::Kind::gauge));

@@ -166,6 +166,20 @@ TEST_F(PingTest, NamesIcmpErrorsAndWhoSentThem) {
   EXPECT_TRUE(host.observed("rtt").empty());
 }
 
+// Or an expectation on it could not be written.
+TEST(IcmpErrorNameTest, EveryNameIsDeclared) {
+  const std::string all = std::string("|") + kIcmpErrorNames + "|";
+  for (const uint16_t family : {4, 6}) {
+    for (int type = 0; type < 256; ++type) {
+      for (int code = 0; code < 256; ++code) {
+        const todd_icmp_error error{static_cast<uint8_t>(type), static_cast<uint8_t>(code), family, 0, {}, 0};
+        ASSERT_NE(all.find(std::string("|") + icmp_error_name(error) + "|"), std::string::npos)
+            << family << ": " << type << "/" << code;
+      }
+    }
+  }
+}
+
 // What the probes of a run carry, without the header.
 std::vector<std::string> payloads_of(World& world, Options o, uint32_t rounds) {
   std::vector<std::string> out;

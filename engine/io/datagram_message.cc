@@ -32,6 +32,22 @@ void add_control(msghdr& header, int level, int type, const T& value) {
   header.msg_controllen += CMSG_SPACE(sizeof value);
 }
 
+// Calls each for every control message that lies whole in the header's control data. (CMSG_FIRSTHDR does not
+// look at the first one's length.)
+template <class Each>
+void for_each_control(const msghdr& header, Each&& each) {
+  const auto* at = static_cast<const uint8_t*>(header.msg_control);
+  for (size_t left = header.msg_controllen; left >= sizeof(cmsghdr);) {
+    const auto& control = *reinterpret_cast<const cmsghdr*>(at);
+    if (control.cmsg_len < sizeof control || control.cmsg_len > left) return;
+    each(control);
+    const size_t step = CMSG_ALIGN(control.cmsg_len);
+    if (step >= left) return;
+    at += step;
+    left -= step;
+  }
+}
+
 // False if the control message is shorter than a T.
 template <class T>
 bool control_value(const cmsghdr& control, T& value) {
@@ -150,23 +166,22 @@ bool read_datagram(const msghdr& header, const uint8_t* data, uint32_t len, cons
   in.len = len;
   in.truncated = header.msg_flags & MSG_TRUNC;
   copy_name(header, in.from);
-  auto& mutable_header = const_cast<msghdr&>(header);  // CMSG_NXTHDR wants it so
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&mutable_header, c)) {
+  for_each_control(header, [&](const cmsghdr& c) {
     int number;
-    if (read_stamp(*c, in.rx_wall_ns)) {
+    if (read_stamp(c, in.rx_wall_ns)) {
       in.rx_source = Stamp::kernel;
-    } else if (is(*c, SOL_SOCKET, SO_RXQ_OVFL)) {
-      control_value(*c, drop_count);
-    } else if (is(*c, SOL_IP, IP_TTL) || is(*c, SOL_IPV6, IPV6_HOPLIMIT)) {
-      if (control_value(*c, number)) in.ttl = static_cast<uint8_t>(number);
-    } else if (is(*c, SOL_IP, IP_TOS)) {
-      control_value(*c, in.tos);  // one byte on IPv4, an int on IPv6
-    } else if (is(*c, SOL_IPV6, IPV6_TCLASS)) {
-      if (control_value(*c, number)) in.tos = static_cast<uint8_t>(number);
+    } else if (is(c, SOL_SOCKET, SO_RXQ_OVFL)) {
+      control_value(c, drop_count);
+    } else if (is(c, SOL_IP, IP_TTL) || is(c, SOL_IPV6, IPV6_HOPLIMIT)) {
+      if (control_value(c, number)) in.ttl = static_cast<uint8_t>(number);
+    } else if (is(c, SOL_IP, IP_TOS)) {
+      control_value(c, in.tos);  // one byte on IPv4, an int on IPv6
+    } else if (is(c, SOL_IPV6, IPV6_TCLASS)) {
+      if (control_value(c, number)) in.tos = static_cast<uint8_t>(number);
     } else {
-      read_destination(*c, traits, in.local);
+      read_destination(c, traits, in.local);
     }
-  }
+  });
   if (in.rx_source == Stamp::none) {
     in.rx_wall_ns = wall_ns();
     in.rx_source = Stamp::user;
@@ -196,18 +211,17 @@ bool enable_tx_stamps(int fd, TxStamps which) {
 int64_t read_tx_stamp(const msghdr& header) {
   int64_t wall = 0;
   bool ours = false;
-  auto& mutable_header = const_cast<msghdr&>(header);
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&mutable_header, c)) {
+  for_each_control(header, [&](const cmsghdr& c) {
     scm_timestamping stamps;
     sock_extended_err extended;
-    if (is(*c, SOL_SOCKET, SCM_TIMESTAMPING) && control_value(*c, stamps)) {
+    if (is(c, SOL_SOCKET, SCM_TIMESTAMPING) && control_value(c, stamps)) {
       wall = int64_t{stamps.ts[0].tv_sec} * 1'000'000'000 + stamps.ts[0].tv_nsec;
-    } else if ((is(*c, SOL_IP, IP_RECVERR) || is(*c, SOL_IPV6, IPV6_RECVERR) ||
-                is(*c, SOL_PACKET, PACKET_TX_TIMESTAMP)) &&
-               control_value(*c, extended)) {
+    } else if ((is(c, SOL_IP, IP_RECVERR) || is(c, SOL_IPV6, IPV6_RECVERR) ||
+                is(c, SOL_PACKET, PACKET_TX_TIMESTAMP)) &&
+               control_value(c, extended)) {
       ours = extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING && extended.ee_info == SCM_TSTAMP_SND;
     }
-  }
+  });
   return ours ? wall : 0;
 }
 
@@ -216,26 +230,27 @@ bool read_error(const msghdr& header, const uint8_t* data, uint32_t len, Datagra
   error.quoted = data;
   error.quoted_len = len;
   copy_name(header, error.to);
-  bool found = false;
-  auto& mutable_header = const_cast<msghdr&>(header);
-  for (cmsghdr* c = CMSG_FIRSTHDR(&header); c; c = CMSG_NXTHDR(&mutable_header, c)) {
+  bool found = false, no_error = false;
+  for_each_control(header, [&](const cmsghdr& c) {
     sock_extended_err extended;
-    if (read_stamp(*c, error.rx_wall_ns)) continue;
-    if (!is(*c, SOL_IP, IP_RECVERR) && !is(*c, SOL_IPV6, IPV6_RECVERR)) continue;
-    if (!control_value(*c, extended)) continue;
-    if (extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING || extended.ee_origin == SO_EE_ORIGIN_ZEROCOPY)
-      return false;
+    if (read_stamp(c, error.rx_wall_ns)) return;
+    if (!is(c, SOL_IP, IP_RECVERR) && !is(c, SOL_IPV6, IPV6_RECVERR)) return;
+    if (!control_value(c, extended)) return;
+    no_error |=
+        extended.ee_origin == SO_EE_ORIGIN_TIMESTAMPING || extended.ee_origin == SO_EE_ORIGIN_ZEROCOPY;
     error.sys_errno = static_cast<int>(extended.ee_errno);
     error.origin = extended.ee_origin;
     error.type = extended.ee_type;
     error.code = extended.ee_code;
     error.info = extended.ee_info;
-    const size_t rest = c->cmsg_len - CMSG_LEN(sizeof extended);  // SO_EE_OFFENDER
+    const size_t rest = c.cmsg_len - CMSG_LEN(sizeof extended);  // SO_EE_OFFENDER
     if (rest >= sizeof(sockaddr_in)) {
-      std::memcpy(&error.offender, CMSG_DATA(c) + sizeof extended, std::min(rest, sizeof error.offender));
+      std::memcpy(&error.offender, CMSG_DATA(const_cast<cmsghdr*>(&c)) + sizeof extended,
+                  std::min(rest, sizeof error.offender));
     }
     found = true;
-  }
+  });
+  if (no_error) return false;
   if (found && !error.rx_wall_ns) error.rx_wall_ns = wall_ns();
   return found;
 }

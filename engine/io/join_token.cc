@@ -82,7 +82,8 @@ Result<HostPort> parse_host_port(std::string_view text) {
   }
   HostPort at{std::string(host), 0};
   const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), at.port);
-  if (host.empty() || error != std::errc() || end != port.data() + port.size() || at.port == 0) {
+  const bool named = !host.empty() && host.find_first_of("[]") == std::string_view::npos;
+  if (!named || error != std::errc() || end != port.data() + port.size() || at.port == 0) {
     return fail(Errc::invalid, "\"" + shown + "\": write HOST:PORT with a port of 1..65535");
   }
   return at;

@@ -18,6 +18,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (reply || error->to.sa.sa_family != family || icmp_errno(family, error->type, error->code) == 0)
       abort();
   }
-  parse_quoted_echo(message, family);
+  const auto request = parse_echo_request(message, family);
+  const auto quoted = parse_quoted_echo(message, family);
+  if (request && (reply || !quoted || quoted->sequence != request->id.sequence)) abort();
   return 0;
 }

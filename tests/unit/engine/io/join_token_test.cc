@@ -38,8 +38,8 @@ TEST(HostPortTest, ReadsAddressesAndNames) {
   EXPECT_EQ(parse_host_port("192.0.2.1:80").value(), (HostPort{"192.0.2.1", 80}));
   EXPECT_EQ(parse_host_port("[2001:db8::1]:80").value(), (HostPort{"2001:db8::1", 80}));
   EXPECT_EQ(format_host_port({"2001:db8::1", 80}), "[2001:db8::1]:80");
-  for (const char* bad :
-       {"", "host", "host:", ":80", "host:0", "host:65536", "2001:db8::1:80", "[::1]", "host:8x"}) {
+  for (const char* bad : {"", "host", "host:", ":80", "host:0", "host:65536", "2001:db8::1:80", "[::1]",
+                          "host:8x", "[[x]:80"}) {
     EXPECT_FALSE(parse_host_port(bad)) << bad;
   }
 }

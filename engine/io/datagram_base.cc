@@ -118,6 +118,7 @@ size_t DatagramBase::drain_queue(int queue, uint64_t& stamps_due, const Watch& w
       sink_.on_error(error);
       if (watch.gone()) return told;
     }
+    if (queue == fd()) echoed_ = got > 1;
     if (got < static_cast<int>(batch.capacity())) break;
   }
   // Some never come: the queue was full, or a packet was dropped before its driver. They are not looked for

@@ -3,6 +3,7 @@
 // queue, delivery.
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "engine/io/datagram_message.h"
@@ -17,7 +18,9 @@ struct ReactorShared {
   uint64_t callbacks = 0;    // sink calls and tasks: tells turn() that something happened
   uint64_t collections = 0;  // how often what the kernel had was taken: what is delivered between two counts
                              // came before the first
-  MessageBatch errors{kBatch, 1536, 512};  // for MSG_ERRQUEUE: an error quotes at most a packet
+  // For MSG_ERRQUEUE: an error quotes at most a packet. One more than the stamps of a batch, which then never
+  // look like the beginning of more.
+  MessageBatch errors{kBatch + 1, 1536, 512};
 };
 
 class DatagramBase : public DatagramSocket, public Mortal {
@@ -41,6 +44,10 @@ class DatagramBase : public DatagramSocket, public Mortal {
   // With stamps: the error queue was drained after what is being delivered now had been taken from the
   // kernel.
   bool drained() const { return stamps_ && drained_at_ == shared_.collections; }
+  // Whether a report of the error queue, true once, may be no more than the kernel's own echo of a drain: it
+  // reports the queue again for each entry taken that leaves another. What is hidden so is told otherwise: an
+  // ICMP error is the socket's pending one as well, stamps come with replies.
+  bool reported_by_drain() { return stamps_ && std::exchange(echoed_, false); }
   // Stamps of what was sent, before what came in reply. Only where some are due and not yet looked for. May
   // destroy *this.
   void drain_stamps();
@@ -67,6 +74,7 @@ class DatagramBase : public DatagramSocket, public Mortal {
   std::unique_ptr<PacketSender> packet_;
   uint64_t stamps_due_ = 0;           // sent with a stamp asked for that has not come yet
   uint64_t packet_stamps_due_ = 0;    // the same of frames
+  bool echoed_ = false;               // the last drain took several entries
   uint64_t drained_at_ = UINT64_MAX;  // shared_.collections of the last drain
   uint64_t packet_drained_at_ = UINT64_MAX;
 };

@@ -59,8 +59,9 @@ size_t EventDatagram::send_some(size_t first) {
   return decided == count ? end : static_cast<size_t>(batch[decided] - sending_.data());
 }
 
-// epoll reports an error queue as an event that libevent shows as readable. It stays until drained, so drain
-// at every wake-up.
+// epoll reports an error queue as an event that libevent shows as readable, and does so until it is drained.
+// An ICMP error is the socket's pending one, too, which a receive tells; what else is queued is drained when
+// no datagram is left.
 void EventDatagram::on_readable() {
   Watch watch(*this);
   ++shared_.collections;
@@ -72,7 +73,7 @@ void EventDatagram::on_readable() {
     deliver(batch_.header(i), batch_.data(i), batch_.len(i));
     if (watch.gone()) return;
   }
-  if (!traits_.raw && !drained()) drain_errors();
+  if (got < 0 && !traits_.raw && !drained()) drain_errors();
 }
 
 }  // namespace todd::io

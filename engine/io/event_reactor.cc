@@ -105,17 +105,17 @@ void EventReactor::flush() {
 
 void EventReactor::run(int64_t deadline_mono_ns) {
   const int64_t left = deadline_mono_ns ? deadline_mono_ns - monotonic_ns() : 0;
-  int flags = EVLOOP_ONCE;
+  int flags = EVLOOP_ONCE;  // without it, libevent asks the kernel again after each pass that had events
   if (left <= 0) {
-    flags = EVLOOP_NONBLOCK;
+    flags |= EVLOOP_NONBLOCK;
   } else if (deadline_mono_ns != INT64_MAX) {
     const int64_t microseconds = left / 1000 + 1;  // libevent's grain; never early
     const timeval wait{microseconds / 1'000'000, microseconds % 1'000'000};
     event_add(deadline_.get(), &wait);
   }
   event_base_loop(base_.get(), flags);
-  shared_->syscalls += flags == EVLOOP_NONBLOCK ? 1 : 2;  // epoll_wait, and timerfd_settime before a wait
-  if (flags != EVLOOP_NONBLOCK && deadline_mono_ns != INT64_MAX) event_del(deadline_.get());
+  shared_->syscalls += 2;  // timerfd_settime, if only to disarm it, and epoll_wait
+  if (left > 0 && deadline_mono_ns != INT64_MAX) event_del(deadline_.get());
 }
 
 void EventReactor::turn(int64_t deadline_mono_ns) {

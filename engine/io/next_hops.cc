@@ -65,8 +65,10 @@ const Header& header_of(const nlmsghdr& message) {
 
 class Netlink {
  public:
-  static Result<Netlink> open() {
+  static Result<Netlink> open(uint64_t& syscalls) {
     Netlink made;
+    made.syscalls_ = &syscalls;
+    syscalls += 2;  // with the close
     made.fd_ = UniqueFd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     if (!made.fd_) return fail_errno(errno, "netlink socket for the routes");
     return made;
@@ -93,6 +95,7 @@ class Netlink {
       memcpy(RTA_DATA(attribute), &*to, sizeof(in_addr));
       request.head.nlmsg_len += attribute->rta_len;
     }
+    ++*syscalls_;
     if (send(fd_.get(), &request, request.head.nlmsg_len, 0) < 0)
       return fail_errno(errno, "asking for routes");
     return receive((flags & NLM_F_DUMP) != 0, each);
@@ -107,6 +110,7 @@ class Netlink {
   Status receive(bool dump, const std::function<void(const nlmsghdr&)>& each) {
     std::vector<char> bytes(kReadBytes);
     for (;;) {
+      ++*syscalls_;
       const ssize_t got = recv(fd_.get(), bytes.data(), bytes.size(), 0);
       if (got < 0) return fail_errno(errno, "reading routes");
       auto left = static_cast<size_t>(got);
@@ -123,6 +127,7 @@ class Netlink {
   }
   UniqueFd fd_;
   uint32_t sequence_ = 0;
+  uint64_t* syscalls_ = nullptr;
 };
 
 }  // namespace
@@ -130,8 +135,8 @@ class Netlink {
 // Puts a NextHops together from the kernel's dumps.
 class RouteReader {
  public:
-  Result<NextHops> read() {
-    auto opened = Netlink::open();
+  Result<NextHops> read(uint64_t& syscalls) {
+    auto opened = Netlink::open(syscalls);
     if (!opened) return tl::unexpected(opened.error());
     netlink_ = std::move(*opened);
     for (const auto step : {&RouteReader::read_rules, &RouteReader::read_links, &RouteReader::read_neighbours,
@@ -258,7 +263,7 @@ class RouteReader {
   std::vector<Entry> routes_;
 };
 
-Result<NextHops> NextHops::read() { return RouteReader().read(); }
+Result<NextHops> NextHops::read(uint64_t& syscalls) { return RouteReader().read(syscalls); }
 
 const NextHop* NextHops::find(in_addr to) const {
   const uint32_t address = ntohl(to.s_addr);

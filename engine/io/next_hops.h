@@ -27,7 +27,8 @@ class NextHops {
   // A few messages to the kernel (rtnetlink), some 100 us. Errors: unsupported, where this does not follow
   // what the kernel does (policy rules, more than kMostRoutes routes); system.
   static constexpr size_t kMostRoutes = 64;
-  static Result<NextHops> read();
+  // Adds to `syscalls` what it made.
+  static Result<NextHops> read(uint64_t& syscalls);
 
   // nullptr: the kernel has to send it, because the address is this host's, on a link of its own,
   // unreachable, reached over several paths or a tunnel, or its gateway's link address is not known (yet).

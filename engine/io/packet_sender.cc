@@ -78,11 +78,11 @@ PacketSender::PacketSender(UniqueFd fd, TxStamps stamps)
       messages_(kBatch),
       to_(kBatch) {}
 
-void PacketSender::refresh() {
+void PacketSender::refresh(uint64_t& syscalls) {
   const int64_t now = monotonic_ns();
   if (read_ns_ != INT64_MIN && now - read_ns_ < (hops_.empty() ? kReadAgainSoonNs : kReadAgainNs)) return;
   read_ns_ = now;
-  auto hops = NextHops::read();
+  auto hops = NextHops::read(syscalls);
   hops_ = hops ? std::move(*hops) : NextHops();
 }
 
@@ -154,7 +154,7 @@ bool PacketSender::flush(uint64_t& syscalls) {
 }
 
 void PacketSender::send(std::vector<QueuedDatagram>& queue, uint64_t& syscalls) {
-  refresh();
+  refresh(syscalls);
   for (QueuedDatagram& datagram : queue) {
     if (datagram.to.sa.sa_family != AF_INET || datagram.from.sa.sa_family != 0) continue;
     const NextHop* const hop = hops_.find(datagram.to.v4.sin_addr);

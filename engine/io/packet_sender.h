@@ -37,7 +37,7 @@ class PacketSender {
     std::array<iovec, 2> parts;
     alignas(cmsghdr) std::array<uint8_t, 32> control;
   };
-  void refresh();
+  void refresh(uint64_t& syscalls);
   bool add(QueuedDatagram& datagram, const NextHop& hop);
   bool flush(uint64_t& syscalls);
 

@@ -61,7 +61,7 @@ void UringDatagram::complete(UringOp op, int result, uint32_t flags, int64_t) {
   const bool ended = !(flags & IORING_CQE_F_MORE);
   if (op == UringOp::poll_error) {
     if (ended) arm_poll();
-    if (!drained()) drain_errors();
+    if (!drained() && !reported_by_drain()) drain_errors();
     return;
   }
   // A multishot receive ends when the buffers run out (ENOBUFS; they are back by the next submission) and

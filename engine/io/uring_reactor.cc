@@ -21,9 +21,12 @@ constexpr uint32_t kCompletions =
 constexpr size_t kBuffersBytes = 4u << 20;  // per buffer ring
 constexpr uint32_t kMaxBuffers = 2048;
 
-// user_data: operation 8 bits, slot 24, generation 32.
+// A multishot receive yields after 32 datagrams. The kernel goes on with it in the same call while fewer
+// pieces of work are done than completions are waited for; those there are by then.
 constexpr size_t kMultishotYield = 32;
-constexpr int kMaxDrains = 8;
+constexpr unsigned kReceivesPerCall = 8;
+
+// user_data: operation 8 bits, slot 24, generation 32.
 
 uint64_t user_data_of(uint64_t id, UringOp op) { return id | static_cast<uint64_t>(op); }
 UringOp op_of(uint64_t user_data) { return static_cast<UringOp>(user_data & 0xff); }
@@ -188,17 +191,23 @@ void UringReactor::submit() {
 void UringReactor::enter(int64_t deadline_mono_ns) {
   const int64_t left = deadline_mono_ns ? deadline_mono_ns - monotonic_ns() : 0;
   int error;
-  if (left <= 0) {
-    error = io_uring_submit_and_get_events(&ring_);
-  } else if (deadline_mono_ns == INT64_MAX) {
-    error = io_uring_submit_and_wait(&ring_, 1);
+  if (left <= 0 && yielded_) {
+    error = wait_for(kReceivesPerCall, 0);
+  } else if (left > 0 && deadline_mono_ns != INT64_MAX) {
+    error = wait_for(1, left);
   } else {
-    __kernel_timespec wait{left / 1'000'000'000, left % 1'000'000'000};
-    io_uring_cqe* first = nullptr;
-    error = io_uring_submit_and_wait_timeout(&ring_, &first, 1, &wait, nullptr);
+    error = left <= 0 ? io_uring_submit_and_get_events(&ring_) : io_uring_submit_and_wait(&ring_, 1);
+    ++shared_->syscalls;
   }
-  ++shared_->syscalls;
   TODD_CHECK(error >= 0 || error == -ETIME || error == -EINTR || error == -EAGAIN || error == -EBUSY);
+}
+
+int UringReactor::wait_for(unsigned completions, int64_t most_ns) {
+  // liburing does not ask the kernel for what it has already.
+  shared_->syscalls += io_uring_sq_ready(&ring_) != 0 || io_uring_cq_ready(&ring_) < completions;
+  __kernel_timespec wait{most_ns / 1'000'000'000, most_ns % 1'000'000'000};
+  io_uring_cqe* first = nullptr;
+  return io_uring_submit_and_wait_timeout(&ring_, &first, completions, &wait, nullptr);
 }
 
 void UringReactor::arm_wake() {
@@ -321,15 +330,12 @@ void UringReactor::turn(int64_t deadline_mono_ns) {
   in_turn_ = true;
   const uint64_t before = shared_->callbacks;
   flush_datagrams();
-  for (int drains = 0;;) {
+  for (;;) {
     const bool may_wait = shared_->callbacks == before && completions_.empty();
     enter(may_wait ? std::max<int64_t>(deadline_mono_ns, 0) : 0);
     collect();
-    const size_t collected = completions_.size();
+    yielded_ = completions_.size() >= kMultishotYield;
     dispatch();
-    // A multishot receive yields after 32 datagrams: with one pass a turn, replies to 64 sends would pile up
-    // in the socket.
-    if (collected >= kMultishotYield && ++drains < kMaxDrains) continue;
     if (shared_->callbacks != before || monotonic_ns() >= deadline_mono_ns) break;
   }
   in_turn_ = false;

@@ -95,6 +95,7 @@ class UringReactor final : public Reactor {
 
   void submit();                         // without waiting or running the kernel's deferred work
   void enter(int64_t deadline_mono_ns);  // submits and waits; 0 = does not wait
+  int wait_for(unsigned completions, int64_t most_ns);  // submits; 0 or -errno
   void collect();
   void discard(const Completion& completion, const UringSocket& socket);
   void dispatch();
@@ -120,6 +121,7 @@ class UringReactor final : public Reactor {
   std::array<BatchEntry, kBatch> batch_;
   uint32_t batched_ = 0;
   bool in_turn_ = false;
+  bool yielded_ = false;  // the last enter left a receive unfinished, or may have
 };
 
 }  // namespace todd::io

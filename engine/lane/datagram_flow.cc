@@ -57,6 +57,7 @@ DatagramFlow::DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flo
       wanted_(flow),
       table_(table_size(owner, flow), random_word()),
       out_(slots),
+      blocked_(slots),
       draw_(random_word() | 1) {
   if (owner.setup().samples != 0) numbers_.resize(setup_targets(owner.setup()));
 }
@@ -262,15 +263,11 @@ void DatagramFlow::transmit(uint32_t index) {
                                  .cookie = index,
                                  .stamp = owner_.setup().stamps == manifest::Stamps::sampled &&
                                           out.op.code == TODD_OP_EXCHANGE && worth_a_stamp()};
-  if (!side.socket->send(datagram)) blocked_.push_back(index);
+  if (!side.socket->send(datagram)) blocked_.push(index);
 }
 
 void DatagramFlow::retry_blocked() {
-  for (size_t n = blocked_.size(); n > 0; --n) {
-    const uint32_t index = blocked_.front();
-    blocked_.pop_front();
-    transmit(index);
-  }
+  for (size_t n = blocked_.size(); n > 0; --n) transmit(blocked_.pop());
 }
 
 void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
@@ -280,7 +277,7 @@ void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
   // device queue refused is not offered again unless it is a probe: others have passed it, and that would
   // look like the network's doing.
   if (result == -EAGAIN || (result == -ENOBUFS && exchange)) {
-    blocked_.push_back(index);
+    blocked_.push(index);
     return;
   }
   release(index);

@@ -3,7 +3,6 @@
 // datagrams.
 
 #include <array>
-#include <deque>
 #include <memory>
 #include <vector>
 
@@ -12,6 +11,7 @@
 #include "engine/lane/icmp.h"
 #include "engine/lane/instance.h"
 #include "engine/lane/peers.h"
+#include "engine/lane/slot_queue.h"
 #include "engine/lane/tx_correction.h"
 
 namespace todd::lane {
@@ -96,7 +96,7 @@ class DatagramFlow : public Flow {
   ExchangeTable table_;
   std::array<Side, 2> sides_;
   std::vector<Out> out_;
-  std::deque<uint32_t> blocked_;  // slots waiting for room in the socket
+  SlotQueue blocked_;  // slots waiting for room in the socket
   Peers peers_;
   std::vector<uint32_t> numbers_;  // probes so far, by target; empty unless samples are kept
   TxCorrection correction_;

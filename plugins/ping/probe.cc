@@ -476,9 +476,9 @@ void Ping::take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t tar
   std::memcpy(&what, bytes.data(), sizeof what);
   const char* name = icmp_error_name(what);
   tally(icmp_errors, target, name);
-  tally(icmp_senders, target, sender_key(what));
+  tally(icmp_senders, target, sender_key(what).view());
   if (what.mtu != 0 && std::string_view(name) == kPacketTooBig) set(mtu, target, what.mtu);
-  note(target, name, describe(what));
+  note(target, name, describe(what).view());
 }
 
 // The first one is told, because the source will call it loss.

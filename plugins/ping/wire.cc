@@ -2,6 +2,8 @@
 
 #include <arpa/inet.h>
 
+#include <cstdio>
+
 namespace todd::ping {
 
 namespace {
@@ -92,25 +94,35 @@ const char* icmp_error_name(const todd_icmp_error& error) {
 }
 
 namespace {
-std::string address_of(const todd_icmp_error& error) {
-  char sender[INET6_ADDRSTRLEN] = "?";
-  inet_ntop(error.family == 6 ? AF_INET6 : AF_INET, error.sender, sender, sizeof sender);
+Words<INET6_ADDRSTRLEN> address_of(const todd_icmp_error& error) {
+  Words<INET6_ADDRSTRLEN> sender;
+  inet_ntop(error.family == 6 ? AF_INET6 : AF_INET, error.sender, sender.text, sizeof sender.text);
   return sender;
 }
 }  // namespace
 
-std::string sender_key(const todd_icmp_error& error) {
+Words<24> sender_key(const todd_icmp_error& error) {
   constexpr size_t kMost = 23, kFront = 10, kBack = kMost - kFront - 2;
-  const std::string address = address_of(error);
-  if (address.size() <= kMost) return address;
-  return address.substr(0, kFront) + ".." + address.substr(address.size() - kBack);
+  const auto sender = address_of(error);
+  const std::string_view address = sender.view();
+  Words<24> key;
+  if (address.size() <= kMost) {
+    address.copy(key.text, kMost);
+  } else {
+    address.copy(key.text, kFront);
+    key.text[kFront] = key.text[kFront + 1] = '.';
+    address.substr(address.size() - kBack).copy(key.text + kFront + 2, kBack);
+  }
+  return key;
 }
 
-std::string describe(const todd_icmp_error& error) {
-  std::string text = std::string(icmp_error_name(error)) + " from " + address_of(error) + " (type " +
-                     std::to_string(error.type) + " code " + std::to_string(error.code);
-  if (error.mtu != 0) text += ", mtu " + std::to_string(error.mtu);
-  return text + ")";
+Words<128> describe(const todd_icmp_error& error) {
+  Words<128> out;
+  char mtu[24] = "";
+  if (error.mtu != 0) std::snprintf(mtu, sizeof mtu, ", mtu %u", unsigned{error.mtu});
+  std::snprintf(out.text, sizeof out.text, "%s from %s (type %u code %u%s)", icmp_error_name(error),
+                address_of(error).text, unsigned{error.type}, unsigned{error.code}, mtu);
+  return out;
 }
 
 }  // namespace todd::ping

@@ -4,7 +4,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <string>
 #include <string_view>
 
 #include "todd/testlet.h"
@@ -39,11 +38,18 @@ inline constexpr const char* kIcmpErrorNames =
     "source_route_failed|admin_prohibited|precedence_refused|unreachable|beyond_scope|policy_failed|"
     "route_rejected|source_quench|redirect|ttl_exceeded|reassembly_timeout|parameter_problem|other";
 
+// Words that need no memory of their own: every probe of many may be answered by an error.
+template <size_t N>
+struct Words {
+  char text[N] = "";
+  std::string_view view() const { return text; }
+};
+
 // Who sent it, in at most 23 characters, as hosts keep no more of a key: of a longer IPv6 address both ends,
 // "2001:db8:8..2e:370:7334".
-std::string sender_key(const todd_icmp_error& error);
+Words<24> sender_key(const todd_icmp_error& error);
 
 // For people: "host_unreachable from 192.0.2.1 (type 3 code 1)", with the MTU where the error carries one.
-std::string describe(const todd_icmp_error& error);
+Words<128> describe(const todd_icmp_error& error);
 
 }  // namespace todd::ping

@@ -441,11 +441,11 @@ TEST(SizesTest, ListsAndRanges) {
 
 TEST(WireTest, SendersFitAKey) {
   todd_icmp_error v4{3, 1, 4, 0, {255, 255, 255, 255}, 0};
-  EXPECT_EQ(sender_key(v4), "255.255.255.255");
+  EXPECT_EQ(sender_key(v4).view(), "255.255.255.255");
   todd_icmp_error v6{
       1, 0, 6, 0, {0x20, 0x01, 0x0d, 0xb8, 0x85, 0xa3, 0, 1, 0x8a, 0x2e, 0x8a, 0x2e, 3, 0x70, 0x73, 0x34}, 0};
-  EXPECT_EQ(sender_key(v6), "2001:db8:8..2e:370:7334");
-  EXPECT_LE(sender_key(v6).size(), 23u);
+  EXPECT_EQ(sender_key(v6).view(), "2001:db8:8..2e:370:7334");
+  EXPECT_LE(sender_key(v6).view().size(), 23u);
 }
 
 TEST(WireTest, HopsAreWhatTheNextUsualTtlLacks) {

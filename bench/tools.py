@@ -1,5 +1,5 @@
 """ToDD, the floor and the peers as commands: what they did, how long they took, what they cost."""
-import dataclasses, functools, json, os, pathlib, re, resource, shutil, subprocess, threading, time
+import dataclasses, json, os, pathlib, re, resource, shutil, subprocess, threading, time
 
 import lab
 from stage import FIRST, addresses, file_of, stage
@@ -29,13 +29,6 @@ def run(*words):
 def todd(*words):
     """`todd try ping WORDS`, whole."""
     return run(lab.BIN / "todd", "try", "ping", "--yes", *words)
-
-
-@functools.cache
-def takes(param):
-    """Whether this build of ping has the param."""
-    said = lab.todd("try", "ping", "127.0.0.1", "--count", 1, param, "?").stderr
-    return not re.search(f"unknown flag {param}|not expected: {param}", said)
 
 
 class Report:

@@ -63,10 +63,10 @@ def run(full):
     rows = []
     for busy in (True, False):
         load = "cores busy" if busy else "idle"
-        seconds = 600 if full and busy else 30
+        seconds = 600 if full and busy else 20
         with cores(busy):
             cpu, lost, off = measure(todd, seconds)
-            theirs = {name: measure(tool, 30 if name == "1,000 x ping" else seconds) for name, tool in peers.items()}
+            theirs = {name: measure(tool, 20 if name == "1,000 x ping" else seconds) for name, tool in peers.items()}
         known = {name: values for name, (_, _, values) in theirs.items() if values}
         wrong = [] if off else ["round trips and the taps' do not match one to one"]
         rows += [Row(f"{load}: lost of {TARGETS * seconds:,}", "", [lost], {name: [value] for name, (_, value, _) in theirs.items()}, at_most=0),

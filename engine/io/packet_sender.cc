@@ -18,9 +18,6 @@ namespace {
 constexpr int64_t kReadAgainNs = 1'000'000'000, kReadAgainSoonNs = 20'000'000;
 constexpr int kSendBuffer = 4 << 20;
 constexpr size_t kIpHeader = 20;
-// Every host takes and every link of today carries that much whole (RFC 791 section 3.1): of longer ones the
-// kernel may know a path that does not.
-constexpr size_t kLongest = 576;
 
 uint8_t system_ttl() {
   const auto text = read_file("/proc/sys/net/ipv4/ip_default_ttl");
@@ -91,12 +88,13 @@ bool PacketSender::add(QueuedDatagram& datagram, const NextHop& hop) {
   if (kIpHeader + datagram.len > kLongest) return false;
   Frame& frame = frames_[count_];
   frame.datagram = &datagram;
-  memcpy(frame.headers.data(), hop.peer.data(), hop.peer.size());
-  memcpy(frame.headers.data() + 6, hop.own.data(), hop.own.size());
-  put16(frame.headers.data() + 12, ETH_P_IP);
-  write_ip(frame.headers.data() + ETH_HLEN, datagram, ttl_, hop.source);
-  frame.parts = {iovec{frame.headers.data(), kHeaders},
-                 iovec{const_cast<uint8_t*>(datagram.data), datagram.len}};
+  uint8_t* const bytes = frame.bytes.data();
+  memcpy(bytes, hop.peer.data(), hop.peer.size());
+  memcpy(bytes + 6, hop.own.data(), hop.own.size());
+  put16(bytes + 12, ETH_P_IP);
+  write_ip(bytes + kEthernet, datagram, ttl_, hop.source);
+  memcpy(bytes + kEthernet + kIpHeader, datagram.data, datagram.len);
+  frame.whole = {bytes, kEthernet + kIpHeader + datagram.len};
   auto& to = reinterpret_cast<sockaddr_ll&>(to_[count_]);
   to = {};
   to.sll_family = AF_PACKET;
@@ -106,8 +104,8 @@ bool PacketSender::add(QueuedDatagram& datagram, const NextHop& hop) {
   header = {};
   header.msg_name = &to;
   header.msg_namelen = sizeof to;
-  header.msg_iov = frame.parts.data();
-  header.msg_iovlen = frame.parts.size();
+  header.msg_iov = &frame.whole;
+  header.msg_iovlen = 1;
   if (datagram.stamp) {
     header.msg_control = frame.control.data();
     header.msg_controllen = CMSG_SPACE(sizeof(uint32_t));

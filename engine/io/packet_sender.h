@@ -30,12 +30,15 @@ class PacketSender {
   bool stamps() const { return stamps_; }
 
  private:
-  static constexpr size_t kHeaders = 34;  // Ethernet 14, IPv4 20
+  static constexpr size_t kEthernet = 14;
+  // Of an IPv4 packet. Every host takes and every link of today carries that much whole (RFC 791
+  // section 3.1): of longer ones the kernel may know a path that does not.
+  static constexpr size_t kLongest = 576;
   struct Frame {
     QueuedDatagram* datagram = nullptr;
-    std::array<uint8_t, kHeaders> headers;
-    std::array<iovec, 2> parts;
+    iovec whole;
     alignas(cmsghdr) std::array<uint8_t, 32> control;
+    std::array<uint8_t, kEthernet + kLongest> bytes;
   };
   void refresh(uint64_t& syscalls);
   bool add(QueuedDatagram& datagram, const NextHop& hop);

@@ -66,15 +66,18 @@ bool set_icmp_filter(int fd, int family) {
 bool set_datagram_options(int fd, const SocketRequest& request) {
   const bool v6 = request.family == AF_INET6;
   ask_for_buffers(fd, request.buffer_bytes);
+  const bool icmp = request.kind == SocketRequest::icmp;
   bool ok = set_int(fd, SOL_SOCKET, SO_TIMESTAMPNS, 1) && set_int(fd, SOL_SOCKET, SO_RXQ_OVFL, 1);
+  // Each costs something with every datagram: nobody asks where an echo reply was sent to, and a raw IPv4
+  // socket has the header.
   if (v6) {
     ok = ok && set_int(fd, SOL_IPV6, IPV6_RECVHOPLIMIT, 1) && set_int(fd, SOL_IPV6, IPV6_RECVTCLASS, 1) &&
-         set_int(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1);
-  } else {
+         (icmp || set_int(fd, SOL_IPV6, IPV6_RECVPKTINFO, 1));
+  } else if (!request.raw) {
     ok = ok && set_int(fd, SOL_IP, IP_RECVTTL, 1) && set_int(fd, SOL_IP, IP_RECVTOS, 1) &&
-         set_int(fd, SOL_IP, IP_PKTINFO, 1);
+         (icmp || set_int(fd, SOL_IP, IP_PKTINFO, 1));
   }
-  if (request.kind == SocketRequest::icmp && request.raw) return ok && set_icmp_filter(fd, request.family);
+  if (icmp && request.raw) return ok && set_icmp_filter(fd, request.family);
   return ok && set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR, 1);
 }
 

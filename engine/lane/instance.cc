@@ -124,7 +124,7 @@ void Instance::work(int64_t now_ns) {
   clock_read_ = false;
   graveyard_.clear();
   for (auto* flow : stream_flows_) flow->forget_closed();
-  if (phase_ == Phase::ended) return;
+  if (phase_ == Phase::closing || phase_ == Phase::ended) return;  // the flows are gone
   run_timers();
   tend_flows();
   advance();
@@ -141,7 +141,8 @@ void Instance::work(int64_t now_ns) {
   if (phase_ == Phase::ending && !cells_.waiting_for_copy()) close_period(true);
 
   wake_ns_ = INT64_MAX;
-  if (phase_ == Phase::ended || phase_ == Phase::closing || phase_ == Phase::ending) return;
+  if (phase_ == Phase::closing) return close_flows();
+  if (phase_ == Phase::ended || phase_ == Phase::ending) return;
   if (phase_ == Phase::prepared && start_ns_ != INT64_MAX) wake_ns_ = start_ns_;
   if (phase_ == Phase::running) {
     bool room = true;
@@ -208,6 +209,13 @@ void Instance::cancel_flows() {
   for (auto* flow : stream_flows_) flow->cancel_all();
 }
 
+// Closing can take long (a packet socket 10 ms): it is done while the supervisor reads the last period.
+void Instance::close_flows() {
+  datagram_flows_.clear();
+  stream_flows_.clear();
+  flows_.clear();
+}
+
 void Instance::cancel_everything() {
   cancel_flows();
   phase_ = Phase::draining;
@@ -249,7 +257,10 @@ void Instance::take_tickets() {
   kept_ = false;
   for (size_t i = 0; i < n; ++i) {
     tickets_[i] = {due[i].due_ns, due[i].target, due[i].round};
+    __builtin_prefetch(&setup_.targets[due[i].target]);
   }
+  // The targets of a batch lie far apart: what the batch will touch is asked for all at once.
+  for (const todd_ticket& ticket : tickets_) cells_.expect(setup_.targets[ticket.target].edge);
 }
 
 void Instance::skip(uint32_t target, uint64_t times) {

@@ -126,6 +126,7 @@ class Instance {
   void finish(const char* state, std::string reason, std::string detail);
   void cancel_everything();
   void cancel_flows();
+  void close_flows();
   void tend_flows();  // what was blocked, and what has expired
   void close_period(bool last);
   void resolve(const todd_op& op);

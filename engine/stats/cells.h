@@ -180,6 +180,10 @@ class CellWriter {
   void sample(const CellSample& sample);
   void note(const CellNote& note);
   uint64_t refused() const { return refused_; }
+  // The edge is recorded of soon: its row may be fetched into the cache meanwhile. Changes nothing.
+  void expect(uint32_t edge) const {
+    if (layout_.compact() && edge < layout_.edges()) __builtin_prefetch(memory_ + layout_.flat_row(edge), 1);
+  }
 
   // Ends the period: returns the bank just closed, which is the reader's until copied() is called. Requires:
   // the bank closed before was copied.

@@ -264,6 +264,8 @@ void Ping::record(uint32_t target, const LossPattern::Change& change) {
 }
 
 void Ping::probe_tickets(todd_batch& b) {
+  // The targets of a batch lie far apart.
+  for (uint32_t i = b.served; i < b.n_ticket; ++i) __builtin_prefetch(&targets_[b.ticket[i].target], 1);
   while (b.served < b.n_ticket) {
     const todd_ticket& ticket = b.ticket[b.served];
     const uint32_t flow = flows_[flow_at(ticket.round)].id;

@@ -197,7 +197,9 @@ void Runs::on_ready(const std::string& agent, const v1::Ready& ready) {
     Slot& slot = test.slots[task->slots[endpoint.edge()]];
     if (!endpoint.address().empty()) slot.details().address = endpoint.address();
     if (endpoint.error().empty()) continue;
-    impl_->decide(test, slot, model::EdgeState::error, model::reason::kNameResolution, endpoint.error());
+    const bool refused = endpoint.reason() == model::reason::kBadParam;
+    impl_->decide(test, slot, model::EdgeState::error,
+                  refused ? model::reason::kBadParam : model::reason::kNameResolution, endpoint.error());
   }
   impl_->check(*run, impl_->unit_of(*run, *task));
   impl_->settle();

@@ -58,6 +58,9 @@ struct HostTables {
   static todd_status local(const todd_lane* lane, uint32_t flow, uint32_t target, todd_target* out) {
     return of(lane).describe_local(flow, target, *out);
   }
+  static void refuse(const todd_lane* lane, uint32_t target, const char* text, size_t len) {
+    of(lane).refuse_target(target, std::string(text, std::min<size_t>(len, 240)));
+  }
   static uint32_t peer(const todd_lane* lane, uint64_t token) {
     Instance& i = of(lane);
     const auto it = i.peers_.find(token);
@@ -88,7 +91,7 @@ const void* query_interface(const todd_host*, const char* id) {
   static const todd_record record{sizeof record, 0, T::count, T::set, T::observe, T::tally, T::info, T::note};
   static const todd_samples samples{sizeof samples, 0, T::sample};
   static const todd_net net{sizeof net, 0,        T::open,        T::target, T::peer,
-                            T::publish, T::ready, T::stream_info, T::local};
+                            T::publish, T::ready, T::stream_info, T::local,  T::refuse};
   if (strcmp(id, TODD_RECORD_1) == 0) return &record;
   if (strcmp(id, TODD_SAMPLES_1) == 0) return &samples;
   if (strcmp(id, TODD_NET_1) == 0) return &net;

@@ -45,7 +45,7 @@ Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents&
       host_(host),
       cells_(*setup.layout, setup.cells),
       schedule_(setup.plan),
-      pacer_(schedule_) {
+      pacer_(std::in_place, schedule_) {
   lane_ = {.size = sizeof lane_, .index = 0, .host = &host_, .run = &setup_.run, .ctx = this};
   metric_base_ = static_cast<uint32_t>(manifest::host_metrics(setup_.manifest).size());
   for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
@@ -72,20 +72,45 @@ void Instance::host_count(HostMetric metric, uint32_t target, uint64_t n) {
 void Instance::begin() {
   phase_ = Phase::started;
   todd_error error{.size = sizeof error, .code = 0, .text = {}};
+  starting_ = true;
   const todd_status status = [&] {
     const stats::InTestlet mark(setup_.cells);
     return setup_.testlet->start(setup_.instance, &lane_, &error);
   }();
+  starting_ = false;
   if (status < 0) {
     const char* reason = failed_reason(status);
     phase_ = Phase::ended;
     events_.failed(setup_.id, reason,
                    error.text[0] != '\0' ? std::string(error.text)
                                          : std::string(strerror(status > -10000 ? -status : EINVAL)));
-  } else if (said_ready_) {
-    phase_ = Phase::prepared;
-    events_.ready(setup_.id, port_);
+    return;
   }
+  leave_out_refused();
+  if (!said_ready_) return;
+  phase_ = Phase::prepared;
+  tell_ready();
+}
+
+void Instance::refuse_target(uint32_t target, std::string why) {
+  if (starting_ && target < setup_.targets.size()) refused_.emplace(target, std::move(why));
+}
+
+// The testlet's numbers of its targets stay what they were.
+void Instance::leave_out_refused() {
+  if (refused_.empty()) return;
+  for (uint32_t i = 0; i < setup_.targets.size(); ++i)
+    if (!refused_.contains(i)) scheduled_.push_back(i);
+  setup_.plan.targets = static_cast<uint32_t>(scheduled_.size());
+  schedule_ = schedule::Schedule(setup_.plan);
+  pacer_.emplace(schedule_);
+}
+
+void Instance::tell_ready() {
+  InstanceEvents::Refused edges;
+  for (const auto& [target, why] : refused_) edges.emplace(edge_of(target), why);
+  if (!edges.empty() && events_.refused) events_.refused(setup_.id, edges);
+  events_.ready(setup_.id, port_);
 }
 
 void Instance::testlet_ready() {
@@ -93,7 +118,7 @@ void Instance::testlet_ready() {
   said_ready_ = true;
   if (phase_ != Phase::started || !busy_) return;  // in start(): told when it returns
   phase_ = Phase::prepared;
-  events_.ready(setup_.id, port_);
+  tell_ready();
 }
 
 void Instance::start_at(int64_t start_wall_ns) {
@@ -150,7 +175,7 @@ void Instance::work(int64_t now_ns) {
     if (!tickets_.empty())
       wake_ns_ = pacer_end_ns();
     else if (setup_.manifest.schedule.tickets && setup_.run.role == TODD_SOURCE && room)
-      wake_ns_ = pacer_.next_due_ns();
+      wake_ns_ = pacer_->next_due_ns();
   }
   if (phase_ == Phase::running || phase_ == Phase::draining) {
     if (!cells_.waiting_for_copy()) wake_ns_ = std::min(wake_ns_, period_end_ns_);
@@ -185,7 +210,7 @@ void Instance::advance() {
     return finish("complete", "", "");
   if (phase_ == Phase::running) {
     const bool schedule_done =
-        source && setup_.manifest.schedule.tickets && pacer_.done() && tickets_.empty();
+        source && setup_.manifest.schedule.tickets && pacer_->done() && tickets_.empty();
     if (schedule_done || stop_wanted_) {
       phase_ = Phase::draining;
       drain_by_ns_ = now_ns_ + kDrainNs + (source ? setup_.timeout_ns : 0);
@@ -247,8 +272,10 @@ void Instance::take_tickets() {
   static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
   std::array<schedule::Ticket, kTickets> due;
   const size_t n = room == 0 ? 0
-                             : pacer_.take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room),
-                                           [this](uint32_t target, uint64_t times) { skip(target, times); });
+                             : pacer_->take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room),
+                                            [this](uint32_t target, uint64_t times) {
+                                              skip(scheduled_.empty() ? target : scheduled_[target], times);
+                                            });
   if (n < room)
     held_back_ = HeldBack::nothing;
   else if (room < kTickets)
@@ -256,8 +283,9 @@ void Instance::take_tickets() {
   tickets_.resize(n);
   kept_ = false;
   for (size_t i = 0; i < n; ++i) {
-    tickets_[i] = {due[i].due_ns, due[i].target, due[i].round};
-    __builtin_prefetch(&setup_.targets[due[i].target]);
+    const uint32_t target = scheduled_.empty() ? due[i].target : scheduled_[due[i].target];
+    tickets_[i] = {due[i].due_ns, target, due[i].round};
+    __builtin_prefetch(&setup_.targets[target]);
   }
   // The targets of a batch lie far apart: what the batch will touch is asked for all at once.
   for (const todd_ticket& ticket : tickets_) cells_.expect(setup_.targets[ticket.target].edge);

@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <queue>
 #include <string>
 #include <unordered_map>
@@ -37,6 +38,9 @@ struct InstanceEvents {
   std::function<void(const std::string& id, const Closed&)> closed;
   // A RESOLVE of this target's name; answered by Instance::resolved with the same token.
   std::function<void(const std::string& id, uint64_t token, const std::string& name)> resolve;
+  // Before ready, where there are such: edges of the shard that the testlet will not test, and why.
+  using Refused = std::map<uint32_t, std::string>;
+  std::function<void(const std::string& id, const Refused&)> refused{};
 };
 
 class Instance {
@@ -96,6 +100,7 @@ class Instance {
   void note(uint32_t target, std::string_view outcome, std::string_view text);
   void stamps(uint8_t tx_src, uint8_t rx_src);  // of one answer, TODD_TS_*
   void testlet_ready();
+  void refuse_target(uint32_t target, std::string why);  // in the testlet's start()
   void publish(uint16_t port) { port_ = port; }
   todd_status open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error);
   todd_status describe_target(uint32_t index, todd_target& out);
@@ -112,6 +117,8 @@ class Instance {
   };
 
   bool stepping_allowed() const;
+  void leave_out_refused();
+  void tell_ready();
   void take_tickets();
   void skip(uint32_t target, uint64_t times);  // tickets that the schedule gives up
   bool keep_tickets();
@@ -141,7 +148,8 @@ class Instance {
   uint32_t metric_base_ = 0;
 
   Phase phase_ = Phase::created;
-  bool said_ready_ = false, busy_ = false, stop_wanted_ = false, cancel_wanted_ = false, finished_ = false;
+  bool starting_ = false, said_ready_ = false, busy_ = false, stop_wanted_ = false, cancel_wanted_ = false,
+       finished_ = false;
   uint16_t port_ = 0;
   uint32_t told_state_ = 0;  // of the last batch
   int64_t now_ns_ = 0, wake_ns_ = 0, plugin_wake_ns_ = 0;
@@ -149,8 +157,10 @@ class Instance {
           period_end_ns_ = INT64_MAX;
   std::string state_, reason_, detail_;
 
+  std::map<uint32_t, std::string> refused_;  // targets
+  std::vector<uint32_t> scheduled_;  // the others, where there are such: what the schedule's numbers mean
   schedule::Schedule schedule_;
-  schedule::Pacer pacer_;
+  std::optional<schedule::Pacer> pacer_;  // of schedule_, which it refers to
   std::vector<todd_ticket> tickets_;
   bool kept_ = false;  // the tickets were offered before
   // What last kept the lane from taking all that was due.

@@ -36,7 +36,8 @@ struct Control::Pending {
 
 struct Control::Running {
   std::vector<uint32_t> lanes;  // by shard
-  uint64_t serial = 0;          // of the set-ups: an id may come again before the lanes have let go of them
+  std::vector<uint32_t> first_edges;
+  uint64_t serial = 0;  // of the set-ups: an id may come again before the lanes have let go of them
   uint32_t ready = 0, ended = 0;
   bool failed = false;  // and said so
   v1::Ready message;    // what names resolved to
@@ -98,6 +99,10 @@ lane::Lane::Events Control::lane_events(uint32_t lane) {
   events.instance.ready = [this](const std::string& id, uint16_t port) {
     loop_.post([=, this] { on_ready(id, port); });
   };
+  events.instance.refused = [this, lane](const std::string& id,
+                                         const lane::InstanceEvents::Refused& refused) {
+    loop_.post([=, this] { on_refused(id, lane, refused); });
+  };
   events.instance.failed = [this, lane](const std::string& id, const std::string& reason,
                                         const std::string& detail) {
     loop_.post([=, this] { on_failed(id, lane, reason, detail); });
@@ -118,6 +123,20 @@ lane::Lane::Events Control::lane_events(uint32_t lane) {
     loop_.post([this, lane, shared] { on_ended(lane, std::move(*shared)); });
   };
   return events;
+}
+
+void Control::on_refused(const std::string& task, uint32_t lane,
+                         const lane::InstanceEvents::Refused& refused) {
+  const auto it = running_.find(task);
+  if (it == running_.end()) return;
+  Running& running = it->second;
+  const auto shard = std::find(running.lanes.begin(), running.lanes.end(), lane) - running.lanes.begin();
+  for (const auto& [edge, why] : refused) {
+    auto& endpoint = *running.message.add_endpoints();
+    endpoint.set_edge(running.first_edges.at(static_cast<size_t>(shard)) + edge);
+    endpoint.set_error(why);
+    endpoint.set_reason("bad_param");
+  }
 }
 
 void Control::on_ready(const std::string& task, uint16_t port) {
@@ -410,7 +429,12 @@ void Control::hand_over(const std::shared_ptr<Pending>& pending) {
     if (auto made = create(setup, i == 0, reason); !made) return give_up(i, reason, made.error().detail);
   }
   preparing_.erase(id);
-  running_[id] = {.lanes = *lanes, .serial = ++next_serial_, .message = std::move(pending->ready)};
+  std::vector<uint32_t> first_edges;
+  for (const auto& shard : shards) first_edges.push_back(shard->shard.first_edge);
+  running_[id] = {.lanes = *lanes,
+                  .first_edges = std::move(first_edges),
+                  .serial = ++next_serial_,
+                  .message = std::move(pending->ready)};
   for (size_t i = 0; i < shards.size(); ++i) {
     auto& slot = lanes_[(*lanes)[i]];
     ++slot.tasks;

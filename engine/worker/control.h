@@ -63,6 +63,7 @@ class Control {
   Status add_lane();
   lane::Lane::Events lane_events(uint32_t lane);
   void on_ready(const std::string& task, uint16_t port);
+  void on_refused(const std::string& task, uint32_t lane, const lane::InstanceEvents::Refused& refused);
   void on_failed(const std::string& task, uint32_t lane, const std::string& reason,
                  const std::string& detail);
   void on_closed(const std::string& task, const lane::Closed& closed);

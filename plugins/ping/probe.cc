@@ -193,9 +193,11 @@ void Ping::check_ports() {
     if ((target_address(i).port != 0) == (mode_ == kTcp)) continue;
     const todd_target facts = target(i);
     const std::string name = std::string("target ") + facts.name;
-    if (mode_ == kTcp) throw error(TODD_E_PARAM, name + ": mode tcp needs a port, as in HOST:443");
-    throw error(TODD_E_PARAM, name + ": mode icmp takes no port; leave " + std::to_string(facts.port) +
-                                  " out, or use mode udp or tcp");
+    if (mode_ == kTcp)
+      refuse(i, name + ": mode tcp needs a port, as in HOST:443");
+    else
+      refuse(i, name + ": mode icmp takes no port; leave " + std::to_string(facts.port) +
+                    " out, or use mode udp or tcp");
   }
 }
 

@@ -122,6 +122,17 @@ def check_names(report_of, how):
     check(all(value(found[name][0], "received") == 1 for name in ("one.test", "10.64.0.9")), f"{how}: they are measured")
 
 
+def check_misfits(report_of, how):
+    """A target that does not fit the mode is an error of its own edge."""
+    for options, good, bad, detail in (([], "10.64.0.9", "10.64.0.10:80", "mode icmp takes no port; leave 80 out"), (["tcp"], "10.64.0.9:9", "10.64.0.10", "mode tcp needs a port")):
+        code, found, said = report_of([good, bad], options)
+        edge = found[bad][0]
+        check(edge["state"] == "error" and edge["reason"] == "bad_param" and detail in edge["detail"] and edge["verdict"] == "unknown", f"{how}: {bad} is an error: {edge['state']}, {edge['reason']}, {edge['detail']}")
+        other = found[good][0]
+        check(other["state"] == "complete" and value(other, "planned") == value(other, "sent") == 1, f"{how}: {good} is measured all the same ({code}: {said[:200]})")
+        check(code == (1 if options else 5), f"{how}: exits {code}")  # nobody listens at port 9
+
+
 def by_target(stdout):
     found = {}
     for edge in json.loads(stdout)["tests"][0]["edges"]:
@@ -130,13 +141,14 @@ def by_target(stdout):
 
 
 def names_by_try(targets, families):
-    flags = {"both": ["-4", "-6"], "v4": ["-4"]}
+    flags = {"both": ["-4", "-6"], "v4": ["-4"], "tcp": ["--mode", "tcp"]}
     done, _ = try_ping(*targets, "--count", 1, *(flag for family in families for flag in flags[family]), "-o", "json", names=True)
     return done.returncode, by_target(done.stdout), done.stderr
 
 
 def names_by_run(targets, families):
-    done = fleet.todd("run", suite_of(", ".join(targets), more="".join(f"      family: {family}\n" for family in families)), "-o", "json")
+    params = "{count: 1, mode: tcp}" if "tcp" in families else "{count: 1}"
+    done = fleet.todd("run", suite_of(", ".join(f"'{target}'" for target in targets), params, "".join(f"      family: {family}\n" for family in families if family != "tcp")), "-o", "json")
     return done.returncode, by_target(done.stdout), done.stderr
 
 
@@ -147,7 +159,8 @@ group.write_text("apiVersion: todd/v1\nkind: Group\nmetadata: {name: all}\nspec:
 check(fleet.todd("apply", "-f", group).returncode == 0, "a group of the agent")
 check_params(fleet)
 check_ranges(fleet)
-check_names(names_by_try, "try")
-check_names(names_by_run, "run")
+for check_all in (check_names, check_misfits):
+    check_all(names_by_try, "try")
+    check_all(names_by_run, "run")
 done = subprocess.run([lab.BIN / "todd-agent", "--test-address", "foo"], capture_output=True, text=True)
 check_refused(done, "todd-agent --test-address foo", 'todd-agent: --test-address: "foo" is no IPv4 or IPv6 address')

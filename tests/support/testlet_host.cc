@@ -73,6 +73,9 @@ struct TestletHost::Api {
       host.undeclared_ = std::string(metric.name) + " has no key " + name;
     host.tallies_[{m, t}][name] += n;
   }
+  static void refuse(const todd_lane* l, uint32_t t, const char* text, size_t len) {
+    of(l).refused[t] = std::string(text, len);
+  }
   static void info(const todd_lane*, uint32_t, uint32_t, const char*, size_t) {}
   static void note(const todd_lane* l, uint32_t, const char* outcome, const char* text, size_t len) {
     of(l).notes.push_back(std::string(outcome) + ": " + std::string(text, len));
@@ -136,7 +139,7 @@ struct TestletHost::Api {
   static const void* query(const todd_host*, const char* id) {
     static const todd_record record{sizeof record, 0, count, set, observe, tally, info, note};
     static const todd_samples samples{sizeof samples, 0, sample};
-    static const todd_net net{sizeof net, 0, open, target, peer, publish, ready, stream_info, local};
+    static const todd_net net{sizeof net, 0, open, target, peer, publish, ready, stream_info, local, refuse};
     const std::string name = id;
     if (name == TODD_RECORD_1) return &record;
     if (name == TODD_SAMPLES_1) return &samples;

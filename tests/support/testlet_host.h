@@ -136,7 +136,8 @@ class TestletHost {
   uint64_t tally(const std::string& metric, const std::string& key, uint32_t target = 0) const;
 
   std::string error_text;
-  std::vector<std::string> notes;  // "outcome: text"
+  std::vector<std::string> notes;           // "outcome: text"
+  std::map<uint32_t, std::string> refused;  // targets that it will not test, and why
   std::vector<std::string> logs;
   std::vector<todd_sample> samples;
   std::vector<todd_op> operations;  // every operation so far

@@ -276,6 +276,9 @@ typedef struct {
   /* Where the packets of this flow to the target leave from, by the routes of now: fills port, family, address and address_text (valid
    * until the next call) of out. Not once per probe: it asks the system. */
   todd_status (*local)(const todd_lane *, uint32_t flow, uint32_t target, todd_target *out);
+  /* Source, within start() alone: this target cannot be tested as it is given. Its edge is an error with the text, no tickets come for it,
+   * and the others go on. */
+  void (*refuse)(const todd_lane *, uint32_t target, const char *text, size_t len);
 } todd_net;
 
 /* ---- plugin -------------------------------------------------------------------------------------------------- */

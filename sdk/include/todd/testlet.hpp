@@ -383,6 +383,12 @@ class testlet {
   }
 
   // Recording, from start() on. `target`: index of the run's target, or of the peer in role responder.
+  // Within start(): this target cannot be tested as it is given. Its edge is an error with the text, no
+  // tickets come for it, and the others go on.
+  void refuse(uint32_t target, const std::string& text) {
+    if (net_->size <= offsetof(todd_net, refuse)) throw error(TODD_E_PARAM, text);
+    net_->refuse(lane_, target, text.data(), text.size());
+  }
   void count(const metric<TODD_M_COUNTER>& m, uint32_t target, uint64_t n = 1) {
     record_->count(lane_, index(m), target, n);
   }

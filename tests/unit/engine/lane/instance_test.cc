@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -25,17 +26,21 @@ struct Bench {
   InstanceEvents events;
   todd_host host{};
   bool ended = false;
+  uint32_t refuses = TODD_NONE;     // a target
+  InstanceEvents::Refused refused;  // as the worker hears it
   std::unique_ptr<Instance> instance;
 
   explicit Bench(Step what) : step(std::move(what)) {
     testlet.size = sizeof testlet;
-    testlet.start = [](void*, const todd_lane* lane, todd_error*) -> todd_status {
+    testlet.start = [](void* self, const todd_lane* lane, todd_error*) -> todd_status {
       const auto* net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
       todd_flow flow{};
       flow.size = sizeof flow;
       flow.proto = TODD_TCP;
       flow.slot_cap = 1 << 20;
       uint32_t id = TODD_NONE;
+      const uint32_t target = static_cast<Bench*>(self)->refuses;
+      if (target != TODD_NONE) net->refuse(lane, target, "not that one", 12);
       net->ready(lane);
       return net->open(lane, &flow, &id, nullptr);
     };
@@ -53,16 +58,18 @@ struct Bench {
               [](const std::string&, const std::string&, const std::string&) {},
               [this](const std::string&, const Closed& closed) { ended |= closed.last; },
               [](const std::string&, uint64_t, const std::string&) {}};
+    events.refused = [this](const std::string&, const InstanceEvents::Refused& told) { refused = told; };
     host.query = query_interface;
   }
 
   // Runs it from its start until it has ended.
   void run(schedule::Plan plan) {
     setup.plan = plan;
-    setup.plan.targets = 1;
+    setup.plan.targets = static_cast<uint32_t>(setup.targets.size());
+    for (uint32_t i = 0; i < setup.targets.size(); ++i) setup.targets[i].edge = i;
     std::vector<stats::Kind> kinds;
     for (const auto& metric : setup.manifest.metrics) kinds.push_back(metric.kind);
-    setup.layout = std::make_unique<stats::CellLayout>(kinds, 1u, 0u);
+    setup.layout = std::make_unique<stats::CellLayout>(kinds, setup.plan.targets, 0u);
     memory.assign(setup.layout->bytes(), 0);
     setup.cells = memory.data();
     auto made = io::make_reactor({io::Backend::event});
@@ -78,8 +85,8 @@ struct Bench {
     }
     EXPECT_TRUE(ended);
   }
-  uint64_t counter(HostMetric metric) const {
-    for (const auto& [index, value] : stats::CellReader(*setup.layout, memory.data()).bank_row(0, 0)) {
+  uint64_t counter(HostMetric metric, uint32_t edge = 0) const {
+    for (const auto& [index, value] : stats::CellReader(*setup.layout, memory.data()).bank_row(0, edge)) {
       if (index == metric) return value.counter;
     }
     return 0;
@@ -127,6 +134,32 @@ TEST(InstanceTest, TheDurationEndsWhatIsNotServed) {
   EXPECT_LT(monotonic_ns() - start, 900 * kMs) << "told at once that the schedule is over";
   EXPECT_EQ(bench.counter(kUnsent), 0u);
   EXPECT_LT(calls, 10u);
+}
+
+// The others keep their numbers, and nothing is planned for it.
+TEST(InstanceTest, ATargetThatTheTestletRefusesGetsNoTickets) {
+  std::vector<uint32_t> served;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    for (; b.served < b.n_ticket; ++b.served) served.push_back(b.ticket[b.served].target);
+    return b.state == TODD_RUNNING ? 0 : 1;
+  });
+  bench.setup.targets.resize(3);
+  bench.refuses = 1;
+  bench.run({.count = 2, .interval_ns = kMs});
+  EXPECT_EQ(bench.refused, (InstanceEvents::Refused{{1, "not that one"}}));
+  std::sort(served.begin(), served.end());
+  EXPECT_EQ(served, (std::vector<uint32_t>{0, 0, 2, 2}));
+  EXPECT_EQ(bench.counter(kPlanned, 0), 2u);
+  EXPECT_EQ(bench.counter(kPlanned, 1), 0u);
+  EXPECT_EQ(bench.counter(kPlanned, 2), 2u);
+}
+
+TEST(InstanceTest, WhoRefusesAllHasNothingToDo) {
+  Bench bench([](todd_batch& b) -> todd_status { return b.state == TODD_RUNNING ? 0 : 1; });
+  bench.refuses = 0;
+  bench.run({.count = 2, .interval_ns = kMs});
+  EXPECT_EQ(bench.refused.size(), 1u);
+  EXPECT_EQ(bench.counter(kPlanned), 0u);
 }
 
 // The schedule gives up on what is due for more than 100 ms while the testlet keeps the lane busy.

@@ -85,8 +85,8 @@ TEST_F(TcpTest, WhatDoesNotFitIsRefused) {
   Options portless;
   portless.targets[0].port = 0;
   TestletHost without_port(world, kPing, portless);
-  EXPECT_LT(without_port.start(), 0);
-  EXPECT_THAT(without_port.error_text, HasSubstr("mode tcp needs a port, as in HOST:443"));
+  EXPECT_EQ(without_port.start(), 0) << without_port.error_text;
+  EXPECT_THAT(without_port.refused[0], HasSubstr("mode tcp needs a port, as in HOST:443"));
   Options sized;
   sized.params["payload"] = "zero";
   TestletHost with_payload(world, kPing, sized);

@@ -291,27 +291,6 @@ void Instance::take_tickets() {
   for (const todd_ticket& ticket : tickets_) cells_.expect(setup_.targets[ticket.target].edge);
 }
 
-void Instance::skip(uint32_t target, uint64_t times) {
-  host_count(kPlanned, target, times);
-  host_count(kUnsent, target, times);
-  constexpr const char* kOutcome = "unsent";
-  if (const auto noted = noted_.find(kOutcome); noted != noted_.end() && noted->second >= kExamples) return;
-  switch (held_back_) {
-    case HeldBack::answers: {
-      uint32_t most = UINT32_MAX;
-      for (auto* flow : datagram_flows_) most = std::min(most, flow->most_waiting());
-      return note(target, kOutcome,
-                  std::to_string(most) +
-                      " probes were waiting for answers, as many as may: a lower rate or a shorter timeout "
-                      "leaves none out");
-    }
-    case HeldBack::sends:
-      return note(target, kOutcome, "this host could not send as fast as probes were due: lower the rate");
-    case HeldBack::nothing:
-      return note(target, kOutcome, "given up, as this host was busy with something else when it was due");
-  }
-}
-
 // What was not served of a plan as fast as served stays due until the plan is over. True: there is some.
 bool Instance::keep_tickets() {
   if (now_ns_ >= pacer_end_ns()) tickets_.clear();

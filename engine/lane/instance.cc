@@ -236,6 +236,7 @@ void Instance::cancel_flows() {
 
 // Closing can take long (a packet socket 10 ms): it is done while the supervisor reads the last period.
 void Instance::close_flows() {
+  graveyard_.clear();  // its streams still tell their flow what they receive
   datagram_flows_.clear();
   stream_flows_.clear();
   flows_.clear();

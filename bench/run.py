@@ -35,7 +35,7 @@ def measure(name, full):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenario", nargs="*", help="only these, in this order")
-    parser.add_argument("--full", action="store_true", help="as long as the targets say: some 30 minutes")
+    parser.add_argument("--full", action="store_true", help="as long as the targets say: some forty minutes")
     parser.add_argument("--json", type=pathlib.Path, help="write all values there too")
     parser.add_argument("--list", action="store_true", help="what there is")
     wanted = parser.parse_args()

@@ -11,7 +11,9 @@ def run(full):
     ours, theirs, wrong = [], [], []
     for _ in range(3 if full else 1):
         found = lab.scratch() / "found"
-        theirs.append(tools.zmap(count, found).seconds)
+        zmap = tools.zmap(count, found)
+        lab.check(zmap.code == 0, f"zmap ends well ({zmap.err.strip()[:200]})")
+        theirs.append(zmap.seconds)
         missed = count - len(set(found.read_text().split()))
         # Every edge is judged: exit code 0 says that each of them was answered.
         done = tools.todd(addresses(count), "--count", 1, "--rate", "max", "--expect", "loss <= 0%")

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <iterator>
 
 namespace todd::ping {
 
@@ -44,16 +45,24 @@ FlowPlan plan_flows(uint32_t flows, std::string_view ports) {
   return plan;
 }
 
-std::vector<FlowTable::Worst> FlowTable::worst(uint32_t target, size_t most) const {
+// Those that lose more than the target's best.
+void FlowTable::add_worse(uint32_t target, std::vector<Worst>& to) const {
   std::vector<Worst> all;
   for (uint32_t flow = 0; flow < flows_; ++flow) {
     const Count& count = counts_[size_t{target} * flows_ + flow];
-    if (count.sent != 0) all.push_back({flow, count.sent, count.lost});
+    if (count.sent != 0) all.push_back({target, flow, count.sent, count.lost});
   }
+  if (all.empty()) return;
+  const Worst least = *std::max_element(all.begin(), all.end(),
+                                        [](const Worst& a, const Worst& b) { return loses_more(a, b); });
+  std::copy_if(all.begin(), all.end(), std::back_inserter(to),
+               [&](const Worst& one) { return loses_more(one, least); });
+}
+
+std::vector<FlowTable::Worst> FlowTable::worst(size_t most) const {
+  std::vector<Worst> all;
+  for (uint32_t target = 0; target < counts_.size() / flows_; ++target) add_worse(target, all);
   std::stable_sort(all.begin(), all.end(), loses_more);
-  if (all.empty() || !loses_more(all.front(), all.back())) return {};
-  const Worst least = all.back();
-  std::erase_if(all, [&](const Worst& one) { return !loses_more(one, least); });
   if (all.size() > most) all.resize(most);
   return all;
 }

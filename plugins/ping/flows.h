@@ -27,16 +27,17 @@ class FlowTable {
   void lost(uint32_t target, uint32_t flow) { ++at(target, flow).sent, ++at(target, flow).lost; }
 
   struct Worst {
-    uint32_t flow = 0, sent = 0, lost = 0;
+    uint32_t target = 0, flow = 0, sent = 0, lost = 0;
   };
-  // The flows of a target that lose the greatest part, at most so many, the worst first; none where all flows
-  // lose alike.
-  std::vector<Worst> worst(uint32_t target, size_t most) const;
+  // The flows that lose the greatest part, of all targets, at most so many, the worst first. Of a target
+  // whose flows all lose alike there is none.
+  std::vector<Worst> worst(size_t most) const;
 
  private:
   struct Count {
     uint32_t sent = 0, lost = 0;
   };
+  void add_worse(uint32_t target, std::vector<Worst>& to) const;
   Count& at(uint32_t target, uint32_t flow) { return counts_[size_t{target} * flows_ + flow]; }
 
   uint32_t flows_;

@@ -157,24 +157,24 @@ void Ping::count_flow(uint32_t target, uint32_t round, bool lost) {
 // Of the targets of which the flows fare differently: by which way a network sends a packet is decided by
 // these five values.
 void Ping::tell_worst_flows() {
-  for (uint32_t i = 0; flow_table_ && i < run().n_target; ++i) {
-    for (const FlowTable::Worst& worst : flow_table_->worst(i, 3)) {
-      todd_target from{};
-      from.size = sizeof from;
-      const bool known = net().size > offsetof(todd_net, local) &&
-                         net().local(&lane(), flows_[worst.flow].id, i, &from) >= 0;
-      const todd_target to = target(i);
-      const auto end = [](const todd_target& at, uint16_t port) {
-        const std::string host = at.address_text;
-        return (at.family == 6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
-      };
-      const uint16_t port = to.port != 0 ? to.port : kEchoPort;
-      note(i, "flow_loss",
-           std::string(mode_ == kTcp ? "tcp " : "udp ") +
-               (known ? end(from, flows_[worst.flow].port) : std::to_string(flows_[worst.flow].port)) +
-               " to " + end(to, port) + ": " + std::to_string(worst.lost) + " of " +
-               std::to_string(worst.sent) + " lost");
-    }
+  constexpr size_t kMost = 5;  // as many examples of one outcome are kept
+  if (!flow_table_) return;
+  const auto end = [](const todd_target& at, uint16_t port) {
+    const std::string host = at.address_text;
+    return (at.family == 6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+  };
+  for (const FlowTable::Worst& worst : flow_table_->worst(kMost)) {
+    const Flow& flow = flows_[worst.flow];
+    todd_target from{};
+    from.size = sizeof from;
+    const bool known =
+        net().size > offsetof(todd_net, local) && net().local(&lane(), flow.id, worst.target, &from) >= 0;
+    const todd_target to = target(worst.target);
+    note(worst.target, "flow_loss",
+         std::string(mode_ == kTcp ? "tcp " : "udp ") +
+             (known ? end(from, flow.port) : std::to_string(flow.port)) + " to " +
+             end(to, to.port != 0 ? to.port : kEchoPort) + ": " + std::to_string(worst.lost) + " of " +
+             std::to_string(worst.sent) + " lost");
   }
 }
 

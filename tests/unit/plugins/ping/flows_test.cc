@@ -47,21 +47,33 @@ TEST(FlowTableTest, TheWorstAreThoseThatLoseTheGreatestPart) {
   for (uint32_t flow = 0; flow < 4; ++flow) {
     for (int i = 0; i < 10; ++i) table.sent(0, flow);
   }
-  EXPECT_TRUE(table.worst(0, 3).empty());
+  EXPECT_TRUE(table.worst(3).empty());
   table.lost(0, 2);
   table.lost(0, 1);
   table.lost(0, 1);
-  const auto worst = table.worst(0, 3);
+  const auto worst = table.worst(3);
   ASSERT_EQ(worst.size(), 2u);
   EXPECT_EQ(worst[0].flow, 1u);
   EXPECT_EQ(worst[0].sent, 12u);
   EXPECT_EQ(worst[0].lost, 2u);
   EXPECT_EQ(worst[1].flow, 2u);
-  EXPECT_EQ(table.worst(0, 1).size(), 1u);
-  EXPECT_TRUE(table.worst(1, 3).empty());
+  EXPECT_EQ(table.worst(1).size(), 1u);
   // All alike is no difference, however bad.
   for (uint32_t flow = 0; flow < 4; ++flow) table.lost(1, flow);
-  EXPECT_TRUE(table.worst(1, 3).empty());
+  EXPECT_EQ(table.worst(3).size(), 2u);
+}
+
+TEST(FlowTableTest, TheWorstOfTheLastTargetComesBeforeTheBestOfTheFirst) {
+  FlowTable table(3, 2);
+  for (uint32_t target = 0; target < 3; ++target) {
+    for (int i = 0; i < 9; ++i) table.sent(target, 0), table.sent(target, 1);
+    for (uint32_t lost = 0; lost <= target; ++lost) table.lost(target, 1);
+  }
+  const auto worst = table.worst(2);
+  ASSERT_EQ(worst.size(), 2u);
+  EXPECT_EQ(worst[0].target, 2u);
+  EXPECT_EQ(worst[0].lost, 3u);
+  EXPECT_EQ(worst[1].target, 1u);
 }
 
 struct FlowsTest : testing::Test {

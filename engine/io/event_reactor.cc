@@ -13,6 +13,8 @@
 namespace todd::io {
 namespace {
 
+constexpr int kMorePasses = 16;
+
 // PRECISE_TIMER: libevent waits by a timerfd on CLOCK_MONOTONIC instead of epoll_wait's milliseconds.
 event_base* make_base() {
   const std::unique_ptr<event_config, decltype(&event_config_free)> config(event_config_new(),
@@ -126,6 +128,13 @@ void EventReactor::turn(int64_t deadline_mono_ns) {
   for (;;) {
     run(shared_->callbacks == before ? std::max<int64_t>(deadline_mono_ns, 0) : 0);
     if (shared_->callbacks != before || monotonic_ns() >= deadline_mono_ns) break;
+  }
+  // Bytes of a stream come on while earlier ones are read: to look again costs less than a turn for each
+  // look.
+  uint64_t seen = before;
+  for (int more = 0; streams_ != 0 && shared_->callbacks != seen && more < kMorePasses; ++more) {
+    seen = shared_->callbacks;
+    run(0);
   }
   in_turn_ = false;
 }

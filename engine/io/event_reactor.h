@@ -46,6 +46,8 @@ class EventReactor final : public Reactor {
   // For the sockets.
   ReactorShared& shared() { return *shared_; }
   EventPtr new_event(int fd, short what, event_callback_fn callback, void* argument);
+  void stream_came() { ++streams_; }
+  void stream_went() { --streams_; }
   void queue_flush(EventFlushable& socket) { dirty_.push_back(&socket); }
   void forget_flush(EventFlushable& socket);
   MessageBatch& batch_of(uint32_t payload_bytes);  // for at least that size, shared by all sockets near it
@@ -74,6 +76,7 @@ class EventReactor final : public Reactor {
   std::vector<OutgoingMessage> outgoing_;
   std::vector<mmsghdr> outgoing_headers_;
   std::vector<EventFlushable*> dirty_, flushing_;
+  size_t streams_ = 0;
   bool in_turn_ = false;
 };
 

@@ -29,9 +29,13 @@ EventStream::EventStream(EventReactor& reactor, UniqueFd fd, StreamSink& sink, c
       writable_(reactor.new_event(
           fd_.get(), EV_WRITE,
           [](evutil_socket_t, short, void* self) { static_cast<EventStream*>(self)->on_writable(); }, this)) {
+  reactor_.stream_came();
 }
 
-EventStream::~EventStream() { reactor_.forget_flush(*this); }
+EventStream::~EventStream() {
+  reactor_.stream_went();
+  reactor_.forget_flush(*this);
+}
 
 void EventStream::queue_flush() {
   if (flush_queued_) return;

@@ -44,7 +44,8 @@ void DatagramBase::take_queue() {
 
 bool DatagramBase::report(const QueuedDatagram& datagram, const Watch& watch) {
   ++shared_.callbacks;
-  if (datagram.result == 0 && stamps_ && (datagram.stamp || options_.tx_stamps == TxStamps::all))
+  const bool stamps = datagram.departed ? packet_->stamps() : stamps_;
+  if (datagram.result == 0 && stamps && (datagram.stamp || options_.tx_stamps == TxStamps::all))
     ++(datagram.departed ? packet_stamps_due_ : stamps_due_);
   sink_.on_sent(datagram.cookie, datagram.result, datagram.tx_mono_ns);
   return !watch.gone();

@@ -23,6 +23,10 @@ namespace todd::io {
 namespace {
 
 constexpr size_t kReadBytes = 32768;
+// Of one dump. A host with more routes, links or neighbours is a router: reading them all would hold up the
+// lane.
+constexpr size_t kMostMessages = 4096;
+constexpr uint16_t kSureNeighbour = NUD_REACHABLE | NUD_PERMANENT;
 constexpr uint16_t kUsableNeighbour = NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE | NUD_PERMANENT;
 
 // What stands behind a message's header, without the casts of the kernel's macros.
@@ -109,6 +113,7 @@ class Netlink {
   }
   Status receive(bool dump, const std::function<void(const nlmsghdr&)>& each) {
     std::vector<char> bytes(kReadBytes);
+    size_t messages = 0;
     for (;;) {
       ++*syscalls_;
       const ssize_t got = recv(fd_.get(), bytes.data(), bytes.size(), 0);
@@ -122,6 +127,8 @@ class Netlink {
           return fail_errno(EAGAIN, "the routes changed meanwhile");
         each(*m);
         if (!dump) return {};
+        if (++messages > kMostMessages)
+          return fail(Errc::unsupported, "this host has very many routes: packets are left to the kernel");
       }
     }
   }
@@ -148,6 +155,7 @@ class RouteReader {
     for (const Entry& entry : routes_) {
       out.routes_.push_back({.prefix = entry.prefix, .mask = mask_of(entry.length), .hop = -1});
       const auto hop = entry.gateway ? hop_of(entry) : std::nullopt;
+      out.unresolved_ |= entry.gateway && !hop;
       if (!hop) continue;
       out.routes_.back().hop = static_cast<int>(out.hops_.size());
       out.hops_.push_back(*hop);
@@ -167,6 +175,11 @@ class RouteReader {
   struct Link {
     MacAddress address{};
     bool ethernet = false;
+  };
+
+  struct Neighbour {
+    MacAddress address{};
+    bool doubtful = false;
   };
 
   static uint32_t mask_of(uint8_t length) { return length == 0 ? 0 : ~uint32_t{0} << (32 - length); }
@@ -209,7 +222,8 @@ class RouteReader {
                           const auto host = attributes.get<uint32_t>(NDA_DST);
                           const auto address = attributes.get<MacAddress>(NDA_LLADDR);
                           if (host && address && (neighbour.ndm_state & kUsableNeighbour) != 0)
-                            neighbours_[{static_cast<uint32_t>(neighbour.ndm_ifindex), *host}] = *address;
+                            neighbours_[{static_cast<uint32_t>(neighbour.ndm_ifindex), *host}] = {
+                                *address, (neighbour.ndm_state & kSureNeighbour) == 0};
                         });
   }
 
@@ -240,26 +254,30 @@ class RouteReader {
   std::optional<NextHop> hop_of(const Entry& entry) {
     std::optional<NextHop> out;
     const in_addr inside{htonl(entry.prefix | (entry.length < 31 ? 1u : 0u))};
-    (void)netlink_.ask(
-        RTM_GETROUTE, 0, rtmsg{.rtm_family = AF_INET, .rtm_dst_len = 32}, inside,
-        [&](const nlmsghdr& message) {
-          const Attributes<rtmsg> attributes(message);
-          const auto interface = attributes.get<uint32_t>(RTA_OIF);
-          const auto source = attributes.get<in_addr>(RTA_PREFSRC);
-          const auto gateway = attributes.get<in_addr>(RTA_GATEWAY);
-          if (!interface || !source || !gateway || gateway->s_addr != entry.gateway->s_addr) return;
-          const auto link = links_.find(*interface);
-          const auto peer = neighbours_.find({*interface, gateway->s_addr});
-          if (link == links_.end() || !link->second.ethernet || peer == neighbours_.end()) return;
-          out = NextHop{
-              .interface = *interface, .source = *source, .own = link->second.address, .peer = peer->second};
-        });
+    (void)netlink_.ask(RTM_GETROUTE, 0, rtmsg{.rtm_family = AF_INET, .rtm_dst_len = 32}, inside,
+                       [&](const nlmsghdr& message) {
+                         const Attributes<rtmsg> attributes(message);
+                         const auto interface = attributes.get<uint32_t>(RTA_OIF);
+                         const auto source = attributes.get<in_addr>(RTA_PREFSRC);
+                         const auto gateway = attributes.get<in_addr>(RTA_GATEWAY);
+                         if (!interface || !source || !gateway || gateway->s_addr != entry.gateway->s_addr)
+                           return;
+                         const auto link = links_.find(*interface);
+                         const auto peer = neighbours_.find({*interface, gateway->s_addr});
+                         if (link == links_.end() || !link->second.ethernet || peer == neighbours_.end())
+                           return;
+                         out = NextHop{.interface = *interface,
+                                       .source = *source,
+                                       .own = link->second.address,
+                                       .peer = peer->second.address,
+                                       .doubtful = peer->second.doubtful};
+                       });
     return out;
   }
 
   Netlink netlink_;
   std::map<uint32_t, Link> links_;
-  std::map<std::pair<uint32_t, uint32_t>, MacAddress> neighbours_;  // by interface and address
+  std::map<std::pair<uint32_t, uint32_t>, Neighbour> neighbours_;  // by interface and address
   std::vector<Entry> routes_;
 };
 

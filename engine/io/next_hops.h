@@ -18,9 +18,11 @@ struct NextHop {
   uint32_t interface = 0;  // its index
   in_addr source{};        // the address the kernel would send from
   MacAddress own{}, peer{};
+  // Nobody has heard from the gateway lately: a packet that the kernel sends there makes it ask.
+  bool doubtful = false;
 };
 
-// The routes of the main, local and default tables and the neighbours, as they are when read. Immutable.
+// The routes of the main, local and default tables and the neighbours, as they are when read.
 class NextHops {
  public:
   NextHops() = default;  // none: everything goes by the kernel
@@ -33,7 +35,10 @@ class NextHops {
   // nullptr: the kernel has to send it, because the address is this host's, on a link of its own,
   // unreachable, reached over several paths or a tunnel, or its gateway's link address is not known (yet).
   const NextHop* find(in_addr to) const;
-  bool empty() const { return hops_.empty(); }  // find() gives nothing
+  // There are gateways, and of none of them the link address is known (yet): find() gives nothing.
+  bool only_unresolved() const { return unresolved_ && hops_.empty(); }
+  // What find() gave is not doubtful any more.
+  void trust(const NextHop& hop) { hops_[static_cast<size_t>(&hop - hops_.data())].doubtful = false; }
 
  private:
   struct Route {
@@ -44,6 +49,7 @@ class NextHops {
 
   std::vector<Route> routes_;  // in the order in which the kernel looks
   std::vector<NextHop> hops_;
+  bool unresolved_ = false;
 };
 
 }  // namespace todd::io

@@ -77,10 +77,10 @@ PacketSender::PacketSender(UniqueFd fd, TxStamps stamps)
 
 void PacketSender::refresh(uint64_t& syscalls) {
   const int64_t now = monotonic_ns();
-  if (read_ns_ != INT64_MIN && now - read_ns_ < (hops_.empty() ? kReadAgainSoonNs : kReadAgainNs)) return;
-  read_ns_ = now;
+  if (now < read_again_ns_) return;
   auto hops = NextHops::read(syscalls);
   hops_ = hops ? std::move(*hops) : NextHops();
+  read_again_ns_ = now + (hops_.only_unresolved() ? kReadAgainSoonNs : kReadAgainNs);
 }
 
 // False: the kernel has to send it.
@@ -156,7 +156,12 @@ void PacketSender::send(std::vector<QueuedDatagram>& queue, uint64_t& syscalls) 
   for (QueuedDatagram& datagram : queue) {
     if (datagram.to.sa.sa_family != AF_INET || datagram.from.sa.sa_family != 0) continue;
     const NextHop* const hop = hops_.find(datagram.to.v4.sin_addr);
-    if (hop == nullptr || !add(datagram, *hop)) continue;
+    if (hop == nullptr) continue;
+    if (hop->doubtful) {
+      hops_.trust(*hop);
+      continue;
+    }
+    if (!add(datagram, *hop)) continue;
     if (count_ == kBatch && !flush(syscalls)) return;
   }
   flush(syscalls);

@@ -24,7 +24,9 @@ class PacketSender {
 
   // Sends what it can of the queue, in order, at most kBatch frames per system call, and marks it `departed`,
   // with result and time; the rest (longer than 576 bytes with its header, no way known, or the interface has
-  // gone) is as it was. Routes and neighbours are read again once a second; 50 times while no way is known.
+  // gone) is as it was. So is one datagram a second to a gateway that the kernel is not sure of, for the
+  // kernel to ask whether it is still there. Routes and neighbours are read again once a second; 50 times
+  // while no gateway is known.
   void send(std::vector<QueuedDatagram>& queue, uint64_t& syscalls);
   int fd() const { return fd_.get(); }
   bool stamps() const { return stamps_; }
@@ -48,7 +50,7 @@ class PacketSender {
   const bool stamps_;
   const uint8_t ttl_;  // the system's
   NextHops hops_;
-  int64_t read_ns_ = INT64_MIN;
+  int64_t read_again_ns_ = INT64_MIN;
   std::vector<Frame> frames_;
   std::vector<mmsghdr> messages_;
   std::vector<sockaddr_storage> to_;

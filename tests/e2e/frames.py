@@ -63,7 +63,7 @@ for engine in lab.back_ends():
     lab.ip(near.name, "rule", "del", "from", "192.0.2.99", "lookup", "100")
     check(value(found[0], "received") == 5 and sent >= 5, f"{engine}: rules for routes leave it to the kernel ({sent})")
 
-    # A closed port of a router on the way, and a neighbour that is not known yet.
+    # A neighbour that is not known yet, and a gateway that never answers.
     lab.ip(near.name, "neigh", "flush", "all")
     found, sent, _ = try_ping(BEHIND, "--count", 60, "--interval", "5ms", "--via", "packet", *words)
     check(value(found[0], "received") == 60 and 1 <= sent < 50, f"{engine}: the socket finds the gateway, then frames go ({sent} by IP)")

@@ -47,15 +47,39 @@ class NextHopsTest : public testing::Test {
 
 TEST_F(NextHopsTest, WithoutAGatewayEverythingIsTheKernels) {
   read();
-  EXPECT_TRUE(hops_.empty());
+  EXPECT_FALSE(hops_.only_unresolved());
   for (const char* to : {"192.0.2.2", "192.0.2.1", "127.0.0.1", "198.51.100.1", "255.255.255.255"})
     EXPECT_EQ(way_to(to), "kernel") << to;
+}
+
+TEST_F(NextHopsTest, AGatewayThatIsNotResolvedIsToldFromNone) {
+  ip("route add default via 192.0.2.9");
+  read();
+  EXPECT_TRUE(hops_.only_unresolved());
+  ip("neigh replace 192.0.2.9 lladdr 02:00:00:00:00:03 dev eth0 nud permanent");
+  read();
+  EXPECT_FALSE(hops_.only_unresolved());
+  EXPECT_EQ(way_to("198.51.100.1"), "other");
+}
+
+TEST_F(NextHopsTest, AGatewayNotHeardOfLatelyIsDoubtful) {
+  ip("route add default via 192.0.2.2");
+  in_addr to{};
+  inet_pton(AF_INET, "198.51.100.1", &to);
+  read();
+  ASSERT_NE(hops_.find(to), nullptr);
+  EXPECT_FALSE(hops_.find(to)->doubtful);
+  ip("neigh replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0 nud stale");
+  read();
+  ASSERT_NE(hops_.find(to), nullptr);
+  EXPECT_TRUE(hops_.find(to)->doubtful);
+  hops_.trust(*hops_.find(to));
+  EXPECT_FALSE(hops_.find(to)->doubtful);
 }
 
 TEST_F(NextHopsTest, ADefaultGatewayIsTheWayOut) {
   ip("route add default via 192.0.2.2");
   read();
-  EXPECT_FALSE(hops_.empty());
   for (const char* to : {"198.51.100.1", "10.0.0.1", "1.0.0.0", "223.255.255.254"})
     EXPECT_EQ(way_to(to), "far") << to;
   for (const char* to : {"192.0.2.2", "192.0.2.77", "192.0.2.255", "192.0.2.1", "127.0.0.1", "127.9.9.9"})
@@ -137,7 +161,8 @@ TEST_F(NextHopsTest, OnlyEthernetThatIsUpAndResolves) {
   const in_addr behind{inet_addr("10.1.0.1")};
   EXPECT_EQ(hops_.find(behind), nullptr) << "its peer is down: no carrier";
   ip("link set three up");
-  read();
+  // The kernel tells of a carrier when it comes to it.
+  for (int tries = 0; tries < 1000 && hops_.find(behind) == nullptr; ++tries) read();
   ASSERT_NE(hops_.find(behind), nullptr);
   EXPECT_EQ(hops_.find(behind)->interface, if_nametoindex("two"));
   ip("link set two arp off");

@@ -93,6 +93,17 @@ uint32_t sum_of(const std::string& header) {
   return sum;
 }
 
+TEST_F(PacketSenderTest, OneDatagramToADoubtfulGatewayIsTheKernels) {
+  ASSERT_TRUE(network_->near("neigh replace 192.0.2.2 lladdr 02:00:00:00:00:02 dev eth0 nud stale"));
+  PacketSender packets = sender();
+  std::vector<QueuedDatagram> queue{to(kBehind), to(kBehind)};
+  uint64_t calls = 0;
+  packets.send(queue, calls);
+  EXPECT_FALSE(queue[0].departed);
+  EXPECT_TRUE(queue[1].departed);
+  EXPECT_FALSE(arrived().empty());
+}
+
 TEST_F(PacketSenderTest, AFrameHasEveryHeaderRight) {
   PacketSender packets = sender();
   std::vector<QueuedDatagram> queue{to(kBehind)};

@@ -75,7 +75,8 @@ const std::vector<Param>& host_params() {
   // there is.
   static const std::vector<Param> params = {
       host_param("count", integer, "", "1", "", "How many probes per edge."),
-      host_param("interval", duration, "1s", "1us", "", "Time between two probes of an edge. Excludes rate."),
+      host_param("interval", duration, "1s", "1us", "3650d",
+                 "Time between two probes of an edge. Excludes rate."),
       host_param("rate", rate, "", "0.0001", "100M",
                  "Probes per second of a source over all its edges, or max. Excludes interval."),
       host_choice("shape", {"periodic", "poisson", "uniform"},
@@ -84,9 +85,9 @@ const std::vector<Param>& host_params() {
                   "point of its interval (uniform)."),
       host_param("burst", integer, "1", "1", "1000",
                  "Probes of an edge sent back to back each interval; count stays the number of probes."),
-      host_param("duration", duration, "", "1ms", "",
+      host_param("duration", duration, "", "1ms", "3650d",
                  "How long the test sends; with count, the first reached ends it."),
-      host_param("timeout", duration, "1s", "1us", "",
+      host_param("timeout", duration, "1s", "1us", "1d",
                  "How long an answer may take; may exceed the interval."),
       host_param("samples", text, "none", "", "", "Single measurements to keep: none, all or how many."),
       host_choice("stamps", {"exact", "sampled", "user"},

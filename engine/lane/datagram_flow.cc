@@ -102,13 +102,13 @@ uint16_t DatagramFlow::wanted_ident() const {
 // On a raw socket the ident is ours to choose.
 Status DatagramFlow::choose_ident(Side& side, int family, int fd) {
   side.unchecked = family == AF_INET;
-  side.ident = wanted_ident();
-  if (side.ident == 0) {
-    side.ident = static_cast<uint16_t>(random_word() | 1);
-  } else {
+  constexpr int kDraws = 16;
+  const uint16_t wanted = wanted_ident();
+  for (int draws = 0; draws < kDraws && !side.claim; ++draws) {
+    side.ident = wanted != 0 ? wanted : static_cast<uint16_t>(random_word() % 65535 + 1);
     auto claimed = io::claim_ident(family, side.ident);
-    if (!claimed) return tl::unexpected(claimed.error());
-    side.claim = std::move(*claimed);
+    if (!claimed && (wanted != 0 || draws + 1 == kDraws)) return tl::unexpected(claimed.error());
+    if (claimed) side.claim = std::move(*claimed);
   }
   // Without, each lane would be woken for the others' replies; they would not match.
   (void)io::pass_only_replies_to(fd, family, side.ident);
@@ -323,6 +323,13 @@ Exchange* DatagramFlow::exchange_of(const Side& side, const Echo& echo) {
   return e.generation != 0 && fits ? &e : nullptr;
 }
 
+// Who quotes need not quote as much as the cookie (RFC 792); what he does quote must be right.
+Exchange* DatagramFlow::exchange_quoted(const Echo& echo) {
+  Exchange& e = table_.at(echo.id.sequence);
+  const bool fits = !echo.cookie || *echo.cookie == table_.cookie(echo.id.sequence);
+  return e.generation != 0 && fits ? &e : nullptr;
+}
+
 Exchange* DatagramFlow::exchange_of(std::span<const uint8_t> udp_payload) {
   if (udp_payload.size() < wanted_.stamp_off + kCookieBytes) return nullptr;
   uint64_t cookie;
@@ -383,10 +390,10 @@ void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
   if (wanted_.proto == TODD_ICMP) {
     // A raw socket sees everybody's ICMP: what is not ours is nobody's stray.
     if (const auto error = parse_icmp_error({in.data, in.len}, side.family); error && sound) {
-      if (error->quoted.ident != side.ident) return;
-      Exchange& e = table_.at(error->quoted.sequence);
-      if (e.generation == 0 || e.state != Exchange::flying ||
-          !io::same_host(owner_.setup().targets[e.target].address, error->to))
+      if (error->quoted.id.ident != side.ident) return;
+      Exchange* const e = exchange_quoted(error->quoted);
+      if (e == nullptr || e->state != Exchange::flying ||
+          !io::same_host(owner_.setup().targets[e->target].address, error->to))
         return owner_.unmatched();
       todd_icmp_error record{.type = error->type,
                              .code = error->code,
@@ -395,7 +402,7 @@ void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
                              .sender = {},
                              .reserved = 0};
       copy_host(in.from, record.sender);
-      return icmp_error(e, record);
+      return icmp_error(*e, record);
     }
     const auto reply = parse_echo_reply({in.data, in.len}, side.family);
     if (reply && reply->id.ident == side.ident) owner_.unmatched();
@@ -468,9 +475,9 @@ void DatagramFlow::deliver(const io::DatagramIn& in) {
 void DatagramFlow::failed(Side& side, const io::DatagramError& error) {
   Exchange* e = nullptr;
   if (wanted_.proto == TODD_ICMP) {
-    // The socket's own error queue, and the kernel may quote less than the cookie.
+    // The socket's own error queue: the ident is right.
     const auto echo = parse_quoted_echo({error.quoted, error.quoted_len}, side.family);
-    if (echo) e = &table_.at(echo->sequence);
+    if (echo) e = exchange_quoted(*echo);
   } else {
     e = exchange_of({error.quoted, error.quoted_len});
   }
@@ -536,6 +543,8 @@ void DatagramFlow::expire(int64_t now_ns, size_t most) {
   // it to say so.
   for (Side& side : sides_)
     if (side.socket) side.socket->check_drops();
+  // What is given up now was due that long ago.
+  owner_.check_host_drops(kGraceNs);
   table_.expire(now_ns - kGraceNs, most, [this](Exchange& e) {
     // While this host was dropping packets, silence proves nothing about the network.
     const bool lost = owner_.last_drop_ns() < e.tx_ns;

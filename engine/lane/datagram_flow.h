@@ -33,7 +33,6 @@ class DatagramFlow : public Flow {
   uint32_t tickets_ahead(uint32_t limit, bool unpaced) const;
   uint16_t local_port(int family) const override { return sides_[family == AF_INET6 ? 1 : 0].port; }
   uint32_t most_waiting() const { return table_.capacity(); }  // for answers at one time
-  uint64_t live() const { return table_.live() + blocked_.size(); }
 
  private:
   struct Out {  // one per slot: what is being sent from it
@@ -78,6 +77,7 @@ class DatagramFlow : public Flow {
   Exchange* match(Side& side, const io::DatagramIn& in);
   // The exchange that these marks are of, if they prove it.
   Exchange* exchange_of(const Side& side, const Echo& echo);
+  Exchange* exchange_quoted(const Echo& echo);
   Exchange* exchange_of(std::span<const uint8_t> udp_payload);
   bool worth_a_stamp();
   struct Times {

@@ -84,9 +84,8 @@ std::optional<Echo> parse_echo_request(std::span<const uint8_t> message, int fam
   return parse_echo(message, request_type(family));
 }
 
-std::optional<EchoId> parse_quoted_echo(std::span<const uint8_t> quoted, int family) {
-  if (quoted.size() < kEchoHeader || quoted[0] != request_type(family)) return std::nullopt;
-  return EchoId{get16(quoted, 4), get16(quoted, 6)};
+std::optional<Echo> parse_quoted_echo(std::span<const uint8_t> quoted, int family) {
+  return parse_echo(quoted, request_type(family));
 }
 
 std::optional<IcmpError> parse_icmp_error(std::span<const uint8_t> message, int family) {

@@ -34,7 +34,7 @@ std::optional<Echo> parse_echo_reply(std::span<const uint8_t> message, int famil
 struct IcmpError {
   uint8_t type = 0, code = 0;
   uint32_t mtu = 0;
-  EchoId quoted;
+  Echo quoted;
   io::Address to{};  // where the quoted request was going
 };
 std::optional<IcmpError> parse_icmp_error(std::span<const uint8_t> message, int family);
@@ -42,7 +42,7 @@ std::optional<IcmpError> parse_icmp_error(std::span<const uint8_t> message, int 
 // The echo request's own bytes, as they come back with its transmit stamp.
 std::optional<Echo> parse_echo_request(std::span<const uint8_t> message, int family);
 // Its first bytes, as a ping socket's error queue quotes them.
-std::optional<EchoId> parse_quoted_echo(std::span<const uint8_t> quoted, int family);
+std::optional<Echo> parse_quoted_echo(std::span<const uint8_t> quoted, int family);
 
 // What the error means as an errno (EHOSTUNREACH, ECONNREFUSED, EMSGSIZE, ...).
 int icmp_errno(int family, uint8_t type, uint8_t code);

@@ -187,8 +187,17 @@ void Instance::work(int64_t now_ns) {
   if (!done_.empty() || (phase_ == Phase::draining && told_state_ == TODD_RUNNING)) wake_ns_ = 0;
 }
 
+void Instance::check_host_drops(int64_t within_ns) {
+  if (softnet_asked_ns_ != INT64_MIN && now_ns_ - softnet_asked_ns_ < within_ns) return;
+  softnet_asked_ns_ = now_ns_;
+  if (const uint64_t dropped = softnet_.take(); dropped != 0) add_drops(dropped);
+}
+
 void Instance::tend_flows() {
   const Busy walking(busy_);
+  // Often enough that no old drop excuses a loss of now.
+  constexpr int64_t kAskEveryNs = 100'000'000;
+  if (phase_ == Phase::running && !datagram_flows_.empty()) check_host_drops(kAskEveryNs);
   for (auto* flow : datagram_flows_) {
     flow->retry_blocked();
     flow->expire(now_ns_, done_.size() < kDone ? kDone - done_.size() : 0);

@@ -20,6 +20,7 @@
 
 #include "engine/base/clock.h"
 #include "engine/io/reactor.h"
+#include "engine/io/softnet.h"
 #include "engine/lane/flow.h"
 #include "engine/lane/setup.h"
 #include "engine/lane/wall_offset.h"
@@ -93,6 +94,8 @@ class Instance {
     last_drop_ns_ = now();
   }
   int64_t last_drop_ns() const { return last_drop_ns_; }
+  // Asks what this host's CPUs dropped before any socket, unless it was asked within the last within_ns.
+  void check_host_drops(int64_t within_ns);
   void unmatched() { ++unmatched_; }
   void sample(const Target& target, uint64_t seq, int64_t at_ns, int64_t rtt_ns, const char* outcome,
               uint8_t ttl, uint8_t tx_src, uint8_t rx_src);
@@ -186,6 +189,8 @@ class Instance {
   uint64_t lateness_count_ = 0, lateness_sum_ = 0, lateness_max_ = 0, lateness_min_ = UINT64_MAX;
   uint64_t local_drops_ = 0, unmatched_ = 0, received_ = 0, samples_taken_ = 0;
   int64_t last_drop_ns_ = INT64_MIN;
+  io::SoftnetDrops softnet_;
+  int64_t softnet_asked_ns_ = INT64_MIN;
   uint8_t worst_tx_src_ = TODD_TS_NIC, worst_rx_src_ = TODD_TS_NIC;  // of the period's answers
   bool answered_ = false;
   WallOffset clock_;

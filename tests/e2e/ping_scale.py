@@ -61,23 +61,18 @@ def echoes_answered():
     return int(values[names.index("OutEchoReps")])
 
 
-def dropped_by_this_host():
-    """Packets that found its backlog full, on any core; what crosses a veth pair may be among them."""
-    return sum(int(line.split()[1], 16) for line in pathlib.Path("/proc/net/softnet_stat").read_text().splitlines())
-
-
 def check_overload(engine):
     """A million probes in a second, which no kernel here can send: what did not leave is unsent, and nothing is called lost that the far end
     answered."""
     planned = 2000 * 500
-    answered, dropped = echoes_answered(), dropped_by_this_host()
+    answered = echoes_answered()
     number = counts(ping("10.64.0.1-10.64.7.208", "--count", 500, "--rate", 1_000_000, "--timeout", "1s", "--engine", engine))
-    answered, dropped = echoes_answered() - answered, dropped_by_this_host() - dropped
+    answered = echoes_answered() - answered
     check(number["planned"] == planned == number["sent"] + number["unsent"], f"{engine}: planned is what was asked for, and sent + unsent: {number}")
     check(number["sent"] == number["received"] + number["lost"] + number["undetermined"], f"{engine}: sent = received + lost + undetermined")
     check(number["unsent"] > 0 and number["received"] > 0, f"{engine}: it was too much, and some of it was done")
     check(number["received"] <= answered, f"{engine}: no more is received than was answered, {answered}")
-    check(number["lost"] <= max(0, number["sent"] - answered) + dropped, f"{engine}: lost is at most what the far end did not answer: {number}, answered {answered}, this host dropped {dropped}")
+    check(number["lost"] <= max(0, number["sent"] - answered), f"{engine}: lost is at most what the far end did not answer: {number}, answered {answered}")
 
 
 for engine in lab.back_ends():

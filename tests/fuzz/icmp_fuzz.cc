@@ -20,6 +20,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   const auto request = parse_echo_request(message, family);
   const auto quoted = parse_quoted_echo(message, family);
-  if (request && (reply || !quoted || quoted->sequence != request->id.sequence)) abort();
+  if (request && (reply || !quoted || quoted->id.sequence != request->id.sequence)) abort();
   return 0;
 }

@@ -23,6 +23,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   TODD_CHECK(payload.size() >= kEchoHeader);
   TODD_CHECK(echo->cookie.has_value() == (payload.size() >= kEchoHeader + kCookieBytes));
   const auto quoted = parse_quoted_echo(payload, family);
-  TODD_CHECK(quoted && quoted->ident == echo->id.ident && quoted->sequence == echo->id.sequence);
+  TODD_CHECK(quoted && quoted->id.ident == echo->id.ident && quoted->id.sequence == echo->id.sequence);
   return 0;
 }

@@ -303,6 +303,20 @@ TEST_F(DatagramFlowTest, CancelledProbesAreUndeterminedOrUnsent) {
   EXPECT_EQ(count(kLost, 0) + count(kLost, 1), 0u);
 }
 
+// It need not wait for the reader of its last period, and works no more meanwhile.
+TEST_F(DatagramFlowTest, WhatHasEndedHasClosedItsSockets) {
+  begin({"192.0.2.1"}, 1);
+  sent();
+  instance_->stop(true);
+  work();
+  EXPECT_EQ(reactor_.socket, nullptr);
+  EXPECT_FALSE(instance_->ended());
+  work(10'000 * kMs);
+  EXPECT_FALSE(instance_->ended());
+  instance_->period_copied();
+  EXPECT_TRUE(instance_->ended());
+}
+
 // A testlet with its own timing begins a probe for each that ends. While the table is being walked it must
 // not: the new entry would move the walk's place, and a probe under way would never end.
 TEST_F(DatagramFlowTest, EveryProbeEndsOnceThoughEndsBeginNewOnes) {
@@ -311,17 +325,16 @@ TEST_F(DatagramFlowTest, EveryProbeEndsOnceThoughEndsBeginNewOnes) {
   begin(targets, 4);
   prober_.again = true;
   uint64_t started = 0;
-  for (int round = 0; round < 40; ++round) {
-    started += socket().sent.size();
-    sent();
-    work(200 * kMs * (round + 1));
-  }
+  const auto rounds = [&](int64_t each_ns, int64_t growing_ns) {
+    for (int round = 0; round < 40 && reactor_.socket != nullptr; ++round) {
+      started += socket().sent.size();
+      sent();
+      work(each_ns + growing_ns * round);
+    }
+  };
+  rounds(200 * kMs, 200 * kMs);
   prober_.again = false;
-  for (int round = 0; round < 40; ++round) {
-    started += socket().sent.size();
-    sent();
-    work(100'000 * kMs);
-  }
+  rounds(100'000 * kMs, 0);
   EXPECT_GT(started, 1000u);
   EXPECT_EQ(prober_.done.size(), started);
 }

@@ -37,6 +37,11 @@ struct FakeSocket final : io::DatagramSocket {
     sink->on_datagram(in);
   }
 
+  ~FakeSocket() override {
+    if (known_as != nullptr && *known_as == this) *known_as = nullptr;
+  }
+
+  FakeSocket** known_as = nullptr;
   io::DatagramSink* sink = nullptr;
   UniqueFd descriptor;
   std::vector<Sent> sent;
@@ -55,6 +60,7 @@ struct FakeReactor final : io::Reactor {
     made->sink = &sink;
     made->descriptor = std::move(fd);
     socket = made.get();
+    made->known_as = &socket;
     return made;
   }
   std::unique_ptr<io::Stream> add_stream(UniqueFd, io::StreamSink&, io::StreamOptions) override {
@@ -63,7 +69,7 @@ struct FakeReactor final : io::Reactor {
   std::unique_ptr<io::Acceptor> add_acceptor(UniqueFd, io::AcceptSink&) override { TODD_CHECK(false); }
   uint64_t syscalls() const override { return 0; }
 
-  FakeSocket* socket = nullptr;  // the last one made; owned by its flow
+  FakeSocket* socket = nullptr;  // the last one made; owned by its flow. nullptr: closed
   std::string why_;
 };
 

@@ -96,8 +96,8 @@ TEST(IcmpTest, AnErrorNamesTheRequestItQuotes) {
   auto unreachable = icmp_error(AF_INET, 3, 1, echo_request(AF_INET, 8), "192.0.2.7");
   const auto v4 = parse_icmp_error(unreachable, AF_INET);
   ASSERT_TRUE(v4);
-  EXPECT_EQ(v4->quoted.ident, 0x1234);
-  EXPECT_EQ(v4->quoted.sequence, 0xfffe);
+  EXPECT_EQ(v4->quoted.id.ident, 0x1234);
+  EXPECT_EQ(v4->quoted.id.sequence, 0xfffe);
   EXPECT_EQ(v4->to.v4.sin_addr.s_addr, inet_addr("192.0.2.7"));
   EXPECT_EQ(v4->mtu, 0u);
 

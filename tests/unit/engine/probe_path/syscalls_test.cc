@@ -53,6 +53,7 @@ TEST_P(ProbePathCallsTest, TheKernelCountsTheSame) {
   std::string why;
   auto kernel = test::KernelCalls::of_this_thread(why);
   if (!kernel) GTEST_SKIP() << why;
+  const int64_t began = monotonic_ns();
   uint64_t theirs = 0, ours = 0, from = 0;
   path.run(
       kFewAtATime, kRounds, [&] { from = kernel->so_far(); },
@@ -66,7 +67,9 @@ TEST_P(ProbePathCallsTest, TheKernelCountsTheSame) {
   // As of Linux 6.0 a completion may come between the look for it and the call that then is not made.
   const uint64_t made_not = GetParam().engine.newest == 600 ? 2 : 0;
   EXPECT_LE(ours, theirs + made_not);
-  EXPECT_GE(ours, theirs);
+  // Ten times a second, apart from batches, the host is asked what its CPUs dropped.
+  const auto asked = static_cast<uint64_t>((monotonic_ns() - began) / 100'000'000 + 1);
+  EXPECT_GE(ours + asked, theirs);
   EXPECT_GT(ours, kRounds * kTargets / 64);
 }
 

@@ -55,7 +55,8 @@ DatagramFlow::DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flo
       owner_(owner),
       index_(index),
       wanted_(flow),
-      table_(table_size(owner, flow), random_word()),
+      // Translators of addresses tell echoes apart by ident and sequence.
+      table_(table_size(owner, flow), random_word(), static_cast<uint16_t>(random_word())),
       out_(slots),
       blocked_(slots),
       draw_(random_word() | 1) {

@@ -12,8 +12,8 @@ uint64_t mix(uint64_t x) {
 }
 }  // namespace
 
-ExchangeTable::ExchangeTable(uint32_t capacity, uint64_t secret)
-    : entries_(capacity), mask_(capacity - 1), secret_(secret) {
+ExchangeTable::ExchangeTable(uint32_t capacity, uint64_t secret, uint16_t first)
+    : entries_(capacity), mask_(capacity - 1), secret_(secret), next_(first), oldest_(first) {
   TODD_CHECK(capacity > 0 && capacity <= kMax && (capacity & mask_) == 0);
 }
 

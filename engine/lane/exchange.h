@@ -30,8 +30,8 @@ struct Exchange {
 class ExchangeTable {
  public:
   static constexpr uint32_t kMax = 65536;
-  // capacity: a power of two up to kMax. secret: makes cookies unpredictable.
-  ExchangeTable(uint32_t capacity, uint64_t secret);
+  // capacity: a power of two up to kMax. secret: makes cookies unpredictable. first: where it begins.
+  ExchangeTable(uint32_t capacity, uint64_t secret, uint16_t first = 0);
 
   uint32_t capacity() const { return mask_ + 1; }
   bool full() const;                          // the next entry is still in use
@@ -70,7 +70,7 @@ class ExchangeTable {
  private:
   std::vector<Exchange> entries_;
   uint32_t mask_;
-  uint64_t secret_, next_ = 0, oldest_ = 0, live_ = 0;
+  uint64_t secret_, next_, oldest_, live_ = 0;
 };
 
 }  // namespace todd::lane

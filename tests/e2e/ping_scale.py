@@ -1,5 +1,5 @@
 """Whether what ping says stays true with many targets, through a freeze, and when more is asked for than can be done."""
-import json, pathlib, statistics, subprocess
+import json, os, statistics, subprocess
 
 import lab
 from lab import check, todd
@@ -37,6 +37,26 @@ def check_same_round_trips(engine):
         print(f"     {engine}: {targets} targets: rtt p50 {total['rtt']['p50'] * 1e6:.2f} us, {off[targets]:+.2f} us from the truth")
     check(all(abs(one) < 20 for one in off.values()), f"{engine}: the median is within 20 us of the truth, however many targets")
     check(max(off.values()) - min(off.values()) < 20, f"{engine}: and its error does not depend on them")
+
+
+def check_busy_cores(engine):
+    """A thousand targets once a second while every core computes: nothing is lost, and each round trip is the taps'."""
+    truth = Truth(near, far)
+    load = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count())]
+    try:
+        done = todd("try", "ping", "10.64.0.1-10.64.3.232", "--count", 3, "--interval", "1s", "--samples", "all", "--engine", engine, "-o", "json", namespace=near)
+    finally:
+        for process in load:
+            process.kill()
+            process.wait()
+    true = truth.end()
+    test = json.loads(done.stdout)["tests"][0]
+    number = counts(test["total"])
+    check(number["lost"] == 0 and len(true) == number["sent"] == number["received"] > 1500, f"{engine}: busy cores: none of {len(true)} lost: {number}")
+    seen = sorted((sample["at"], sample["rtt"]) for edge in test["edges"] for sample in edge["samples"] if sample["outcome"] == "ok")
+    off = sorted(abs(rtt * 1e6 - ns / 1000) for (_, rtt), ns in zip(seen, true))
+    p50, p99 = off[len(off) // 2], off[int(0.99 * len(off))]
+    check(len(seen) == len(true) and p50 < 10 and p99 < 100, f"{engine}: busy cores: |rtt - truth| is {p50:.2f} us (p50) and {p99:.2f} us (p99)")
 
 
 def check_freeze_percentiles(engine):
@@ -77,5 +97,6 @@ def check_overload(engine):
 
 for engine in lab.back_ends():
     check_same_round_trips(engine)
+    check_busy_cores(engine)
     check_freeze_percentiles(engine)
     check_overload(engine)

@@ -1,13 +1,16 @@
 #include "plugins/ping/probe.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string_view>
 
 #include "plugins/ping/sizes.h"
 #include "plugins/ping/wire.h"
@@ -391,7 +394,16 @@ void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round, int64
   take_jitter(t, target, round, rtt_ns);
   take_order(t, d, target, round, rtt_ns);
   if (d.ttl != 0) take_ttl(t, target, d.ttl);
+  if ((d.tos | tos_) != 0 && mode_ != kTcp) take_dscp(target, d.tos);
   if (!first && !t.twice) take_second(t, target);
+}
+
+void Ping::take_dscp(uint32_t target, uint8_t tos) {
+  static constexpr std::string_view kEcn[] = {"", " ect1", " ect0", " ce"};  // RFC 3168 section 5
+  std::array<char, 8> key;
+  char* end = std::to_chars(key.data(), key.data() + key.size(), tos >> 2).ptr;
+  end = std::copy(kEcn[tos & 3].begin(), kEcn[tos & 3].end(), end);
+  tally(reply_dscp, target, {key.data(), static_cast<size_t>(end - key.data())});
 }
 
 void Ping::take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns) {

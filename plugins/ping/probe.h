@@ -165,11 +165,15 @@ class Ping : public testlet<Ping> {
       "flow_sent", "{probe}", "with several flows: probes that were answered or lost, by source port");
   static constexpr auto flow_lost =
       todd::breakdown("flow_lost", "{probe}", "with several flows: lost probes, by source port");
+  static constexpr auto reply_dscp = todd::breakdown(
+      "reply_dscp", "{reply}",
+      "replies by their DSCP as they arrived, with ect0, ect1 or ce behind where ECN is not 0; replies with "
+      "neither count only where dscp is given");
   static constexpr auto metrics = todd::metrics(
       &rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
       &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage,
       &icmp_senders, &mtu, &connect_errors, &rtt_corrected, &delay_forward, &delay_back, &processing,
-      &clock_error, &lost_forward, &lost_back, &flow_sent, &flow_lost);
+      &clock_error, &lost_forward, &lost_back, &flow_sent, &flow_lost, &reply_dscp);
 
   static void check(const todd_run& run);
   void start();
@@ -218,6 +222,7 @@ class Ping : public testlet<Ping> {
   void take_order(Target& t, const todd_done& d, uint32_t target, uint32_t round, int64_t rtt_ns);
   void settle_losses(int64_t now_ns, bool end);
   void record(uint32_t target, const LossPattern::Change& change);
+  void take_dscp(uint32_t target, uint8_t tos);
   void take_ttl(Target& t, uint32_t target, uint8_t now);
   void take_second(Target& t, uint32_t target);
   void check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);

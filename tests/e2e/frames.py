@@ -53,6 +53,8 @@ for engine in lab.back_ends():
     check(statistics.median(errors) < 20_000, f"{engine}: |rtt - truth| {statistics.median(errors):.0f} ns (median)")
     found, _, _ = try_ping(BEHIND, "--count", 2, "--interval", "2ms", "--via", "packet", "--ttl", 9, "--dscp", 46, *words)
     check(value(found[0], "received") == 2, f"{engine}: with a TTL and a DSCP of their own")
+    heard = found[0]["metrics"]["reply_dscp"]["values"]
+    check(heard == {"46": 2}, f"{engine}: which came back: {heard}")
 
     # What cannot leave so goes through the socket.
     for what, target, more in (("an address without a gateway", far.address, ()), ("more than 576 bytes", BEHIND, ("--size", 1000)), ("IPv6", far.address6, ())):

@@ -399,7 +399,7 @@ void TestletHost::complete_at(int64_t when, uint64_t id, int32_t result, uint64_
 }
 
 void TestletHost::complete(uint64_t id, int32_t result, uint16_t flags, std::string bytes, uint64_t arg,
-                           uint16_t port, uint8_t ttl) {
+                           uint16_t port, uint8_t ttl, uint8_t tos) {
   const auto it = pending_.find(id);
   if (it == pending_.end()) return;  // cancelled meanwhile
   const todd_op& op = it->second.op;
@@ -414,6 +414,7 @@ void TestletHost::complete(uint64_t id, int32_t result, uint16_t flags, std::str
   d.tx_ns = it->second.since_ns;
   d.rx_ns = world_.now_ns;
   d.ttl = ttl;
+  d.tos = tos;
   d.arg = op.code == TODD_OP_EXCHANGE ? static_cast<uint64_t>(op.at_ns) : arg != 0 ? arg : op.key;
   d.port = port;
   if (op.slot != TODD_NONE) flows_[op.flow]->free.push_back(op.slot);

@@ -58,7 +58,7 @@ struct Answer {
   int32_t result = 0;  // 0: the request comes back; else -errno
   bool local = false;
   std::optional<todd_icmp_error> icmp;
-  uint8_t ttl = 64;
+  uint8_t ttl = 64, tos = 0;
   std::function<void(std::string& reply)> edit;  // what becomes of the request on its way
 };
 
@@ -176,7 +176,7 @@ class TestletHost {
   int64_t departure(size_t bytes);
   uint64_t add_pending(const todd_op& op);
   void complete(uint64_t pending, int32_t result, uint16_t flags = 0, std::string bytes = {},
-                uint64_t arg = 0, uint16_t port = 0, uint8_t ttl = 64);
+                uint64_t arg = 0, uint16_t port = 0, uint8_t ttl = 64, uint8_t tos = 0);
   void complete_at(int64_t when, uint64_t pending, int32_t result, uint64_t arg = 0, uint16_t port = 0);
   uint32_t metric_index(const std::string& name) const;
 

@@ -48,8 +48,8 @@ void TestletHost::exchange(const todd_op& op, std::string payload) {
   }
   if (a.edit) a.edit(payload);
   const auto result = a.result != 0 ? a.result : static_cast<int32_t>(payload.size());
-  world_.at(world_.now_ns + a.delay_ns, [this, id, result, flags, payload, ttl = a.ttl] {
-    complete(id, result, flags, payload, 0, 0, ttl);
+  world_.at(world_.now_ns + a.delay_ns, [this, id, result, flags, payload, ttl = a.ttl, tos = a.tos] {
+    complete(id, result, flags, payload, 0, 0, ttl, tos);
   });
 }
 

@@ -118,6 +118,26 @@ TEST_F(PingTest, CountsRepliesThatWereOvertaken) {
   EXPECT_EQ(host.observed("reorder_extent"), (std::vector<uint64_t>{2, 1}));
 }
 
+TEST_F(PingTest, TellsTheDscpOfReplies) {
+  const uint8_t tos[] = {46 << 2, 0, 3, 46 << 2 | 2, 1};
+  for (const bool given : {false, true}) {
+    Options o;
+    if (given) o.params = {{"dscp", "46"}};
+    o.answer = [&](uint32_t, uint32_t round, std::string_view) { return Answer{.tos = tos[round]}; };
+    World own;
+    TestletHost host(own, kPing, o);
+    host.start();
+    host.begin();
+    tickets(host, 5);
+    own.run_for(1000 * kMs);
+    EXPECT_EQ(host.tally("reply_dscp", "46"), 1u);
+    EXPECT_EQ(host.tally("reply_dscp", "46 ect0"), 1u);
+    EXPECT_EQ(host.tally("reply_dscp", "0 ce"), 1u);
+    EXPECT_EQ(host.tally("reply_dscp", "0 ect1"), 1u);
+    EXPECT_EQ(host.tally("reply_dscp", "0"), given ? 1u : 0u);
+  }
+}
+
 TEST_F(PingTest, FollowsTheTtlOfReplies) {
   const uint8_t ttls[] = {57, 57, 249, 0, 120, 57};
   Options o;

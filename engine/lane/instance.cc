@@ -14,7 +14,6 @@
 namespace todd::lane {
 namespace {
 
-constexpr size_t kTickets = schedule::Pacer::kBurst;
 constexpr size_t kDone = 256;
 constexpr size_t kOps = 512;
 constexpr int64_t kSecond = 1'000'000'000;
@@ -50,7 +49,7 @@ Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents&
   metric_base_ = static_cast<uint32_t>(manifest::host_metrics(setup_.manifest).size());
   for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
   for (uint32_t i = 0; i < setup_.peer_tokens.size(); ++i) peers_[setup_.peer_tokens[i]] = i;
-  tickets_.reserve(kTickets);
+  tickets_.reserve(schedule::Pacer::kBurst);
   done_.reserve(kDone + kOps);
   stepping_.reserve(kDone + kOps);
   ops_.resize(kOps);
@@ -94,16 +93,6 @@ void Instance::begin() {
 
 void Instance::refuse_target(uint32_t target, std::string why) {
   if (starting_ && target < setup_.targets.size()) refused_.emplace(target, std::move(why));
-}
-
-// The testlet's numbers of its targets stay what they were.
-void Instance::leave_out_refused() {
-  if (refused_.empty()) return;
-  for (uint32_t i = 0; i < setup_.targets.size(); ++i)
-    if (!refused_.contains(i)) scheduled_.push_back(i);
-  setup_.plan.targets = static_cast<uint32_t>(scheduled_.size());
-  schedule_ = schedule::Schedule(setup_.plan);
-  pacer_.emplace(schedule_);
 }
 
 void Instance::tell_ready() {
@@ -266,61 +255,6 @@ void Instance::finish(const char* state, std::string reason, std::string detail)
   done_.clear();
   if (phase_ == Phase::started || phase_ == Phase::prepared) period_from_ns_ = now_ns_;
   phase_ = Phase::ending;
-}
-
-void Instance::take_tickets() {
-  if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets ||
-      busy_)
-    return;
-  if (keep_tickets()) return;
-  size_t ahead = kTickets, slots = kTickets;
-  for (auto* flow : datagram_flows_) {
-    ahead = std::min<size_t>(ahead, flow->tickets_ahead(kTickets, !schedule_.paced()));
-    slots = std::min<size_t>(slots, flow->free_slots());
-  }
-  const size_t room = std::min(ahead, slots);
-  static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
-  std::array<schedule::Ticket, kTickets> due;
-  const size_t n = room == 0 ? 0
-                             : pacer_->take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room),
-                                            [this](uint32_t target, uint64_t times) {
-                                              skip(scheduled_.empty() ? target : scheduled_[target], times);
-                                            });
-  if (n < room)
-    held_back_ = HeldBack::nothing;
-  else if (room < kTickets)
-    held_back_ = ahead <= slots ? HeldBack::answers : HeldBack::sends;
-  tickets_.resize(n);
-  kept_ = false;
-  for (size_t i = 0; i < n; ++i) {
-    const uint32_t target = scheduled_.empty() ? due[i].target : scheduled_[due[i].target];
-    tickets_[i] = {due[i].due_ns, target, due[i].round};
-    __builtin_prefetch(&setup_.targets[target]);
-  }
-  // The targets of a batch lie far apart: what the batch will touch is asked for all at once.
-  for (const todd_ticket& ticket : tickets_) cells_.expect(setup_.targets[ticket.target].edge);
-}
-
-// What was not served of a plan as fast as served stays due until the plan is over. True: there is some.
-bool Instance::keep_tickets() {
-  if (now_ns_ >= pacer_end_ns()) tickets_.clear();
-  for (auto& ticket : tickets_) ticket.due_ns = now_ns_;
-  return !tickets_.empty();
-}
-
-int64_t Instance::pacer_end_ns() const {
-  return setup_.plan.duration_ns > 0 ? start_ns_ + setup_.plan.duration_ns : INT64_MAX;
-}
-
-void Instance::settle_tickets(uint32_t served) {
-  const size_t taken = std::min<size_t>(served, tickets_.size());
-  const bool keep = !schedule_.paced();
-  for (size_t i = 0; i < tickets_.size(); ++i) {
-    if (i < taken || !keep) host_count(kPlanned, tickets_[i].target);
-    if (i >= taken && !keep) host_count(kUnsent, tickets_[i].target);
-  }
-  tickets_.erase(tickets_.begin(), keep ? tickets_.begin() + static_cast<ptrdiff_t>(taken) : tickets_.end());
-  kept_ = !tickets_.empty();
 }
 
 void Instance::step() {

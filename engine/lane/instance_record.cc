@@ -1,10 +1,8 @@
 // What an instance writes down: samples, examples, lateness, and the quality of a period.
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
 #include <utility>
 
-#include "engine/lane/datagram_flow.h"
 #include "engine/lane/instance.h"
 
 namespace todd::lane {
@@ -63,29 +61,6 @@ void Instance::note(uint32_t target, std::string_view outcome, std::string_view 
   memcpy(out.outcome, outcome.data(), std::min(outcome.size(), sizeof out.outcome - 1));
   memcpy(out.text, text.data(), std::min(text.size(), sizeof out.text - 1));
   cells_.note(out);
-}
-
-void Instance::skip(uint32_t target, uint64_t times) {
-  host_count(kPlanned, target, times);
-  host_count(kUnsent, target, times);
-  constexpr const char* kOutcome = "unsent";
-  if (const auto noted = noted_.find(kOutcome); noted != noted_.end() && noted->second >= kExamples) return;
-  switch (held_back_) {
-    case HeldBack::answers: {
-      uint32_t most = UINT32_MAX;
-      for (auto* flow : datagram_flows_) most = std::min(most, flow->most_waiting());
-      char text[128];  // what goes on for the length of a test allocates nothing
-      snprintf(text, sizeof text,
-               "%u probes were waiting for answers, as many as may: a lower rate or a shorter timeout leaves "
-               "none out",
-               most);
-      return note(target, kOutcome, text);
-    }
-    case HeldBack::sends:
-      return note(target, kOutcome, "this host could not send as fast as probes were due: lower the rate");
-    case HeldBack::nothing:
-      return note(target, kOutcome, "given up, as this host was busy with something else when it was due");
-  }
 }
 
 void Instance::close_period(bool last) {

@@ -1,0 +1,104 @@
+// The tickets of an instance: what its schedule hands out, what is kept, and what is given up.
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "engine/lane/datagram_flow.h"
+#include "engine/lane/instance.h"
+
+namespace todd::lane {
+namespace {
+
+constexpr size_t kTickets = schedule::Pacer::kBurst;
+
+}  // namespace
+
+// The testlet's numbers of its targets stay what they were.
+void Instance::leave_out_refused() {
+  if (refused_.empty()) return;
+  for (uint32_t i = 0; i < setup_.targets.size(); ++i)
+    if (!refused_.contains(i)) scheduled_.push_back(i);
+  setup_.plan.targets = static_cast<uint32_t>(scheduled_.size());
+  schedule_ = schedule::Schedule(setup_.plan);
+  pacer_.emplace(schedule_);
+}
+
+void Instance::take_tickets() {
+  if (phase_ != Phase::running || setup_.run.role != TODD_SOURCE || !setup_.manifest.schedule.tickets ||
+      busy_)
+    return;
+  if (keep_tickets()) return;
+  size_t ahead = kTickets, slots = kTickets;
+  for (auto* flow : datagram_flows_) {
+    ahead = std::min<size_t>(ahead, flow->tickets_ahead(kTickets, !schedule_.paced()));
+    slots = std::min<size_t>(slots, flow->free_slots());
+  }
+  const size_t room = std::min(ahead, slots);
+  static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
+  std::array<schedule::Ticket, kTickets> due;
+  const size_t n = room == 0 ? 0
+                             : pacer_->take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room),
+                                            [this](uint32_t target, uint64_t times) {
+                                              skip(scheduled_.empty() ? target : scheduled_[target], times);
+                                            });
+  if (n < room)
+    held_back_ = HeldBack::nothing;
+  else if (room < kTickets)
+    held_back_ = ahead <= slots ? HeldBack::answers : HeldBack::sends;
+  tickets_.resize(n);
+  kept_ = false;
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t target = scheduled_.empty() ? due[i].target : scheduled_[due[i].target];
+    tickets_[i] = {due[i].due_ns, target, due[i].round};
+    __builtin_prefetch(&setup_.targets[target]);
+  }
+  // The targets of a batch lie far apart: what the batch will touch is asked for all at once.
+  for (const todd_ticket& ticket : tickets_) cells_.expect(setup_.targets[ticket.target].edge);
+}
+
+// What was not served of a plan as fast as served stays due until the plan is over. True: there is some.
+bool Instance::keep_tickets() {
+  if (now_ns_ >= pacer_end_ns()) tickets_.clear();
+  for (auto& ticket : tickets_) ticket.due_ns = now_ns_;
+  return !tickets_.empty();
+}
+
+int64_t Instance::pacer_end_ns() const {
+  return setup_.plan.duration_ns > 0 ? start_ns_ + setup_.plan.duration_ns : INT64_MAX;
+}
+
+void Instance::settle_tickets(uint32_t served) {
+  const size_t taken = std::min<size_t>(served, tickets_.size());
+  const bool keep = !schedule_.paced();
+  for (size_t i = 0; i < tickets_.size(); ++i) {
+    if (i < taken || !keep) host_count(kPlanned, tickets_[i].target);
+    if (i >= taken && !keep) host_count(kUnsent, tickets_[i].target);
+  }
+  tickets_.erase(tickets_.begin(), keep ? tickets_.begin() + static_cast<ptrdiff_t>(taken) : tickets_.end());
+  kept_ = !tickets_.empty();
+}
+
+void Instance::skip(uint32_t target, uint64_t times) {
+  host_count(kPlanned, target, times);
+  host_count(kUnsent, target, times);
+  constexpr const char* kOutcome = "unsent";
+  if (const auto noted = noted_.find(kOutcome); noted != noted_.end() && noted->second >= kExamples) return;
+  switch (held_back_) {
+    case HeldBack::answers: {
+      uint32_t most = UINT32_MAX;
+      for (auto* flow : datagram_flows_) most = std::min(most, flow->most_waiting());
+      char text[128];  // what goes on for the length of a test allocates nothing
+      snprintf(text, sizeof text,
+               "%u probes were waiting for answers, as many as may: a lower rate or a shorter timeout leaves "
+               "none out",
+               most);
+      return note(target, kOutcome, text);
+    }
+    case HeldBack::sends:
+      return note(target, kOutcome, "this host could not send as fast as probes were due: lower the rate");
+    case HeldBack::nothing:
+      return note(target, kOutcome, "given up, as this host was busy with something else when it was due");
+  }
+}
+
+}  // namespace todd::lane

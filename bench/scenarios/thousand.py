@@ -72,5 +72,5 @@ def run(full):
         rows += [Row(f"{load}: lost of {TARGETS * seconds:,}", "", [lost], {name: [value] for name, (_, value, _) in theirs.items()}, at_most=0),
                  Row(f"{load}: |rtt - truth| p50", "us", at(0.5, off), {name: at(0.5, values) for name, values in known.items()}, at_most=1, wrong=wrong),
                  Row(f"{load}: |rtt - truth| p99", "us", at(0.99, off), {name: at(0.99, values) for name, values in known.items()}, at_most=5 if busy else 3, wrong=wrong),
-                 Row(f"{load}: CPU of the whole command", "% of a core", [cpu], {name: [value] for name, (value, _, _) in theirs.items()}, at_most=4)]
+                 Row(f"{load}: CPU of the whole command", "% of a core", [cpu], {name: [value] for name, (value, _, _) in theirs.items()}, at_most=4 if busy else None)]
     return rows

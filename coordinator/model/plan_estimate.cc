@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "coordinator/model/table.h"
+#include "engine/schedule/ramp.h"
 
 namespace todd::model {
 
@@ -34,13 +35,17 @@ double seconds_for(const TestPlan& plan, uint64_t targets) {
       by_count = turns * static_cast<double>(host.interval_ns) / 1e9;
     else if (host.rate > 0 && std::isfinite(host.rate))
       by_count = turns * host.burst * static_cast<double>(targets) / host.rate;
+    if (host.ramp_ns > 0 && host.warm_up_ns == 0 && by_count < 9e9)
+      by_count =
+          static_cast<double>(schedule::Ramp(host.ramp_ns).due_ns(static_cast<int64_t>(by_count * 1e9))) /
+          1e9;
     seconds = std::min(seconds, by_count);
   }
   if (std::isinf(seconds)) {
     const manifest::TypedValue* own = value_of(plan, "duration");
     return own && own->i > 0 ? static_cast<double>(own->i) / 1e9 : 0;
   }
-  return seconds + static_cast<double>(host.timeout_ns) / 1e9;
+  return seconds + static_cast<double>(host.uncounted_ns() + host.timeout_ns) / 1e9;
 }
 
 // Probes per second of one source to so many of its targets.
@@ -119,7 +124,8 @@ uint64_t planned_samples(const TestPlan& plan) {
   const manifest::HostParams& host = plan.host;
   double samples = host.count > 0 ? static_cast<double>(host.count) : HUGE_VAL;
   if (host.duration_ns > 0) {
-    const double seconds = static_cast<double>(host.duration_ns) / 1e9;
+    const schedule::Ramp ramp(host.warm_up_ns > 0 ? 0 : host.ramp_ns);
+    const double seconds = static_cast<double>(ramp.even_ns(host.duration_ns)) / 1e9;
     double rate = HUGE_VAL;
     if (host.interval_ns > 0)
       rate = host.burst * 1e9 / static_cast<double>(host.interval_ns);

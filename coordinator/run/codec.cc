@@ -32,6 +32,8 @@ v1::Task common(const Run& run, const Task& task, v1::Role role, int64_t deadlin
   schedule->set_stamps(static_cast<uint32_t>(plan.host.stamps));
   schedule->set_shape(static_cast<uint32_t>(plan.host.shape));
   schedule->set_burst(plan.host.burst);
+  schedule->set_ramp_ns(plan.host.ramp_ns);
+  schedule->set_warm_up_ns(plan.host.warm_up_ns);
   out.set_deadline_ns(deadline_ns);
   if (role == v1::SOURCE) wire::put_egress(plan.host.egress, *out.mutable_egress());
   return out;

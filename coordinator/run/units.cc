@@ -43,7 +43,8 @@ int64_t Runs::Impl::running_ns(const Run& run, const Unit& unit) const {
   for (const uint32_t t : unit.tasks) {
     if (run.tasks[t]->source) most = std::max<uint64_t>(most, run.tasks[t]->slots.size());
   }
-  return planned_ns(*test.plan, most) + test.plan->host.timeout_ns;
+  const manifest::HostParams& host = test.plan->host;
+  return host.uncounted_ns() + planned_ns(*test.plan, most) + host.timeout_ns;
 }
 
 // A heavy testlet has its agents to itself, over all runs; otherwise at_once counts within the test.

@@ -564,6 +564,11 @@ void DatagramFlow::cancel_all() {
   blocked_.clear();
 }
 
+void DatagramFlow::forget_ended() {
+  table_.forget_ended();
+  std::ranges::fill(numbers_, 0);
+}
+
 int64_t DatagramFlow::next_deadline() {
   const int64_t deadline = table_.next_deadline();
   if (!blocked_.empty()) return owner_.now() + 1'000'000;

@@ -26,7 +26,8 @@ class DatagramFlow : public Flow {
   void run(const todd_op& op);               // SEND or EXCHANGE whose slot was taken
   void expire(int64_t now_ns, size_t most);  // at most so many completions
   void retry_blocked();
-  void cancel_all();  // every exchange completes -ECANCELED
+  void cancel_all();    // every exchange completes -ECANCELED
+  void forget_ended();  // of the probes so far nothing is told any more, nor are they counted in samples
   int64_t next_deadline();
   // How many more probes may be under way: entries of the table, and without a pace (`unpaced`) no more than
   // the socket's buffer holds replies to, for then nothing else spreads them.

@@ -63,4 +63,9 @@ int64_t ExchangeTable::next_deadline() {
   return INT64_MAX;
 }
 
+void ExchangeTable::forget_ended() {
+  for (Exchange& e : entries_)
+    if (e.state == Exchange::answered || e.state == Exchange::lost) e.state = Exchange::ended;
+}
+
 }  // namespace todd::lane

@@ -66,6 +66,8 @@ class ExchangeTable {
     }
   }
   int64_t next_deadline();  // INT64_MAX if nothing flies
+  // No reply that is still to come to a probe that has ended means anything.
+  void forget_ended();
 
  private:
   std::vector<Exchange> entries_;

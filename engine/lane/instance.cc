@@ -43,8 +43,10 @@ Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents&
       events_(events),
       host_(host),
       cells_(*setup.layout, setup.cells),
-      schedule_(setup.plan),
-      pacer_(std::in_place, schedule_) {
+      warming_up_(setup.warm_up_ns > 0 && setup.run.role == TODD_SOURCE),
+      schedule_(setup.plan) {
+  plan_tickets();
+  cells_.mute(warming_up_);
   lane_ = {.size = sizeof lane_, .index = 0, .host = &host_, .run = &setup_.run, .ctx = this};
   metric_base_ = static_cast<uint32_t>(manifest::host_metrics(setup_.manifest).size());
   for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
@@ -168,12 +170,14 @@ void Instance::work(int64_t now_ns) {
   }
   if (phase_ == Phase::running || phase_ == Phase::draining) {
     if (!cells_.waiting_for_copy()) wake_ns_ = std::min(wake_ns_, period_end_ns_);
-    wake_ns_ = std::min({wake_ns_, end_ns_, drain_by_ns_});
+    wake_ns_ = std::min({wake_ns_, end_ns_, drain_by_ns_, warm_up_end_ns()});
   }
   if (plugin_wake_ns_ != 0) wake_ns_ = std::min(wake_ns_, plugin_wake_ns_);
   if (!timers_.empty()) wake_ns_ = std::min(wake_ns_, timers_.top().at_ns);
   for (auto* flow : datagram_flows_) wake_ns_ = std::min(wake_ns_, flow->next_deadline());
-  if (!done_.empty() || (phase_ == Phase::draining && told_state_ == TODD_RUNNING)) wake_ns_ = 0;
+  if (!done_.empty() ||
+      (phase_ == Phase::draining && (told_state_ == TODD_RUNNING || told_state_ == TODD_WARMING_UP)))
+    wake_ns_ = 0;
 }
 
 void Instance::check_host_drops(int64_t within_ns) {
@@ -197,9 +201,9 @@ void Instance::advance() {
   const bool source = setup_.run.role == TODD_SOURCE;
   if (phase_ == Phase::prepared && now_ns_ >= start_ns_) {
     phase_ = Phase::running;
-    period_from_ns_ = start_ns_;
-    period_end_ns_ = setup_.period_ns > 0 ? start_ns_ + setup_.period_ns : INT64_MAX;
+    begin_periods();
   }
+  if (phase_ == Phase::running && now_ns_ >= warm_up_end_ns()) begin_counting();
   if (cancel_wanted_ && phase_ < Phase::ending) {
     cancel_everything();
     return finish("cancelled", "", "");
@@ -208,7 +212,7 @@ void Instance::advance() {
     return finish("complete", "", "");
   if (phase_ == Phase::running) {
     const bool schedule_done =
-        source && setup_.manifest.schedule.tickets && pacer_->done() && tickets_.empty();
+        source && setup_.manifest.schedule.tickets && !warming_up_ && pacer_->done() && tickets_.empty();
     if (schedule_done || stop_wanted_) {
       phase_ = Phase::draining;
       drain_by_ns_ = now_ns_ + kDrainNs + (source ? setup_.timeout_ns : 0);
@@ -253,6 +257,7 @@ void Instance::finish(const char* state, std::string reason, std::string detail)
   detail_ = std::move(detail);
   cancel_flows();
   done_.clear();
+  if (warming_up_) forget_counts();
   if (phase_ == Phase::started || phase_ == Phase::prepared) period_from_ns_ = now_ns_;
   phase_ = Phase::ending;
 }
@@ -261,10 +266,10 @@ void Instance::step() {
   if (busy_) return;
   const uint32_t state = cancel_wanted_              ? TODD_CANCELLED
                          : phase_ == Phase::draining ? TODD_DRAINING
-                         : phase_ == Phase::running  ? TODD_RUNNING
+                         : phase_ == Phase::running  ? (warming_up_ ? TODD_WARMING_UP : TODD_RUNNING)
                                                      : TODD_PREPARED;
   const bool woken = plugin_wake_ns_ != 0 && plugin_wake_ns_ <= now();
-  if (state != TODD_RUNNING) tickets_.clear();
+  if (phase_ != Phase::running || cancel_wanted_) tickets_.clear();
   const bool fresh = !tickets_.empty() && !kept_;
   if (done_.empty() && !fresh && !woken && state == told_state_) return;
   told_state_ = state;

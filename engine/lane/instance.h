@@ -122,6 +122,11 @@ class Instance {
   bool stepping_allowed() const;
   void leave_out_refused();
   void tell_ready();
+  void plan_tickets();
+  void begin_periods();
+  int64_t warm_up_end_ns() const;  // INT64_MAX: it is over
+  void begin_counting();
+  void forget_counts();
   void take_tickets();
   void skip(uint32_t target, uint64_t times);  // tickets that the schedule gives up
   bool keep_tickets();
@@ -152,7 +157,7 @@ class Instance {
 
   Phase phase_ = Phase::created;
   bool starting_ = false, said_ready_ = false, busy_ = false, stop_wanted_ = false, cancel_wanted_ = false,
-       finished_ = false;
+       finished_ = false, warming_up_ = false;
   uint16_t port_ = 0;
   uint32_t told_state_ = 0;  // of the last batch
   int64_t now_ns_ = 0, wake_ns_ = 0, plugin_wake_ns_ = 0;

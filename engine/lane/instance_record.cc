@@ -63,6 +63,21 @@ void Instance::note(uint32_t target, std::string_view outcome, std::string_view 
   cells_.note(out);
 }
 
+void Instance::begin_periods() {
+  period_from_ns_ = start_ns_;
+  period_end_ns_ = setup_.period_ns > 0 && !warming_up_ ? start_ns_ + setup_.period_ns : INT64_MAX;
+}
+
+void Instance::forget_counts() {
+  lateness_.fill(0);
+  lateness_count_ = lateness_sum_ = lateness_max_ = 0;
+  lateness_min_ = UINT64_MAX;
+  local_drops_ = unmatched_ = received_ = samples_taken_ = 0;
+  worst_tx_src_ = worst_rx_src_ = TODD_TS_NIC;
+  answered_ = false;
+  noted_.clear();
+}
+
 void Instance::close_period(bool last) {
   Closed closed;
   closed.shard = setup_.shard.index;

@@ -19,8 +19,37 @@ void Instance::leave_out_refused() {
   for (uint32_t i = 0; i < setup_.targets.size(); ++i)
     if (!refused_.contains(i)) scheduled_.push_back(i);
   setup_.plan.targets = static_cast<uint32_t>(scheduled_.size());
-  schedule_ = schedule::Schedule(setup_.plan);
+  plan_tickets();
+}
+
+// Of the warm-up, or of what counts.
+void Instance::plan_tickets() {
+  schedule::Plan plan = setup_.plan;
+  if (warming_up_) {
+    plan.count = 0;
+    plan.duration_ns = setup_.warm_up_ns;
+  } else if (setup_.warm_up_ns > 0) {
+    plan.ramp_ns = 0;  // the warm-up had it
+  }
+  schedule_ = schedule::Schedule(plan);
   pacer_.emplace(schedule_);
+}
+
+// The last probe of the warm-up is answered or given up by then.
+int64_t Instance::warm_up_end_ns() const {
+  return warming_up_ ? start_ns_ + setup_.warm_up_ns + setup_.timeout_ns + manifest::kWarmUpSettleNs
+                     : INT64_MAX;
+}
+
+void Instance::begin_counting() {
+  start_ns_ = warm_up_end_ns();
+  warming_up_ = false;
+  for (auto* flow : datagram_flows_) flow->forget_ended();
+  forget_counts();
+  cells_.mute(false);
+  tickets_.clear();
+  plan_tickets();
+  begin_periods();
 }
 
 void Instance::take_tickets() {
@@ -64,7 +93,8 @@ bool Instance::keep_tickets() {
 }
 
 int64_t Instance::pacer_end_ns() const {
-  return setup_.plan.duration_ns > 0 ? start_ns_ + setup_.plan.duration_ns : INT64_MAX;
+  const int64_t duration = schedule_.plan().duration_ns;
+  return duration > 0 ? start_ns_ + duration : INT64_MAX;
 }
 
 void Instance::settle_tickets(uint32_t served) {

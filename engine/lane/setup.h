@@ -37,6 +37,7 @@ struct TaskCommon {
   std::vector<todd_value> values;
   std::shared_ptr<std::vector<std::string>> texts;  // behind the values
   int64_t timeout_ns = 0, period_ns = 0, deadline_ns = 0;
+  int64_t warm_up_ns = 0;  // of a source: what it probes first for so long does not count
   int64_t samples = 0;
   manifest::Stamps stamps = manifest::Stamps::exact;
   Egress egress;
@@ -50,9 +51,9 @@ struct TaskSetup : TaskCommon {
   void* instance = nullptr;  // of create(); destroyed by whoever owns the setup, after the lane has let go
   todd_run run{};            // its pointers point into this struct
   uint64_t serial = 0;       // the worker's number of the task
-  schedule::Plan plan;
-  int64_t phase_ns = 0;   // how much later than START its schedule begins
-  schedule::Shard shard;  // edges below are counted from its first
+  schedule::Plan plan;       // of what counts; a ramp is in the warm-up, if there is one
+  int64_t phase_ns = 0;      // how much later than START its schedule begins
+  schedule::Shard shard;     // edges below are counted from its first
   std::vector<Target> targets;
   // ICMP sockets from the supervisor, by family (0: v4, 1: v6), or why there is none.
   struct Icmp {

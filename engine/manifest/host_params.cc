@@ -84,6 +84,27 @@ Status resolve_shape(const Given& given, HostParams& out) {
   return {};
 }
 
+// How it begins.
+Status resolve_rise(const Testlet& testlet, const Given& given, HostParams& out) {
+  const auto ramp = value_of("ramp", given, "");
+  if (!ramp) return tl::unexpected(ramp.error());
+  out.ramp_ns = ramp->i;
+  const auto warm_up = value_of("warm_up", given, "");
+  if (!warm_up) return tl::unexpected(warm_up.error());
+  out.warm_up_ns = warm_up->i;
+  if (out.ramp_ns > 0 && std::isinf(out.rate))
+    return fail(Errc::invalid,
+                "ramp: rate: max sends as fast as it goes, so there is no rate to rise to; give one");
+  if (out.warm_up_ns > 0 && !testlet.warms_up)
+    return fail(Errc::invalid,
+                fmt::format("warm_up: testlet {} counts from its first probe on; leave it out", testlet.id));
+  if (out.warm_up_ns > 0 && out.ramp_ns > out.warm_up_ns)
+    return fail(Errc::invalid,
+                fmt::format("ramp: {} is longer than the warm_up of {}; the warm-up has the whole of it",
+                            given.at("ramp"), given.at("warm_up")));
+  return {};
+}
+
 Result<Egress> resolve_egress(const Given& given) {
   Egress out;
   const auto text_of = [&](const char* name) {
@@ -117,7 +138,7 @@ Result<Egress> resolve_egress(const Given& given) {
 }
 
 Status refuse_tickets(const Testlet& testlet, const Given& given) {
-  for (const char* name : {"count", "interval", "rate", "shape", "burst"}) {
+  for (const char* name : {"count", "interval", "rate", "shape", "burst", "ramp", "warm_up"}) {
     if (given.count(name) == 0) continue;
     return fail(
         Errc::invalid,
@@ -141,6 +162,7 @@ Result<HostParams> resolve_host_params(const Testlet& testlet, const Given& give
     if (!count) return tl::unexpected(count.error());
     out.count = static_cast<uint64_t>(count->i);
     if (const Status shape = resolve_shape(given, out); !shape) return tl::unexpected(shape.error());
+    if (const Status rise = resolve_rise(testlet, given, out); !rise) return tl::unexpected(rise.error());
   }
   const auto duration = value_of("duration", given, dflt.duration, !end_given);
   if (!duration) return tl::unexpected(duration.error());

@@ -59,6 +59,7 @@ struct Testlet {
   bool responder = false;
   bool heavy = false;                // loads the network: not many at a time
   bool probes = false;               // has the standard probe metrics
+  bool warms_up = false;             // knows a time in which nothing counts
   uint32_t needs = 0;                // TODD_NEED_* bits
   std::string target_kind = "host";  // "host", "endpoint", "url"
   uint16_t default_port = 0;

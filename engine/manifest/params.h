@@ -36,6 +36,10 @@ Result<std::vector<TypedValue>> resolve_params(const std::vector<Param>& params,
 enum class Stamps : uint8_t { exact, sampled, user };  // of departures; in the order of the param's choices
 enum class Shape : uint8_t { periodic, poisson, uniform };  // likewise; schedule::Shape says what they are
 
+// After the warm-up and its last probe's timeout, before anything counts: what was given up is told a little
+// later than it was due.
+inline constexpr int64_t kWarmUpSettleNs = 100'000'000;
+
 // The host's params of one test, resolved. 0 = none where not said otherwise.
 struct HostParams {
   uint64_t count = 0;       // per edge
@@ -48,6 +52,9 @@ struct HostParams {
   Stamps stamps = Stamps::exact;
   Shape shape = Shape::periodic;
   uint32_t burst = 1;  // probes of an edge at once, each time
+  int64_t ramp_ns = 0, warm_up_ns = 0;
+  // From START to where counting begins.
+  int64_t uncounted_ns() const { return warm_up_ns == 0 ? 0 : warm_up_ns + timeout_ns + kWarmUpSettleNs; }
   Egress egress;
 
   bool operator==(const HostParams&) const = default;
@@ -56,8 +63,9 @@ struct HostParams {
 // Resolves the host's params with the testlet's defaults; other names are passed over. `rate` excludes
 // `interval` and either given one replaces the other's default; likewise a given count or duration replaces
 // the defaults of both. Errors: invalid, for both interval and rate, zero or negative amounts, a
-// ticket-driven testlet without an end, a source that is no address, a shape or burst without a pace, and
-// count, interval, rate, shape or burst for a testlet that is not driven by tickets.
+// ticket-driven testlet without an end, a source that is no address, a shape, burst or ramp without a pace, a
+// ramp that the warm-up ends amid, a warm-up of a testlet that knows none, and count, interval, rate, shape,
+// burst or ramp for a testlet that is not driven by tickets.
 Result<HostParams> resolve_host_params(const Testlet& testlet,
                                        const std::map<std::string, std::string>& given);
 

@@ -118,6 +118,7 @@ void write_testlet(Writer& w, const Testlet& testlet) {
   w.flag("responder", testlet.responder);
   w.flag("heavy", testlet.heavy);
   w.flag("probes", testlet.probes);
+  w.flag("warms_up", testlet.warms_up);
   w.number("needs", testlet.needs);
   w.field("target_kind", testlet.target_kind);
   w.number("default_port", testlet.default_port);

@@ -53,8 +53,8 @@ int64_t plus(int64_t offset_ns, double ns) {
 
 }  // namespace
 
-Schedule::Schedule(const Plan& plan) : plan_(plan) {
-  TODD_CHECK(plan.interval_ns >= 0 && plan.duration_ns >= 0 && !(plan.rate < 0));
+Schedule::Schedule(const Plan& plan) : plan_(plan), ramp_(plan.ramp_ns) {
+  TODD_CHECK(plan.interval_ns >= 0 && plan.duration_ns >= 0 && plan.ramp_ns >= 0 && !(plan.rate < 0));
   TODD_CHECK(plan.burst > 0 && plan.burst <= kMaxBurst);
   if (plan.targets == 0) return;
   half_bits_ = std::max<uint32_t>(1, (std::bit_width(plan.targets - 1) + 1) / 2);
@@ -84,18 +84,24 @@ Schedule::Place Schedule::place(uint64_t n) const {
   return {full_turns_ + behind / rest_, static_cast<uint32_t>(behind % rest_)};
 }
 
-int64_t Schedule::turn_due_ns(uint64_t turn) const {
+int64_t Schedule::even_turn_ns(uint64_t turn) const {
   __int128 scaled = 0;
   if (__builtin_mul_overflow(spacing_, static_cast<__int128>(turn), &scaled)) return INT64_MAX;
   return static_cast<int64_t>(std::min<__int128>(scaled / unit_, INT64_MAX));
 }
+
+int64_t Schedule::ramped(int64_t even_ns) const {
+  return even_ns == INT64_MAX ? even_ns : ramp_.due_ns(even_ns);
+}
+
+int64_t Schedule::turn_due_ns(uint64_t turn) const { return ramped(even_turn_ns(turn)); }
 
 int64_t Schedule::due_ns(uint64_t n) const { return turn_due_ns(place(n).turn); }
 
 uint64_t Schedule::turns_before(int64_t offset_ns) const {
   if (offset_ns <= 0) return 0;
   // floor(n * spacing / unit) < offset exactly when n < offset * unit / spacing.
-  const __int128 n = (static_cast<__int128>(offset_ns) * unit_ + spacing_ - 1) / spacing_;
+  const __int128 n = (static_cast<__int128>(ramp_.even_ns(offset_ns)) * unit_ + spacing_ - 1) / spacing_;
   return static_cast<uint64_t>(std::min<__int128>(n, UINT64_MAX));
 }
 
@@ -124,11 +130,12 @@ double Schedule::mean_ns() const {
 int64_t Schedule::turn_ns(uint32_t target, uint32_t k, int64_t last_ns) const {
   const double fraction = drawn_fraction(plan_, target, k);
   if (plan_.shape == Shape::poisson) {
-    return last_ns == INT64_MAX ? last_ns : plus(last_ns, -std::log(fraction) * mean_ns());
+    if (last_ns == INT64_MAX) return last_ns;
+    return ramped(plus(ramp_.even_ns(last_ns), -std::log(fraction) * mean_ns()));
   }
-  const int64_t from = turn_due_ns(uint64_t{k} * plan_.targets);
-  const int64_t to = turn_due_ns((uint64_t{k} + 1) * plan_.targets);
-  return to == INT64_MAX ? to : plus(from, (1 - fraction) * static_cast<double>(to - from));
+  const int64_t from = even_turn_ns(uint64_t{k} * plan_.targets);
+  const int64_t to = even_turn_ns((uint64_t{k} + 1) * plan_.targets);
+  return to == INT64_MAX ? to : ramped(plus(from, (1 - fraction) * static_cast<double>(to - from)));
 }
 
 int64_t Schedule::spacing_ns() const {
@@ -149,7 +156,7 @@ int64_t Schedule::end_ns() const {
     const double k = static_cast<double>(turns), x = std::log(static_cast<double>(plan_.targets)) + 20.7;
     end = mean / k * (k + std::sqrt(2 * k * x) + x);
   }
-  return end < static_cast<double>(limit) ? static_cast<int64_t>(end) : limit;
+  return end < static_cast<double>(limit) ? std::min(ramped(static_cast<int64_t>(end)), limit) : limit;
 }
 
 uint32_t Schedule::round(uint64_t n) const {

@@ -8,6 +8,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/schedule/ramp.h"
+
 namespace todd::schedule {
 
 // How the tickets of one target lie in time.
@@ -30,7 +32,8 @@ struct Plan {
   int64_t duration_ns = 0;  // nothing is due at or after this offset; 0 = none
   uint64_t seed = 0;        // of the order in which the targets are visited, and of what is drawn
   Shape shape = Shape::periodic;
-  uint32_t burst = 1;  // tickets of a target that are due together, each time it is due; up to kMaxBurst
+  uint32_t burst = 1;   // tickets of a target that are due together, each time it is due; up to kMaxBurst
+  int64_t ramp_ns = 0;  // for so long the pace rises evenly from nothing to what it is; not if unpaced
 };
 
 // Permission to send one probe.
@@ -50,7 +53,8 @@ struct Ticket {
 // computed. poisson, uniform ("drawn"): each target's turns are drawn from the seed and the target's number
 // alone, whatever the other targets do. Their order over the targets is not known beforehand: turn_ns() goes
 // from one turn of a target to its next, and the Pacer keeps 16 bytes per target to find who is first. A
-// target has at most 2^32 - 1 tickets. Immutable. [any-thread]
+// target has at most 2^32 - 1 tickets. A ramp delays what is due (Ramp), in the same order. Immutable.
+// [any-thread]
 class Schedule {
  public:
   explicit Schedule(const Plan& plan);
@@ -92,11 +96,14 @@ class Schedule {
   };
   double mean_ns() const;  // between two turns of a target
   Place place(uint64_t n) const;
+  int64_t even_turn_ns(uint64_t turn) const;  // without the ramp
   int64_t turn_due_ns(uint64_t turn) const;
+  int64_t ramped(int64_t even_ns) const;
   uint64_t turns_before(int64_t offset_ns) const;
   uint64_t tickets_of(uint64_t turns) const;
 
   Plan plan_;
+  Ramp ramp_;
   __int128 spacing_ = 0;  // ns between turns, in units of 1/unit_
   uint64_t unit_ = 1;
   uint64_t total_ = 0;

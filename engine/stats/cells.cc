@@ -141,6 +141,7 @@ CellWriter::CellWriter(const CellLayout& layout, uint8_t* memory) : layout_(layo
 }
 
 bool CellWriter::fits(uint32_t metric, uint32_t edge, Kind kind) {
+  if (muted_) return false;
   const bool good =
       metric < layout_.kinds().size() && edge < layout_.edges() && layout_.kinds()[metric] == kind;
   refused_ += !good;
@@ -199,6 +200,7 @@ void CellWriter::info(uint32_t metric, uint32_t edge, std::string_view text) {
 }
 
 void CellWriter::sample(const CellSample& sample) {
+  if (muted_) return;
   auto& h = header();
   if (layout_.sample_slots() == 0 || h.samples_written - samples_read_ >= layout_.sample_slots()) {
     h.samples_dropped++;
@@ -208,6 +210,7 @@ void CellWriter::sample(const CellSample& sample) {
 }
 
 void CellWriter::note(const CellNote& note) {
+  if (muted_) return;
   auto& h = header();
   if (h.notes_written - notes_read_ >= Layout::kNotes) {
     h.notes_dropped++;

@@ -180,6 +180,8 @@ class CellWriter {
   void sample(const CellSample& sample);
   void note(const CellNote& note);
   uint64_t refused() const { return refused_; }
+  // While it is muted nothing is written, and nothing counted in refused().
+  void mute(bool muted) { muted_ = muted; }
   // The edge is recorded of soon: its row may be fetched into the cache meanwhile. Changes nothing.
   void expect(uint32_t edge) const {
     if (layout_.compact() && edge < layout_.edges()) __builtin_prefetch(memory_ + layout_.flat_row(edge), 1);
@@ -221,7 +223,7 @@ class CellWriter {
   const CellLayout& layout_;
   uint8_t* memory_;
   uint32_t open_ = 0;
-  bool waiting_ = false;
+  bool waiting_ = false, muted_ = false;
   uint64_t samples_read_ = 0, notes_read_ = 0, refused_ = 0;
 };
 

@@ -48,7 +48,7 @@ bool fits(const manifest::Param& param, const v1::Value& value) {
 // What the schedule's arithmetic stands on.
 Status check_schedule(const v1::Schedule& s) {
   if (s.interval_ns() < 0 || s.duration_ns() < 0 || s.timeout_ns() < 0 || s.period_ns() < 0 ||
-      !(s.rate() >= 0))
+      s.ramp_ns() < 0 || s.warm_up_ns() < 0 || !(s.rate() >= 0))
     return fail(Errc::invalid, "a schedule with negative times or rates");
   if (s.shape() > static_cast<uint32_t>(schedule::Shape::uniform))
     return fail(Errc::invalid, fmt::format("a schedule of an unknown shape, {}", s.shape()));
@@ -145,6 +145,7 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   if (auto good = check_schedule(schedule); !good) return tl::unexpected(good.error());
   setup->timeout_ns = schedule.timeout_ns();
   setup->period_ns = schedule.period_ns();
+  setup->warm_up_ns = schedule.warm_up_ns();
   setup->deadline_ns = task.deadline_ns();
   setup->samples = schedule.samples();
   setup->stamps = static_cast<manifest::Stamps>(std::min<uint32_t>(schedule.stamps(), 2));
@@ -162,7 +163,8 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
                  .duration_ns = schedule.duration_ns(),
                  .seed = seed_of(task),
                  .shape = static_cast<schedule::Shape>(schedule.shape()),
-                 .burst = std::max<uint32_t>(1, schedule.burst())};
+                 .burst = std::max<uint32_t>(1, schedule.burst()),
+                 .ramp_ns = schedule.ramp_ns()};
   const bool source = task.role() == v1::SOURCE;
   auto& run = setup->run;
   run.size = sizeof run;

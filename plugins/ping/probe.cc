@@ -110,8 +110,7 @@ void Ping::start() {
 }
 
 void Ping::start_source() {
-  targets_.resize(run().n_target);
-  losses_.emplace(run().n_target, run().timeout_ns);
+  begin_counting();
   paced_ = !std::isinf(run().rate);
   check_ports();
   if (mode_ == kTcp) return open_streams();
@@ -128,6 +127,14 @@ void Ping::start_source() {
   flow.ident = static_cast<uint16_t>((*this)[ident]);
   open_flows(flow);
   if (mode_ == kUdp && (*this)[one_way]) open_ways();
+}
+
+// Nothing is known of any target yet, or no more.
+void Ping::begin_counting() {
+  targets_.assign(run().n_target, {});
+  losses_.emplace(run().n_target, run().timeout_ns);
+  if (flow_table_) flow_table_.emplace(run().n_target, static_cast<uint32_t>(flows_.size()));
+  if (split_) open_ways();
 }
 
 void Ping::open_flows(todd_flow flow) {
@@ -240,6 +247,8 @@ bool Ping::step(todd_batch& b) {
       echo(b);
     return b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
   }
+  if (warming_up_ && b.state == TODD_RUNNING) begin_counting();
+  warming_up_ = b.state == TODD_WARMING_UP;
   if (split_) watch_clock(b);
   for (uint32_t i = 0; i < b.n_done; ++i) finish_probe(b, b.done[i]);
   if (mode_ == kTcp) {

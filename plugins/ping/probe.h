@@ -26,7 +26,7 @@ class Ping : public testlet<Ping> {
                                    "0.1.0",
                                    "round-trip time and loss of ICMP or UDP echoes, or of TCP handshakes",
                                    TODD_SOURCE | TODD_RESPONDER,
-                                   TODD_TF_PROBES | TODD_TF_TICKETS,
+                                   TODD_TF_PROBES | TODD_TF_TICKETS | TODD_TF_WARMS_UP,
                                    TODD_TARGET_HOST,
                                    0,
                                    TODD_NEED_RAW,
@@ -193,6 +193,7 @@ class Ping : public testlet<Ping> {
   static_assert(sizeof(Target) == 24);
 
   void start_source();
+  void begin_counting();
   void learn_lengths();
   uint32_t length_of(uint32_t round) const {
     return sweeps_ ? length_[round % static_cast<uint32_t>(length_.size())] : length_.front();
@@ -256,7 +257,8 @@ class Ping : public testlet<Ping> {
   Doors doors_;  // mode tcp
   uint8_t ttl_ = 0, tos_ = 0;
   uint32_t in_flight_ = 0;
-  bool paced_ = false;                 // probes have times at which they are due
+  bool paced_ = false;  // probes have times at which they are due
+  bool warming_up_ = false;
   std::vector<Handshake> handshakes_;  // mode tcp: kMaxConnecting of them
   std::vector<uint32_t> free_handshakes_;
   uint64_t not_echoed_ = 0;  // responder: datagrams that got no reply

@@ -45,6 +45,13 @@ for engine in lab.back_ends():
         check(all(times[i] - times[i // 5 * 5] < SLACK for i in range(23)) and all(0.1 - SLACK < gap < 0.1 + SLACK for gap in gaps(starts)),
               f"{engine}: five at once, every 100 ms")
 
+    # The pace rises in the warm-up, of which nothing counts: 25 probes in the first second, 25 in the half after it.
+    came, edges = arrivals(engine, "--ramp", "1s", "--warm-up", "1500ms", "--count", 50, "--interval", "20ms", "--timeout", "200ms")
+    for address, times in came.items():
+        check(len(times) == 100 and value(edges[address], "planned") == value(edges[address], "received") == 50, f"{engine}: {len(times)} probes of {address}, 50 of them counted")
+        early = [time for time in times if time - times[0] < 0.5]
+        check(len(early) < 12 and times[50] - times[49] > 0.3, f"{engine}: {len(early)} of 25 in the first half of the ramp, {times[50] - times[49]:.2f} s of silence behind the warm-up")
+
     # An interval below a millisecond, and a timeout of many intervals while half of the probes are lost.
     delay_lab = lab.DelayLab(far, "10.64.0.1 delay 30ms", "10.64.0.2 delay 30ms drop every 2")
     done = todd("try", "ping", "10.64.0.1", "10.64.0.2", "--engine", engine, "--interval", "500us", "--count", 2000, "--timeout", "300ms", "-o", "json", namespace=near)
@@ -71,6 +78,6 @@ for engine in lab.back_ends():
     check(corrected["count"] == rtt["count"] == 100 and rtt["max"] < 0.1, f"{engine}: the network was never slow ({rtt['max'] * 1e3:.1f} ms)")
     check(0.25 < corrected["max"] < 0.6 and corrected["p95"] > 0.05 and corrected["p50"] < 0.05, f"{engine}: a stall of 330 ms is in the corrected times: {corrected['max'] * 1e3:.0f} ms")
 
-for words, text in ((["--shape", "poisson", "--rate", "max"], "rate: max sends as fast as it goes"), (["--burst", "0"], "burst"), (["--shape", "gauss"], "is none of periodic, poisson, uniform")):
+for words, text in ((["--shape", "poisson", "--rate", "max"], "rate: max sends as fast as it goes"), (["--burst", "0"], "burst"), (["--ramp", "1s", "--rate", "max"], "no rate to rise to"), (["--ramp", "2s", "--warm-up", "1s"], "longer than the warm_up of 1s"), (["--shape", "gauss"], "is none of periodic, poisson, uniform")):
     done = todd("try", "ping", "127.0.0.1", *words)
     check(done.returncode == 2 and text in done.stderr, f"{' '.join(words)} is refused: {done.stderr.strip()[:200]}")

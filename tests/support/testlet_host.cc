@@ -246,6 +246,11 @@ void TestletHost::begin(int64_t duration_ns) {
   wake_ns_ = world_.now_ns;
 }
 
+void TestletHost::warm_up() {
+  begin();
+  state_ = TODD_WARMING_UP;
+}
+
 void TestletHost::cancel() {
   state_ = TODD_CANCELLED;
   while (!pending_.empty()) complete(pending_.begin()->first, -ECANCELED);
@@ -283,7 +288,7 @@ void TestletHost::fill_done(std::vector<todd_done>& done, std::vector<std::strin
 std::vector<todd_ticket> TestletHost::due_tickets() {
   std::vector<todd_ticket> due = std::move(kept_);
   kept_.clear();
-  if (state_ != TODD_RUNNING) due.clear();
+  if (state_ != TODD_RUNNING && state_ != TODD_WARMING_UP) due.clear();
   for (auto& ticket : due) ticket.due_ns = world_.now_ns;
   while (!tickets_.empty() && tickets_.front().due_ns <= world_.now_ns) {
     due.push_back(tickets_.front());

@@ -111,6 +111,7 @@ class TestletHost {
 
   void ticket(uint32_t target, uint32_t round, int64_t due_ns);
   void begin(int64_t duration_ns = 0);  // state RUNNING, deadline now + duration
+  void warm_up();                       // state WARMING_UP, until begin()
   void drain() {
     state_ = TODD_DRAINING;
     wake_ns_ = world_.now_ns;

@@ -154,7 +154,9 @@ typedef struct { /* FROZEN 40 */
   uint32_t stride, cap, n_free, taken;
 } todd_slots;
 
-enum { TODD_RUNNING = 1, TODD_DRAINING = 2, TODD_CANCELLED = 3, TODD_PREPARED = 4 };
+/* TODD_WARMING_UP, of testlets with TODD_TF_WARMS_UP alone: tickets come and are to be served as ever, but nothing that is recorded counts.
+ * What they began has ended when TODD_RUNNING follows, with a start_ns of its own and rounds from 0 again. */
+enum { TODD_RUNNING = 1, TODD_DRAINING = 2, TODD_CANCELLED = 3, TODD_PREPARED = 4, TODD_WARMING_UP = 5 };
 typedef struct {
   uint32_t size, state;
   int64_t now_ns, start_ns, deadline_ns, wall_minus_host_ns;
@@ -287,7 +289,8 @@ enum { TODD_NEED_RAW = 1 };
 enum {
   TODD_TF_PROBES = 1, /* the host counts planned, unsent, sent, received, lost, late, duplicate, undetermined, loss for EXCHANGEs */
   TODD_TF_TICKETS = 2, /* the host's schedule hands out tickets; else the instance only knows start and duration */
-  TODD_TF_HEAVY = 4    /* one edge at a time per agent */
+  TODD_TF_HEAVY = 4,   /* one edge at a time per agent */
+  TODD_TF_WARMS_UP = 8 /* forgets what it remembers of its probes when TODD_WARMING_UP ends, so that users may ask for a warm_up */
 };
 enum { TODD_TARGET_HOST = 1, TODD_TARGET_ENDPOINT /* host and port; a peer that runs the responder */, TODD_TARGET_URL };
 typedef struct { /* defaults of the host's parameters, in spec syntax; NULL = none */

@@ -90,6 +90,18 @@ TEST(ExchangeTest, ASendInFlightHoldsTheTimerQueue) {
   EXPECT_EQ(table.next_deadline(), 10);
 }
 
+TEST(ExchangeTest, WhatHasEndedCanBeForgotten) {
+  ExchangeTable table(8, 1);
+  const uint16_t answered = fly(table, 10), lost = fly(table, 10), flying = fly(table, 10);
+  table.finish(table.at(answered), Exchange::answered);
+  table.finish(table.at(lost), Exchange::lost);
+  table.forget_ended();
+  EXPECT_EQ(table.at(answered).state, Exchange::ended);
+  EXPECT_EQ(table.at(lost).state, Exchange::ended);
+  EXPECT_EQ(table.at(flying).state, Exchange::flying);
+  EXPECT_EQ(table.live(), 1u);
+}
+
 // The wire's index has 16 bits, the sequence does not: it goes on over the edge without a probe forgotten.
 TEST(ExchangeTest, SequenceRunsOnBeyondSixteenBits) {
   ExchangeTable table(ExchangeTable::kMax, 1);

@@ -26,6 +26,9 @@ struct Bench {
   InstanceEvents events;
   todd_host host{};
   bool ended = false;
+  uint64_t planned = 0, unsent = 0;  // of target 0 in all periods
+  int64_t from_wall_ns = 0;          // the first of them
+  int64_t started_wall_ns = 0;
   uint32_t refuses = TODD_NONE;     // a target
   InstanceEvents::Refused refused;  // as the worker hears it
   std::unique_ptr<Instance> instance;
@@ -56,7 +59,7 @@ struct Bench {
     setup.specs = std::make_shared<std::vector<schedule::TargetSpec>>(1);
     events = {[](const std::string&, uint16_t) {},
               [](const std::string&, const std::string&, const std::string&) {},
-              [this](const std::string&, const Closed& closed) { ended |= closed.last; },
+              [this](const std::string&, const Closed& closed) { read(closed); },
               [](const std::string&, uint64_t, const std::string&) {}};
     events.refused = [this](const std::string&, const InstanceEvents::Refused& told) { refused = told; };
     host.query = query_interface;
@@ -77,7 +80,7 @@ struct Bench {
     reactor = std::move(*made);
     instance = std::make_unique<Instance>(setup, *reactor, events, host);
     instance->begin();
-    instance->start_at(wall_ns());
+    instance->start_at(started_wall_ns = wall_ns());
     const int64_t until = monotonic_ns() + 20 * kS;
     while (!ended && monotonic_ns() < until) {
       instance->work(monotonic_ns());
@@ -90,6 +93,17 @@ struct Bench {
       if (index == metric) return value.counter;
     }
     return 0;
+  }
+  // As the supervisor does.
+  void read(const Closed& closed) {
+    if (from_wall_ns == 0) from_wall_ns = closed.from_wall_ns;
+    for (const auto& [index, value] :
+         stats::CellReader(*setup.layout, memory.data()).bank_row(closed.bank, 0)) {
+      if (index == kPlanned) planned += value.counter;
+      if (index == kUnsent) unsent += value.counter;
+    }
+    ended |= closed.last;
+    if (!closed.last) instance->period_copied();
   }
   // Different ones, "outcome: text".
   std::set<std::string> notes() const {
@@ -134,6 +148,45 @@ TEST(InstanceTest, TheDurationEndsWhatIsNotServed) {
   EXPECT_LT(monotonic_ns() - start, 900 * kMs) << "told at once that the schedule is over";
   EXPECT_EQ(bench.counter(kUnsent), 0u);
   EXPECT_LT(calls, 10u);
+}
+
+// What is due first leaves no trace in the counts, served or not, and rounds begin again.
+TEST(InstanceTest, NothingOfTheWarmUpCounts) {
+  std::vector<std::pair<uint32_t, uint32_t>> tickets;  // state, round
+  int64_t warmed_from = 0, counted_from = 0;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    if (b.state == TODD_WARMING_UP) warmed_from = b.start_ns;
+    if (b.state == TODD_RUNNING) counted_from = b.start_ns;
+    for (uint32_t i = 0; i < b.n_ticket; ++i) tickets.emplace_back(b.state, b.ticket[i].round);
+    b.served = b.state == TODD_RUNNING ? b.n_ticket : b.n_ticket / 2;
+    return b.state == TODD_RUNNING || b.state == TODD_WARMING_UP ? 0 : 1;
+  });
+  bench.setup.warm_up_ns = 500 * kMs;
+  bench.setup.timeout_ns = 10 * kMs;
+  bench.setup.period_ns = 70 * kMs;
+  bench.run({.count = 5, .interval_ns = 50 * kMs});
+  ASSERT_EQ(tickets.size(), 15u);
+  for (uint32_t i = 0; i < 15; ++i) {
+    EXPECT_EQ(tickets[i].first, static_cast<uint32_t>(i < 10 ? TODD_WARMING_UP : TODD_RUNNING));
+    EXPECT_EQ(tickets[i].second, i % 10);
+  }
+  const int64_t before = bench.setup.warm_up_ns + bench.setup.timeout_ns + manifest::kWarmUpSettleNs;
+  EXPECT_EQ(counted_from - warmed_from, before);
+  EXPECT_EQ(bench.planned, 5u);
+  EXPECT_EQ(bench.unsent, 0u);
+  EXPECT_GE(bench.from_wall_ns - bench.started_wall_ns, before) << "the first period is of what counts";
+}
+
+TEST(InstanceTest, AWarmUpThatIsStoppedCountsNothing) {
+  Bench bench([&](todd_batch& b) -> todd_status {
+    b.served = b.n_ticket;
+    if (b.state == TODD_WARMING_UP && b.n_ticket != 0) bench.instance->stop(false);
+    return b.state == TODD_WARMING_UP ? 0 : 1;
+  });
+  bench.setup.warm_up_ns = 10 * kS;
+  bench.run({.rate = HUGE_VAL, .duration_ns = kS});
+  EXPECT_EQ(bench.counter(kPlanned), 0u);
+  EXPECT_TRUE(bench.notes().empty());
 }
 
 // The others keep their numbers, and nothing is planned for it.

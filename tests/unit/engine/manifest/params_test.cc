@@ -143,6 +143,24 @@ TEST(HostParams, ShapeAndBurstWantAPace) {
               HasSubstr("count: 5000000000 is out of range"));
 }
 
+TEST(HostParams, APaceRisesWithinTheWarmUp) {
+  Testlet warm = ping();
+  warm.warms_up = true;
+  auto p = resolve_host_params(warm, {{"ramp", "2s"}, {"warm_up", "5s"}});
+  ASSERT_TRUE(p) << p.error().detail;
+  EXPECT_EQ(p->ramp_ns, 2'000'000'000);
+  EXPECT_EQ(p->uncounted_ns(), 5'000'000'000 + p->timeout_ns + kWarmUpSettleNs);
+  p = resolve_host_params(ping(), {{"ramp", "2s"}});
+  ASSERT_TRUE(p) << p.error().detail;
+  EXPECT_EQ(p->uncounted_ns(), 0);
+  EXPECT_THAT(resolve_host_params(ping(), {{"warm_up", "1s"}}).error().detail,
+              HasSubstr("counts from its first probe on"));
+  EXPECT_THAT(resolve_host_params(warm, {{"ramp", "6s"}, {"warm_up", "5s"}}).error().detail,
+              HasSubstr("ramp: 6s is longer than the warm_up of 5s"));
+  EXPECT_THAT(resolve_host_params(warm, {{"ramp", "1s"}, {"rate", "max"}}).error().detail,
+              HasSubstr("no rate to rise to"));
+}
+
 TEST(HostParams, EgressIsRead) {
   const auto p =
       resolve_host_params(ping(), {{"source", "fe80::1%eth0"}, {"interface", "eth0"}, {"df", "set"}});
@@ -218,7 +236,7 @@ TEST(HostParams, WithoutTicketsThereIsNoCount) {
   EXPECT_EQ(
       *resolve_host_params(iperf, {}),
       (HostParams{.duration_ns = 5'000'000'000, .timeout_ns = 1'000'000'000, .period_ns = 1'000'000'000}));
-  for (const char* name : {"count", "interval", "rate", "shape", "burst"}) {
+  for (const char* name : {"count", "interval", "rate", "shape", "burst", "ramp", "warm_up"}) {
     EXPECT_THAT(resolve_host_params(iperf, {{name, "1"}}).error().detail,
                 AllOf(HasSubstr(name), HasSubstr("duration")));
   }

@@ -53,6 +53,24 @@ TEST(CellsTest, APeriodIsADeltaAndTheNextStartsEmpty) {
   EXPECT_EQ(find(row, 4), nullptr);
 }
 
+TEST(CellsTest, NothingIsWrittenWhileMuted) {
+  Table t(3);
+  const std::vector<uint8_t> before = t.memory;
+  t.writer.mute(true);
+  t.writer.count(0, 1, 5);
+  t.writer.observe(1, 1, 1000);
+  t.writer.set(2, 1, 2.5, GaugeMerge::sum);
+  t.writer.tally(3, 1, "200", 2);
+  t.writer.info(4, 1, "TLS 1.3");
+  t.writer.note({});
+  t.writer.sample({});
+  EXPECT_EQ(t.memory, before);
+  EXPECT_EQ(t.writer.refused(), 0u);
+  t.writer.mute(false);
+  t.writer.count(0, 1, 5);
+  EXPECT_EQ(find(t.reader.bank_row(t.writer.close_period(), 1), 0)->counter, 5u);
+}
+
 TEST(CellsTest, HistogramEqualsTheOneMadeDirectlyOverManyPeriods) {
   Table t(2);
   std::mt19937_64 random(7);

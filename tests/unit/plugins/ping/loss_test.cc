@@ -63,6 +63,39 @@ TEST_F(LossTest, NothingLostIsZeroForWhoeverWasAskedTwice) {
   EXPECT_EQ(outage_ms(), -1);
 }
 
+// What went wrong in the warm-up says nothing of what counts: the burst that goes on over its end is a new
+// one, and the replies before it make no pair, no order and no change of TTL with those after.
+TEST_F(LossTest, TheWarmUpIsForgotten) {
+  test::Options o;
+  o.targets[0].port = 0;
+  o.timeout_ns = 20 * kMs;
+  bool counting = false;
+  o.answer = [&](uint32_t, uint32_t round, std::string_view) {
+    if (counting ? round < 2 : round > 2) return Answer{.result = -ETIMEDOUT};
+    return Answer{.delay_ns = (counting ? 1 : 9) * kMs, .ttl = static_cast<uint8_t>(counting ? 60 : 50)};
+  };
+  host = std::make_unique<TestletHost>(world, **todd_entry_v0.testlets, o);
+  ASSERT_EQ(host->start(), 0);
+  host->warm_up();
+  for (uint32_t r = 0; r < 5; ++r) host->ticket(0, r, world.now_ns + r * 10 * kMs);
+  world.run_for(200 * kMs);
+  const uint64_t warm_jitter = host->observed("jitter").size();  // the host mutes what is recorded so far
+  EXPECT_EQ(warm_jitter, 2u);
+  EXPECT_EQ(bursts(), 0u) << "still open";
+  counting = true;
+  host->begin();
+  for (uint32_t r = 0; r < 4; ++r) host->ticket(0, r, world.now_ns + r * 10 * kMs);
+  world.run_for(200 * kMs);
+  host->drain();
+  world.run_for(1000 * kMs);
+  EXPECT_TRUE(host->finished());
+  EXPECT_EQ(host->observed("jitter").size(), warm_jitter + 1);
+  EXPECT_EQ(host->counter("reordered"), 0u);
+  EXPECT_EQ(host->counter("ttl_changes"), 0u);
+  EXPECT_EQ(bursts(), 1u);
+  EXPECT_EQ(outage_ms(), 20);
+}
+
 TEST_F(LossTest, TheZeroComesNotAfterALoss) {
   ping("trrrrrrrrrrrrrrrr", 5);
   EXPECT_EQ(longest(), 1);

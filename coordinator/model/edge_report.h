@@ -19,7 +19,7 @@ enum class RunState { running, completed, partial, failed, cancelled };
 // holds their numbers; waiting (not started) and running are of a run that has not ended.
 enum class EdgeState { complete, partial, error, no_data, skipped, cancelled, waiting, running };
 enum class Grade { good, suspect };
-enum class MetricKind { counter, gauge, histogram, breakdown, ratio };
+enum class MetricKind { counter, gauge, histogram, breakdown, ratio, spread };
 enum class Severity { fail, warn };
 
 // Why an edge is not complete: the only words EdgeReport::reason may hold.
@@ -59,7 +59,7 @@ std::optional<Enum> parse_enum(std::string_view name);
 struct MetricReport {
   MetricKind kind = MetricKind::counter;
   std::string unit;  // base unit: "s", "B", "bit/s", "1", "{probe}"
-  double value = 0;  // counter, gauge, ratio; NaN: there is none (a ratio over nothing)
+  double value = 0;  // counter, gauge, ratio, spread; NaN: there is none (a ratio over nothing)
   // histogram; all but count and sum are NaN where count is 0, stddev and percentiles where only the least
   // and the greatest value are known
   uint64_t count = 0;

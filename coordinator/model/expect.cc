@@ -177,6 +177,7 @@ Status check_kind(const Expectation& e) {
       [[fallthrough]];
     case stats::Kind::gauge:
     case stats::Kind::ratio:
+    case stats::Kind::spread:
       if (has_function)
         return fail(Errc::invalid, fmt::format("{} is a {}: write {} alone", name, kind, name));
       return {};
@@ -276,13 +277,22 @@ Result<Expectation> parse_expectation(std::string_view text, const manifest::Tes
   return expectation;
 }
 
+namespace {
+
+// For the percentile to be another value than the least or the greatest; those two need only be there.
+uint64_t samples_needed_for(double percentile) {
+  const double tail = std::min(percentile, 100 - percentile);
+  // Less a hair: 100 / (100 - 99.9) is 1000.0000000000057.
+  return tail > 0 ? static_cast<uint64_t>(std::max(1.0, std::ceil(100 / tail - 1e-6))) : 1;
+}
+
+}  // namespace
+
 uint64_t samples_needed(const Expectation& e) {
+  if (e.metric.kind == stats::Kind::spread)
+    return std::max(samples_needed_for(100 * e.metric.low), samples_needed_for(100 * e.metric.high));
   switch (e.function) {
-    case Function::percentile: {
-      const double tail = std::min(e.percentile, 100 - e.percentile);
-      // Less a hair: 100 / (100 - 99.9) is 1000.0000000000057.
-      return static_cast<uint64_t>(std::max(1.0, std::ceil(100 / tail - 1e-6)));
-    }
+    case Function::percentile: return samples_needed_for(e.percentile);
     case Function::stddev: return 2;
     default: return 1;
   }

@@ -8,9 +8,9 @@
 // - without data, or with data of suspect quality;
 // - that did not run to its end, where what was measured would pass, or is an amount that was still growing
 //   towards its limit (`received >= 900`);
-// - for pN, with fewer than 1/(1-N/100) answers (p99: 100; below the median 1/(N/100)); for stddev, fewer
-//   than 2; for the other
-//   functions, none;
+// - for pN, with fewer than 1/(1-N/100) answers (p99: 100; below the median 1/(N/100)); for a spread, with
+// too
+//   few for either of its quantiles; for stddev, fewer than 2; for the other functions, none;
 // - for a ratio over nothing, and for one that passes only because one event would already be more than the
 //   limit: `loss < 0.5%` with
 //   nothing lost of 100 sent (200 are needed). Limits of exactly 0 % and 100 % are statements about these
@@ -127,11 +127,15 @@ Verdict counted(const Expectation& expectation, Verdict verdict);
 // The value of a ratio metric from its counters; NaN over nothing.
 double ratio_of(const manifest::Metric& metric, const stats::Values& metrics);
 
+// The value of a spread metric from its histogram, in the metric's own base unit: the difference of the same
+// percentiles that a report has. NaN where nothing was recorded, or no distribution is kept.
+double spread_of(const manifest::Metric& metric, const stats::Values& metrics);
+
 // UCUM's byte is "By"; "B" is what people write. Reports say "B".
 bool is_bytes(std::string_view ucum_unit);
 
 // For the report: base units, ratios computed; declared metrics only, of kind info none. Metrics nobody
-// recorded are left out, except ratios
+// recorded (and spreads without a value) are left out, except ratios
 // and counters; of a flat row, also those it has no place for.
 MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& metrics, Row row = Row::whole);
 

@@ -44,11 +44,6 @@ Finding unknown(std::string reason, double value = NAN) {
   return {Verdict::unknown, value, std::move(reason)};
 }
 
-// Whether it tells how its values lie between the least and the greatest, which those of flat rows do not.
-bool has_shape(const stats::Histogram& histogram) {
-  return !histogram.buckets.empty() || histogram.min == histogram.max;
-}
-
 uint64_t counter_of(const EdgeData& edge, const std::string& name) {
   const auto found = edge.metrics.find(name);
   return found == edge.metrics.end() ? 0 : found->second.counter;
@@ -98,23 +93,25 @@ Finding judge_counter(const Expectation& e, const EdgeData& edge) {
   return judge_range(e, value, static_cast<double>(counted + undetermined) / scale, undetermined);
 }
 
+// Of a histogram, or of a spread, which is of one.
 Finding judge_histogram(const Expectation& e, const EdgeData& edge) {
-  const auto found = edge.metrics.find(e.metric.name);
+  const bool spread = e.metric.kind == stats::Kind::spread;
+  const std::string& name = spread ? e.metric.histogram : e.metric.name;
+  const auto found = edge.metrics.find(name);
   const uint64_t count = found == edge.metrics.end() ? 0 : found->second.histogram.count;
   if (count == 0) return unknown("no answers");
   const stats::Histogram& histogram = found->second.histogram;
-  if ((e.function == Function::stddev || e.function == Function::percentile) && !has_shape(histogram))
-    return unknown(
-        fmt::format("with so many edges the distribution of {} is kept of all together only; say "
-                    "\"total:\"",
-                    e.metric.name));
+  if ((spread || e.function == Function::stddev || e.function == Function::percentile) &&
+      !histogram.has_shape())
+    return unknown(fmt::format(
+        "with so many edges the distribution of {} is kept of all together only; say \"total:\"", name));
   double value = 0;
   switch (e.function) {
     case Function::min: value = static_cast<double>(histogram.min); break;
     case Function::max: value = static_cast<double>(histogram.max); break;
     case Function::stddev: value = histogram.stddev(); break;
     case Function::percentile: value = histogram.percentile(e.percentile); break;
-    default: value = histogram.mean();
+    default: value = spread ? spread_of(e.metric, edge.metrics) : histogram.mean();
   }
   if (const uint64_t needed = samples_needed(e); count < needed) {
     return unknown(fmt::format("{} answers are too few, it needs {}", count, needed), value);
@@ -130,6 +127,7 @@ Finding judge_values(const Expectation& e, const EdgeData& edge) {
   switch (e.metric.kind) {
     case stats::Kind::ratio: return judge_ratio(e, edge);
     case stats::Kind::counter: return judge_counter(e, edge);
+    case stats::Kind::spread:
     case stats::Kind::histogram: return judge_histogram(e, edge);
     case stats::Kind::breakdown: {
       if (found == edge.metrics.end()) return judge(e, 0);
@@ -303,6 +301,7 @@ Outcome Evaluation::end(const EdgeData& total, const NameOf& name_of) const {
 std::vector<std::string> metrics_of(const Expectation& e) {
   std::vector<std::string> names = {e.metric.name};
   if (e.metric.kind == stats::Kind::ratio) names = {e.metric.numerator, e.metric.denominator};
+  if (e.metric.kind == stats::Kind::spread) names = {e.metric.histogram};
   names.emplace_back("undetermined");
   return names;
 }
@@ -329,6 +328,16 @@ double ratio_of(const manifest::Metric& metric, const stats::Values& metrics) {
   return static_cast<double>(n) / static_cast<double>(whole->second.counter) * ratio_scale(metric);
 }
 
+double spread_of(const manifest::Metric& metric, const stats::Values& metrics) {
+  const auto found = metrics.find(metric.histogram);
+  if (found == metrics.end() || !found->second.histogram.has_shape()) return NAN;
+  // Of a quantile in decimals the percentile that was meant: 100 * 0.07 is 7.000000000000001, another rank.
+  const auto at = [&](double quantile) {
+    return found->second.histogram.percentile(std::round(quantile * 1e10) / 1e8);
+  };
+  return at(metric.high) - at(metric.low);
+}
+
 namespace {
 
 void fill_histogram(const stats::Histogram& histogram, double scale, MetricReport& out) {
@@ -340,7 +349,7 @@ void fill_histogram(const stats::Histogram& histogram, double scale, MetricRepor
   out.max = scaled(static_cast<double>(histogram.max));
   out.mean = scaled(histogram.mean());
   out.stddev = out.p50 = out.p90 = out.p95 = out.p99 = out.p999 = NAN;
-  if (!has_shape(histogram)) return;
+  if (!histogram.has_shape()) return;
   out.stddev = scaled(histogram.stddev());
   out.p50 = scaled(histogram.percentile(50));
   out.p90 = scaled(histogram.percentile(90));
@@ -383,6 +392,11 @@ MetricReports to_report(const manifest::Testlet& testlet, const stats::Values& m
         if (!recorded) continue;
         report.kind = MetricKind::breakdown;
         report.values = found->second.breakdown;
+        break;
+      case stats::Kind::spread:
+        report.kind = MetricKind::spread;
+        report.value = spread_of(metric, metrics) * scale;
+        if (std::isnan(report.value)) continue;
         break;
       case stats::Kind::info: continue;
     }

@@ -37,7 +37,8 @@ void write_metric(JsonWriter& json, const MetricReport& metric) {
   switch (metric.kind) {
     case MetricKind::counter:
     case MetricKind::gauge:
-    case MetricKind::ratio: write_value(json, metric.value); break;
+    case MetricKind::ratio:
+    case MetricKind::spread: write_value(json, metric.value); break;
     case MetricKind::histogram:
       json.field("count", metric.count)
           .field("sum", metric.sum)

@@ -145,7 +145,8 @@ void warn_of_resolution(TestPlan& plan) {
   for (const Expectation& e : plan.expectations) {
     const uint64_t planned = e.scope == Expectation::Scope::total ? per_edge * plan.edges.size() : per_edge;
     const auto count_text = [](uint64_t n) { return format_amount(static_cast<double>(n), ""); };
-    if (e.metric.kind == stats::Kind::histogram && samples_needed(e) > planned) {
+    const bool of_answers = e.metric.kind == stats::Kind::histogram || e.metric.kind == stats::Kind::spread;
+    if (of_answers && samples_needed(e) > planned) {
       plan.warnings.push_back(fmt::format("\"{}\" will be unknown: it needs {} answers, {} are planned",
                                           e.text, count_text(samples_needed(e)), count_text(planned)));
     }

@@ -26,11 +26,9 @@ constexpr Named<EdgeState> kEdgeStates[] = {
     {EdgeState::no_data, "no_data"},   {EdgeState::skipped, "skipped"}, {EdgeState::cancelled, "cancelled"},
     {EdgeState::waiting, "waiting"},   {EdgeState::running, "running"}};
 constexpr Named<Grade> kGrades[] = {{Grade::good, "good"}, {Grade::suspect, "suspect"}};
-constexpr Named<MetricKind> kMetricKinds[] = {{MetricKind::counter, "counter"},
-                                              {MetricKind::gauge, "gauge"},
-                                              {MetricKind::histogram, "histogram"},
-                                              {MetricKind::breakdown, "breakdown"},
-                                              {MetricKind::ratio, "ratio"}};
+constexpr Named<MetricKind> kMetricKinds[] = {
+    {MetricKind::counter, "counter"},     {MetricKind::gauge, "gauge"}, {MetricKind::histogram, "histogram"},
+    {MetricKind::breakdown, "breakdown"}, {MetricKind::ratio, "ratio"}, {MetricKind::spread, "spread"}};
 constexpr Named<Severity> kSeverities[] = {{Severity::fail, "fail"}, {Severity::warn, "warn"}};
 
 template <class Enum>

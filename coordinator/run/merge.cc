@@ -30,7 +30,8 @@ stats::Value value_of(const v1::Cell& cell, stats::Kind kind) {
         stats::add_to_breakdown(out.breakdown, tally.key(), tally.n());
       break;
     case stats::Kind::info: out.info = cell.info(); break;
-    case stats::Kind::ratio: break;
+    case stats::Kind::ratio:
+    case stats::Kind::spread: break;
   }
   return out;
 }
@@ -79,7 +80,7 @@ class Merger {
   }
   bool known(const v1::Cell& cell) const {
     return cell.metric() < testlet_.metrics.size() &&
-           testlet_.metrics[cell.metric()].kind != stats::Kind::ratio;
+           !stats::is_derived(testlet_.metrics[cell.metric()].kind);
   }
   void count_sent(const v1::Cell& cell) {
     if (testlet_.metrics[cell.metric()].name == "sent") task_.sent += cell.counter();

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "coordinator/model/expect.h"
 #include "coordinator/model/json.h"
 
 namespace todd::sink {
@@ -81,6 +82,9 @@ class JsonFields : public Fields {
   model::JsonWriter& json_;
 };
 
+// From the testlet's base unit to that of the outputs.
+double scale_of(const manifest::Metric& metric) { return metric.unit == "ns" ? 1e-9 : 1; }
+
 void add_histogram(Fields& fields, const std::string& name, const stats::Histogram& h, double scale) {
   fields.whole(name + "_count", h.count);
   fields.real(name + "_sum", static_cast<double>(h.sum) * scale);
@@ -90,17 +94,25 @@ void add_histogram(Fields& fields, const std::string& name, const stats::Histogr
   for (const int p : {50, 90, 99}) fields.real(fmt::format("{}_p{}", name, p), h.percentile(p) * scale);
 }
 
+void add_spread(Fields& fields, const manifest::Metric& metric, const stats::Values& values) {
+  const double value = model::spread_of(metric, values);
+  if (!std::isnan(value)) fields.real(metric.name, value * scale_of(metric));
+}
+
 // Declared metrics only, in the manifest's order.
 void add_fields(Fields& fields, const Point& point) {
   for (const manifest::Metric& metric : point.testlet.metrics) {
+    if (metric.kind == stats::Kind::spread) {
+      add_spread(fields, metric, point.metrics);
+      continue;
+    }
     const auto found = point.metrics.find(metric.name);
     if (found == point.metrics.end()) continue;
     const stats::Value& value = found->second;
-    const bool ns = metric.unit == "ns";
-    const double scale = ns ? 1e-9 : 1;
+    const double scale = scale_of(metric);
     switch (metric.kind) {
       case stats::Kind::counter:
-        if (ns) {
+        if (scale != 1) {
           fields.real(metric.name, static_cast<double>(value.counter) * scale);
         } else {
           fields.whole(metric.name, value.counter);
@@ -114,6 +126,7 @@ void add_fields(Fields& fields, const Point& point) {
         for (const auto& [key, n] : value.breakdown) fields.whole(metric.name + "_" + key, n);
         break;
       case stats::Kind::ratio:
+      case stats::Kind::spread:
       case stats::Kind::info: break;
     }
   }

@@ -37,6 +37,8 @@ struct Metric {
   stats::Kind kind = stats::Kind::counter;
   stats::GaugeMerge merge = stats::GaugeMerge::sum;  // of a gauge
   std::string numerator, denominator;                // of a ratio: names of counters
+  std::string histogram;                             // of a spread: name of one of the same unit
+  double low = 0, high = 0;                          // of a spread: the quantiles it lies between, 0..1
   bool host = false;                                 // filled by the host, not by the testlet
   std::vector<std::string> keys;                     // of a breakdown: all there can be; empty = any
   bool only_total = false;  // where a task has very many targets only their total is kept (stats/cells.h)
@@ -97,9 +99,9 @@ inline constexpr int kFormat = 1;
 inline constexpr size_t kMaxManifestBytes = 256 * 1024;
 
 // Reads and checks a manifest: types, names (unique, and none of the host's), defaults and ranges of the
-// params, the counters of ratios. Unknown fields are ignored. Fills `hash` and prepends host_metrics().
-// Errors: invalid (naming the place, "testlets[0].params[2].type"), exhausted (too long), unsupported
-// (format).
+// params, the counters of ratios, the histograms of spreads. Unknown fields are ignored. Fills `hash` and
+// prepends host_metrics(). Errors: invalid (naming the place, "testlets[0].params[2].type"), exhausted (too
+// long), unsupported (format).
 Result<Manifest> parse_manifest(std::string_view json);
 
 // The JSON that parse_manifest reads back to an equal manifest (apart from `hash`). Metrics with `host` are

@@ -44,6 +44,9 @@ class Fields {
     }
     out = static_cast<T>(value);
   }
+  void real(const char* name, double& out) {
+    if (has(name) && object_[name].get_double().get(out)) complain(name, "must be a number");
+  }
   // One of the enumerators from `first` on, as `name_of` spells them.
   template <class E>
   void choice(const char* name, E& out, E first, E last, const char* (*name_of)(E)) {
@@ -125,12 +128,17 @@ void read_metric(Fields f, Metric& metric) {
   f.require("name");
   f.require("kind");
   f.text("name", metric.name);
-  f.choice("kind", metric.kind, Kind::counter, Kind::info, stats::kind_name);
+  f.choice("kind", metric.kind, Kind::counter, Kind::spread, stats::kind_name);
   f.text("unit", metric.unit);
   f.text("doc", metric.doc);
   f.choice("merge", metric.merge, GaugeMerge::sum, GaugeMerge::last, stats::gauge_merge_name);
   f.text("numerator", metric.numerator);
   f.text("denominator", metric.denominator);
+  if (metric.kind == Kind::spread) {
+    f.text("histogram", metric.histogram);
+    f.real("low", metric.low);
+    f.real("high", metric.high);
+  }
   f.flag("host", metric.host);
   f.flag("only_total", metric.only_total);
   f.texts("keys", metric.keys);

@@ -60,6 +60,11 @@ Status validate_param(const Testlet& testlet, const Param& param) {
   return {};
 }
 
+// What is wrong with a metric that would be known of an edge where what it is computed from is not.
+std::string only_total_too(const Metric& from) {
+  return fmt::format("of \"{}\" only the total is kept, so it must say only_total too", from.name);
+}
+
 Status validate_metric(const Testlet& testlet, const Metric& metric) {
   const auto wrong = [&](std::string_view what) {
     return invalid(testlet, fmt::format("metric {}: {}", metric.name, what));
@@ -67,14 +72,24 @@ Status validate_metric(const Testlet& testlet, const Metric& metric) {
   if (!well_formed(metric.name)) return wrong("a name is a-z, 0-9 and _, beginning with a letter");
   if (metric.kind != stats::Kind::breakdown && !metric.keys.empty())
     return wrong("only a breakdown has keys");
+  if (metric.kind == stats::Kind::spread) {
+    const Metric* histogram = testlet.metric(metric.histogram);
+    if (histogram == nullptr || histogram->kind != stats::Kind::histogram)
+      return wrong(
+          fmt::format("\"{}\" is no histogram of this testlet; a spread is of one", metric.histogram));
+    if (histogram->unit != metric.unit)
+      return wrong(fmt::format("its unit must be that of \"{}\", {}", histogram->name, histogram->unit));
+    if (!(metric.low >= 0 && metric.low < metric.high && metric.high <= 1))
+      return wrong("a spread lies between two quantiles, 0 <= low < high <= 1");
+    if (histogram->only_total && !metric.only_total) return wrong(only_total_too(*histogram));
+  }
   if (metric.kind != stats::Kind::ratio) return {};
   for (const std::string* name : {&metric.numerator, &metric.denominator}) {
     const Metric* counter = testlet.metric(*name);
     if (counter == nullptr || counter->kind != stats::Kind::counter) {
       return wrong(fmt::format("\"{}\" is no counter of this testlet; a ratio needs two", *name));
     }
-    if (counter->only_total && !metric.only_total)
-      return wrong(fmt::format("of \"{}\" only the total is kept, so it must say only_total too", *name));
+    if (counter->only_total && !metric.only_total) return wrong(only_total_too(*counter));
   }
   return {};
 }

@@ -37,6 +37,11 @@ class Writer {
     key(name);
     out_ += std::to_string(n);
   }
+  // Finite; the shortest text that reads back the same.
+  void real(std::string_view name, double value) {
+    key(name);
+    out_ += fmt::format("{}", value);
+  }
   void texts(std::string_view name, const std::vector<std::string>& all) {
     key(name);
     open('[');
@@ -91,6 +96,11 @@ void write_metric(Writer& w, const Metric& metric) {
   w.field("merge", stats::gauge_merge_name(metric.merge));
   w.field("numerator", metric.numerator);
   w.field("denominator", metric.denominator);
+  if (metric.kind == stats::Kind::spread) {
+    w.field("histogram", metric.histogram);
+    w.real("low", metric.low);
+    w.real("high", metric.high);
+  }
   w.flag("host", metric.host);
   w.flag("only_total", metric.only_total);
   w.texts("keys", metric.keys);

@@ -19,7 +19,8 @@ size_t cell_bytes(Kind kind) {
     case Kind::histogram: return sizeof(Layout::HistogramCell);
     case Kind::breakdown:
     case Kind::info: return sizeof(Layout::PooledCell);
-    case Kind::ratio: return 0;
+    case Kind::ratio:
+    case Kind::spread: return 0;
   }
   return 0;
 }

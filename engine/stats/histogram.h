@@ -28,6 +28,10 @@ struct Histogram {
   // Of the population (divides by count). 0 while empty.
   double stddev() const;
 
+  // Whether it tells how its values lie between min and max: rows of tasks with very many edges keep no
+  // buckets. False while empty.
+  bool has_shape() const { return count > 0 && (!buckets.empty() || min == max); }
+
   // The value below or at which p percent of the values lie: the bucket of the nearest rank, interpolated
   // inside it and clamped to [min, max]. p is clamped to 0..100; 0 is min, 100 is max. 0 while empty.
   double percentile(double p) const;

@@ -14,6 +14,7 @@ const char* kind_name(Kind kind) {
     case Kind::breakdown: return "breakdown";
     case Kind::ratio: return "ratio";
     case Kind::info: return "info";
+    case Kind::spread: return "spread";
   }
   TODD_CHECK(!"a kind");
   __builtin_unreachable();

@@ -8,9 +8,10 @@
 
 namespace todd::stats {
 
-// What a metric is. A ratio holds nothing itself: it is computed after merging from two counters of its
-// manifest.
-enum class Kind { counter = 1, gauge, histogram, breakdown, ratio, info };
+// What a metric is. A ratio and a spread hold nothing themselves: they are computed after merging, from two
+// counters or from a histogram of their manifest.
+enum class Kind { counter = 1, gauge, histogram, breakdown, ratio, info, spread };
+inline bool is_derived(Kind kind) { return kind == Kind::ratio || kind == Kind::spread; }
 
 // How the gauges of several lanes, periods or edges become one.
 enum class GaugeMerge { sum, min, max, last };

@@ -76,6 +76,12 @@ class Ping : public testlet<Ping> {
   static constexpr auto jitter =
       todd::histogram("jitter", "ns", "absolute difference of the round-trip times of two consecutive probes")
           .only_total();
+  static constexpr auto jitter_p95_p50 =
+      todd::spread("jitter_p95_p50", &rtt, 0.50, 0.95, "p95 of rtt less its median").only_total();
+  static constexpr auto pdv_p50 =
+      todd::spread("pdv_p50", &rtt, 0, 0.50, "median of rtt less the least, as PDV of RFC 5481").only_total();
+  static constexpr auto pdv_p99 =
+      todd::spread("pdv_p99", &rtt, 0, 0.99, "p99 of rtt less the least, as PDV of RFC 5481").only_total();
   static constexpr auto icmp_errors =
       todd::breakdown("icmp_errors", "{error}", "ICMP errors that answered probes, by kind")
           .keyed(kIcmpErrorNames);
@@ -169,11 +175,12 @@ class Ping : public testlet<Ping> {
       "reply_dscp", "{reply}",
       "replies by their DSCP as they arrived, with ect0, ect1 or ce behind where ECN is not 0; replies with "
       "neither count only where dscp is given");
-  static constexpr auto metrics = todd::metrics(
-      &rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
-      &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage,
-      &icmp_senders, &mtu, &connect_errors, &rtt_corrected, &delay_forward, &delay_back, &processing,
-      &clock_error, &lost_forward, &lost_back, &flow_sent, &flow_lost, &reply_dscp);
+  static constexpr auto metrics =
+      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550,
+                    &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,
+                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors, &rtt_corrected,
+                    &delay_forward, &delay_back, &processing, &clock_error, &lost_forward, &lost_back,
+                    &flow_sent, &flow_lost, &reply_dscp, &jitter_p95_p50, &pdv_p50, &pdv_p99);
 
   static void check(const todd_run& run);
   void start();

@@ -6,6 +6,7 @@
 #include <cstdio>
 #include <cstring>
 #include <fstream>
+#include <iomanip>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -47,7 +48,8 @@ const char* named(const char* const (&names)[N], uint32_t value, const std::stri
 
 constexpr const char* kParamTypes[] = {"boolean", "integer", "real",    "text",  "duration",
                                        "size",    "rate",    "bitrate", "ratio", "choice"};
-constexpr const char* kMetricKinds[] = {"counter", "gauge", "histogram", "breakdown", "ratio", "info"};
+constexpr const char* kMetricKinds[] = {"counter", "gauge", "histogram", "breakdown",
+                                        "ratio",   "info",  "spread"};
 constexpr const char* kTargetKinds[] = {"host", "endpoint", "url"};
 constexpr const char* kMerges[] = {"sum", "min", "max", "last"};
 constexpr const char* kHostParams[] = {"count",     "interval", "rate",    "shape",  "burst",
@@ -100,6 +102,21 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
       << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0) << "}";
 }
 
+// A spread must name a histogram of its testlet.
+void check_spread(const todd_testlet& t, const todd_metric& m, const std::string& whose) {
+  if (m.kind != TODD_M_SPREAD) return;
+  const std::string name = whose + ": '" + m.name + "'";
+  if (m.size < offsetof(todd_metric, high) + sizeof m.high || m.histogram == nullptr)
+    refuse(name + ": a spread names a histogram");
+  if (!(m.low >= 0 && m.low < m.high && m.high <= 1)) refuse(name + ": a spread has 0 <= low < high <= 1");
+  for (auto h = t.metrics; *h != nullptr; ++h) {
+    if ((*h)->kind == TODD_M_HISTOGRAM && std::strcmp((*h)->name, m.histogram) == 0 &&
+        std::strcmp((*h)->unit, m.unit) == 0)
+      return;
+  }
+  refuse(name + ": '" + m.histogram + "' is no histogram of this testlet in the same unit");
+}
+
 void write_metric(std::ostream& out, const todd_metric& m, const std::string& whose) {
   const bool has_flags = m.size >= offsetof(todd_metric, flags) + sizeof m.flags;
   const bool only_total = has_flags && (m.flags & TODD_MF_ONLY_TOTAL) != 0;
@@ -111,7 +128,12 @@ void write_metric(std::ostream& out, const todd_metric& m, const std::string& wh
   if (has_keys && m.kind != TODD_M_BREAKDOWN)
     refuse(whose + ": '" + m.name + "': keys belong to a breakdown");
   write_list(out, has_keys ? m.keys : nullptr);
-  out << "],\"host\":false}";
+  out << "],";
+  if (m.kind == TODD_M_SPREAD) {
+    out << std::setprecision(17) << "\"histogram\":" << quoted(m.histogram) << ",\"low\":" << m.low
+        << ",\"high\":" << m.high << ",";
+  }
+  out << "\"host\":false}";
 }
 
 void write_schedule(std::ostream& out, const todd_testlet& t) {
@@ -172,6 +194,7 @@ void write_testlet(std::ostream& out, const todd_testlet& t) {
   for (auto m = t.metrics; m != nullptr && *m != nullptr; ++m, comma = ",") {
     const std::string whose = "testlet '" + id + "': metrics";
     check_name(seen, (*m)->name, whose);
+    check_spread(t, **m, whose);
     out << comma;
     write_metric(out, **m, whose);
   }

@@ -106,4 +106,8 @@ for test, metrics_of in {"latency": ("sent", "received"), "web": ("ok",), "bulk"
             check(stored == expected, f"VictoriaMetrics has {metric} of {test} {source} to {target}: {stored} == {expected}")
             compared += 1
 check(compared == 6 * 2 + 3 + 3 * 2, f"all edges were compared ({compared})")
+points = [json.loads(line)["fields"] for line in open(lines)]
+spreads = [(p["pdv_p99"], p["rtt_p99"] - p["rtt_min"]) for p in points if "pdv_p99" in p]
+check(len(spreads) == sum(p.get("rtt_count", 0) > 0 for p in points) > 0 and all(abs(a - b) < 1e-9 for a, b in spreads),
+      f"{len(spreads)} points with round trips have their spread")
 check(sum(1 for _ in open(lines)) > 0 and all(json.loads(line) for line in open(lines)), "the JSON lines file is JSON lines")

@@ -29,7 +29,7 @@ for engine in lab.back_ends():
         "fd99::7/128 delay 1ms..5ms drop 30% seed 7")
     targets = [f"10.64.0.{n}" for n in range(1, 7)] + ["fd99::7"]
     done = todd("try", "ping", *targets, "--count", 150, "--interval", "10ms", "--timeout", "150ms", "--engine", engine, "-o", "json",
-                namespace=near)
+                "--expect", "total: pdv_p99 < 100ms", "--expect", "jitter_p95_p50 < 100ms", namespace=near)
     check(done.returncode == 0, f"{engine}: exits 0 ({done.returncode}: {done.stderr.strip()[:300]})")
     edges = {edge["address"]: edge for edge in json.loads(done.stdout)["tests"][0]["edges"]}
     journal = delay_lab.end()
@@ -47,6 +47,13 @@ for engine in lab.back_ends():
     extents = edges["10.64.0.3"]["metrics"]["reorder_extent"]
     check(12 <= number("10.64.0.3", "reordered") <= 15 and extents["p50"] == 2, f"{engine}: {extents['count']} replies were overtaken by two")
     check(number("10.64.0.3", "jitter_rfc3550") > 0.0005, f"{engine}: and that is jitter")
+
+    # Derived from the same histogram as the percentiles beside them.
+    for address in targets:
+        rtt = edges[address]["metrics"]["rtt"]
+        for name, spread in (("jitter_p95_p50", rtt["p95"] - rtt["p50"]), ("pdv_p50", rtt["p50"] - rtt["min"]), ("pdv_p99", rtt["p99"] - rtt["min"])):
+            check(abs(number(address, name) - spread) < 1e-9, f"{engine}: {address}: {name} is {spread * 1e3:.3f} ms by its percentiles")
+    check(number("fd99::7", "pdv_p99") > 0.003 and number("fd99::7", "jitter_p95_p50") > 0.001, f"{engine}: delays of 1 to 5 ms are spread")
 
     for address in targets:
         requests = {row["request"]: row for row in journal if row["to"] == address and row["event"] != "duplicate"}

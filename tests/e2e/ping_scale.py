@@ -33,6 +33,7 @@ def check_same_round_trips(engine):
         number = counts(total)
         # A host that is busy with something else for 100 ms sends less: what did not leave is no matter here.
         check(len(true) == number["sent"] == number["received"] > targets * count / 2, f"{engine}: {targets} targets: all that was sent was answered, as the {len(true)} round trips of the taps say: {number}")
+        check(abs(total["pdv_p99"]["value"] - (total["rtt"]["p99"] - total["rtt"]["min"])) < 1e-9, f"{engine}: and the spread is that of the total")
         off[targets] = total["rtt"]["p50"] * 1e6 - statistics.median(true) / 1000
         print(f"     {engine}: {targets} targets: rtt p50 {total['rtt']['p50'] * 1e6:.2f} us, {off[targets]:+.2f} us from the truth")
     check(all(abs(one) < 20 for one in off.values()), f"{engine}: the median is within 20 us of the truth, however many targets")

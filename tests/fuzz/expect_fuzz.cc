@@ -21,6 +21,8 @@ manifest::Testlet make_testlet() {
     testlet.metrics.push_back(metric);
   };
   add("rtt", "ns", stats::Kind::histogram);
+  add("rtt_spread", "ns", stats::Kind::spread);
+  testlet.metrics.back().histogram = "rtt", testlet.metrics.back().high = 0.99;
   add("errors", "{error}", stats::Kind::breakdown);
   add("bytes", "By", stats::Kind::counter);
   add("throughput", "bit/s", stats::Kind::gauge);

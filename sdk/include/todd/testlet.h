@@ -65,7 +65,7 @@ typedef struct { /* FROZEN 16 */
   } v;
 } todd_value;
 
-enum { TODD_M_COUNTER = 1, TODD_M_GAUGE, TODD_M_HISTOGRAM, TODD_M_BREAKDOWN, TODD_M_RATIO, TODD_M_INFO };
+enum { TODD_M_COUNTER = 1, TODD_M_GAUGE, TODD_M_HISTOGRAM, TODD_M_BREAKDOWN, TODD_M_RATIO, TODD_M_INFO, TODD_M_SPREAD };
 enum { TODD_MERGE_SUM = 0, TODD_MERGE_MIN, TODD_MERGE_MAX, TODD_MERGE_LAST };
 enum {
   TODD_MF_ONLY_TOTAL = 1 /* of an instance with more than 4,096 targets only the total is kept, not the value of each: say it of what few
@@ -80,6 +80,9 @@ typedef struct {
   uint32_t flags, reserved;            /* TODD_MF_* */
   const char *keys; /* TODD_M_BREAKDOWN: "a|b|c", all keys there can be, so that an expectation that names another is refused before a run
                        begins. NULL = any */
+  const char *histogram; /* TODD_M_SPREAD: name of a histogram of the same unit, else NULL. The value is its quantile `high` less its
+                            quantile `low`, 0 <= low < high <= 1: 0 is the least value recorded, 1 the greatest. Nothing records it */
+  double low, high;
 } todd_metric;
 
 /* ---- hot path: frozen records, payload in host-owned slots, one step() per batch ------------------------------ */

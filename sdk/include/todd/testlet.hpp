@@ -110,7 +110,10 @@ constexpr todd_metric make_metric(T kind, const char* name, const char* unit, co
           denominator,
           0,
           0,
-          nullptr};
+          nullptr,
+          nullptr,
+          0,
+          0};
 }
 }  // namespace detail
 
@@ -191,6 +194,16 @@ constexpr metric<TODD_M_BREAKDOWN> breakdown(const char* name, const char* unit,
 constexpr metric<TODD_M_RATIO> ratio(const char* name, const char* unit, const char* numerator,
                                      const char* denominator, const char* doc) {
   return {detail::make_metric(TODD_M_RATIO, name, unit, doc, TODD_MERGE_SUM, numerator, denominator)};
+}
+// The quantile `high` of a histogram less its quantile `low`, both 0..1 (0: the least value, 1: the
+// greatest), in its unit; computed by whoever merges.
+constexpr metric<TODD_M_SPREAD> spread(const char* name, const metric<TODD_M_HISTOGRAM>* of, double low,
+                                       double high, const char* doc) {
+  metric<TODD_M_SPREAD> m{detail::make_metric(TODD_M_SPREAD, name, of->raw.unit, doc)};
+  m.raw.histogram = of->raw.name;
+  m.raw.low = low;
+  m.raw.high = high;
+  return m;
 }
 constexpr metric<TODD_M_INFO> information(const char* name, const char* doc) {
   return {detail::make_metric(TODD_M_INFO, name, "", doc)};

@@ -26,8 +26,9 @@ class SealTest : public testing::Test {
   }
   ~SealTest() override { std::filesystem::remove_all(folder_); }
 
-  // Builds a library whose one testlet has this id and one text param, and seals it.
-  Ran seal(const std::string& id, const std::string& flags, const std::string& dflt) {
+  // Builds a library whose one testlet has this id, one text param, a histogram and a spread, and seals it.
+  Ran seal(const std::string& id, const std::string& flags, const std::string& dflt,
+           const std::string& spread = "\"rtt\", 0.5, 0.95") {
     const std::string base = folder_ + "/testlet";
     std::ofstream(base + ".c") << R"(#include "todd/testlet.h"
 static todd_status create(const todd_host *h, const todd_run *r, void **s, todd_error *e) { return 0; }
@@ -37,7 +38,10 @@ static void destroy(void *s) {}
 static const todd_param key = {sizeof key, TODD_P_TEXT, )"
                                << flags << ", \"key\", " << dflt << R"(, 0, 0, 0, "a key"};
 static const todd_param *const params[] = {&key, 0};
-static const todd_metric *const metrics[] = {0};
+static const todd_metric rtt = {sizeof rtt, TODD_M_HISTOGRAM, 0, "rtt", "ns", "d"};
+static const todd_metric spread = {sizeof spread, TODD_M_SPREAD, 0, "spread", "ns", "d", 0, 0, 0, 0, 0, )"
+                               << spread << R"(};
+static const todd_metric *const metrics[] = {&rtt, &spread, 0};
 static const todd_testlet one = {.size = sizeof one, .roles = TODD_SOURCE, .target_kind = TODD_TARGET_HOST,
   .id = ")" << id << R"(", .version = "1", .summary = "s", .doc = "", .params = params, .metrics = metrics,
   .create = create, .start = start, .step = step, .destroy = destroy};
@@ -73,6 +77,16 @@ TEST_F(SealTest, RefusesADefaultOfWhatTheUserMustGive) {
   const Ran ran = seal("beat", "TODD_PF_REQUIRED", "\"x\"");
   EXPECT_NE(ran.status, 0);
   EXPECT_THAT(ran.output, HasSubstr("'key': the user must give it"));
+}
+
+TEST_F(SealTest, RefusesASpreadOfNothing) {
+  EXPECT_EQ(seal("beat", "0", "\"x\"", "\"rtt\", 0, 1").status, 0);
+  for (const char* of : {"0, 0, 1", "\"rrt\", 0, 1", "\"spread\", 0, 1", "\"rtt\", 0.5, 0.5",
+                         "\"rtt\", 0, 1.1", "\"rtt\", 0.0 / 0.0, 1"}) {
+    const Ran ran = seal("beat", "0", "\"x\"", of);
+    EXPECT_NE(ran.status, 0) << of;
+    EXPECT_THAT(ran.output, HasSubstr("'spread': ")) << of;
+  }
 }
 
 }  // namespace

@@ -91,6 +91,55 @@ TEST(ExpectTest, WhatAFlatRowDoesNotKeepIsUnknown) {
   EXPECT_DOUBLE_EQ(report.at("rtt").max, 0.009);
 }
 
+// 1..100 ms, one answer each.
+EdgeData spread_edge(const std::string& name, uint64_t answers = 100) {
+  EdgeData data = edge(name, answers, 0, 0);
+  for (uint64_t ms = 1; ms <= answers; ++ms) data.metrics["rtt"].histogram.add(ms * 1'000'000);
+  return data;
+}
+
+TEST(ExpectTest, ASpreadIsTheDifferenceOfThePercentilesReported) {
+  const auto report = to_report(ping_testlet(), spread_edge("a").metrics);
+  const MetricReport& rtt = report.at("rtt");
+  const MetricReport& spread = report.at("rtt_spread");
+  EXPECT_EQ(spread.kind, MetricKind::spread);
+  EXPECT_EQ(spread.unit, "s");
+  EXPECT_DOUBLE_EQ(spread.value, rtt.p95 - rtt.p50);
+  EXPECT_NEAR(spread.value, 0.045, 0.001);
+
+  auto metric = *ping_testlet().metric("rtt_spread");
+  metric.low = 0, metric.high = 1;
+  EXPECT_EQ(spread_of(metric, spread_edge("a").metrics), 99e6);
+  metric.high = 0.07;  // 100 * 0.07 is more than 7
+  EXPECT_EQ(spread_of(metric, spread_edge("a").metrics),
+            spread_edge("a").metrics["rtt"].histogram.percentile(7) - 1e6);
+}
+
+TEST(ExpectTest, WithoutValuesThereIsNoSpread) {
+  const auto& metric = *ping_testlet().metric("rtt_spread");
+  EXPECT_TRUE(std::isnan(spread_of(metric, {})));
+  EXPECT_TRUE(std::isnan(spread_of(metric, edge("a", 10, 0, 0).metrics)));
+  EXPECT_TRUE(std::isnan(spread_of(metric, flat_edge().metrics)));
+  EXPECT_EQ(spread_of(metric, edge("a", 1, 1, 7).metrics), 0);  // of one value
+  EXPECT_FALSE(to_report(ping_testlet(), edge("a", 10, 0, 0).metrics).contains("rtt_spread"));
+  EXPECT_FALSE(to_report(ping_testlet(), flat_edge().metrics, Row::flat).contains("rtt_spread"));
+}
+
+TEST(ExpectTest, ASpreadCanBeExpected) {
+  EXPECT_EQ(parsed("rtt_spread < 2ms").literal, 2e6);
+  EXPECT_EQ(verdict_of("rtt_spread < 46ms", spread_edge("a")), Verdict::pass);
+  EXPECT_EQ(verdict_of("rtt_spread < 44ms", spread_edge("a")), Verdict::fail);
+  EXPECT_EQ(verdict_of("total: rtt_spread < 46ms", spread_edge("a")), Verdict::pass);
+  EXPECT_EQ(verdict_of("rtt_spread < 2ms", edge("a", 10, 0, 0)), Verdict::unknown);
+  EXPECT_EQ(samples_needed(parsed("rtt_spread < 2ms")), 20u);
+  EXPECT_EQ(outcome_of("rtt_spread < 2ms", {spread_edge("a", 19)}).reason,
+            "a: 19 answers are too few, it needs 20");
+  EXPECT_THAT(outcome_of("rtt_spread < 2ms", {flat_edge()}).reason, HasSubstr("distribution of rtt is kept"));
+  EXPECT_THAT(error_of("p99(rtt_spread) < 2ms"), HasSubstr("rtt_spread is a spread: write rtt_spread alone"));
+  EXPECT_THAT(error_of("rtt_spread < 2"), HasSubstr("is in ns"));
+  EXPECT_THAT(metrics_of(parsed("rtt_spread < 2ms")), testing::Contains("rtt"));
+}
+
 TEST(ExpectTest, ParsesTheGrammar) {
   const Expectation p = parsed(" 90% of edges: p99.9(rtt) <= 20ms ");
   EXPECT_EQ(p.text, "90% of edges: p99.9(rtt) <= 20ms");

@@ -44,6 +44,8 @@ inline manifest::Testlet ping_testlet() {
   ping.params[1].doc = "What is sent.";
   ping.metrics = manifest::probe_metrics();
   ping.metrics.push_back(metric("rtt", "ns", stats::Kind::histogram));
+  ping.metrics.push_back(metric("rtt_spread", "ns", stats::Kind::spread));
+  ping.metrics.back().histogram = "rtt", ping.metrics.back().low = 0.5, ping.metrics.back().high = 0.95;
   ping.metrics.push_back(metric("errors", "{error}", stats::Kind::breakdown));
   ping.metrics.push_back(metric("kinds", "{error}", stats::Kind::breakdown));
   ping.metrics.back().keys = {"refused", "reset", "timeout"};

@@ -25,6 +25,8 @@ struct Given {
     declare("rtt", "ns", stats::Kind::histogram);
     declare("status", "{response}", stats::Kind::breakdown);
     declare("loss", "1", stats::Kind::ratio);
+    declare("rtt_spread", "ns", stats::Kind::spread);
+    testlet.metrics.back().histogram = "rtt", testlet.metrics.back().high = 1;
     metrics["sent"].counter = 10;
   }
   std::string influx() const {
@@ -42,7 +44,15 @@ TEST(PointTest, OneLineWithDeltas) {
   EXPECT_EQ(given.influx(),
             "todd_ping,run=r1,suite=health,test=lat,source=a,target=b,address=192.0.2.1 "
             "sent=10i,rtt_count=4i,rtt_sum=0.008,rtt_min=0.002,rtt_max=0.002,rtt_p50=0.002,rtt_p90=0.002,rtt_"
-            "p99=0.002 42\n");
+            "p99=0.002,rtt_spread=0 42\n");
+  rtt.histogram.add(5'000'000);
+  EXPECT_NE(given.influx().find(",rtt_spread=0.003 42\n"), std::string::npos) << given.influx();
+}
+
+TEST(PointTest, WithoutValuesThereIsNoSpread) {
+  Given given;
+  given.metrics["rtt"].kind = stats::Kind::histogram;
+  EXPECT_EQ(given.influx().find("spread"), std::string::npos) << given.influx();
 }
 
 TEST(PointTest, NamesCannotAddTagsFieldsOrLines) {

@@ -118,6 +118,8 @@ TEST(Manifest, IsStrict) {
            Case{"\"required\":false", "\"required\":true", "param size: the user must give it"},
            Case{"\"name\":\"rtt\"", "\"name\":\"sent\"", "metric sent is declared twice"},
            Case{"\"kind\":\"gauge\"", "\"kind\":\"ratio\"", "no counter"},
+           Case{"\"kind\":\"gauge\"", "\"low\":\"0\",\"kind\":\"spread\"",
+                "testlets[0].metrics[1].low must be a number"},
            Case{"\"interval\":\"1s\"", "\"interval\":\"1\"", "1 what?"},
            Case{"\"rate\":\"\"", "\"rate\":\"5\"", "exclude each other"},
            Case{"\"target_kind\":\"endpoint\"", "\"target_kind\":\"box\"", "target_kind"},
@@ -147,6 +149,42 @@ TEST(Manifest, ARatioIsKeptNoFinerThanItsCounters) {
   EXPECT_THAT(parsed.error().detail, HasSubstr("of \"part\" only the total is kept"));
   m.testlets[0].metrics.back().only_total = true;
   EXPECT_TRUE(parse_manifest(write_manifest(m)));
+}
+
+Metric spread_of_rtt(double low, double high) {
+  Metric spread;
+  spread.name = "spread", spread.unit = "ns";
+  spread.kind = stats::Kind::spread;
+  spread.histogram = "rtt", spread.low = low, spread.high = high;
+  return spread;
+}
+
+TEST(Manifest, ASpreadIsOfAHistogramOfItsTestlet) {
+  const auto with = [](Metric spread, bool histogram_total = false) {
+    Manifest m = sample();
+    m.testlets[0].metrics[9].only_total = histogram_total;
+    m.testlets[0].metrics.push_back(std::move(spread));
+    auto parsed = parse_manifest(write_manifest(m));
+    if (parsed) {
+      parsed->hash.clear();
+      EXPECT_EQ(*parsed, m);
+    }
+    return parsed ? "" : parsed.error().detail;
+  };
+  EXPECT_EQ(with(spread_of_rtt(0, 1)), "");
+  EXPECT_EQ(with(spread_of_rtt(1.0 / 3, 0.95)), "");
+  Metric other = spread_of_rtt(0.5, 0.95);
+  for (const char* name : {"", "nothing", "load", "spread"}) {
+    other.histogram = name;
+    EXPECT_THAT(with(other), HasSubstr("is no histogram of this testlet")) << name;
+  }
+  other = spread_of_rtt(0.5, 0.95);
+  other.unit = "By";
+  EXPECT_THAT(with(other), HasSubstr("its unit must be that of \"rtt\", ns"));
+  const std::pair<double, double> wrong[] = {{0.5, 0.5}, {0.95, 0.5}, {-0.1, 0.5}, {0.5, 1.01}};
+  for (const auto& [low, high] : wrong)
+    EXPECT_THAT(with(spread_of_rtt(low, high)), HasSubstr("0 <= low < high <= 1")) << low << " " << high;
+  EXPECT_THAT(with(spread_of_rtt(0, 1), true), HasSubstr("of \"rtt\" only the total is kept"));
 }
 
 // An author's ids carry the author's domain, so that two authors' "beat" can live on one host.

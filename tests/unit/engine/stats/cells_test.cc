@@ -8,8 +8,8 @@
 namespace todd::stats {
 namespace {
 
-const std::vector<Kind> kKinds = {Kind::counter,   Kind::histogram, Kind::gauge,
-                                  Kind::breakdown, Kind::info,      Kind::ratio};
+const std::vector<Kind> kKinds = {Kind::counter, Kind::histogram, Kind::gauge, Kind::breakdown,
+                                  Kind::info,    Kind::ratio,     Kind::spread};
 
 struct Table {
   explicit Table(uint32_t edges, uint32_t samples = 8)

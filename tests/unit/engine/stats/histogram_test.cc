@@ -78,6 +78,17 @@ TEST(Histogram, OneValueIsReportedAsItIs) {
   EXPECT_EQ(huge.percentile(50), static_cast<double>(uint64_t{1} << 45));
 }
 
+TEST(Histogram, WithoutBucketsOnlyEqualValuesHaveAShape) {
+  EXPECT_FALSE(Histogram().has_shape());
+  Histogram h;
+  h.add(5, 3);
+  EXPECT_TRUE(h.has_shape());
+  h.buckets.clear();
+  EXPECT_TRUE(h.has_shape());
+  h.max = 6;
+  EXPECT_FALSE(h.has_shape());
+}
+
 TEST(Histogram, StddevSurvivesLargeMeans) {
   Histogram h;  // two values 2 ns apart at 1 s: naive floating point loses this
   h.add(1'000'000'000);

@@ -91,6 +91,7 @@ void add_histogram(Fields& fields, const std::string& name, const stats::Histogr
   if (h.count == 0) return;
   fields.real(name + "_min", static_cast<double>(h.min) * scale);
   fields.real(name + "_max", static_cast<double>(h.max) * scale);
+  if (!h.has_shape()) return;
   for (const int p : {50, 90, 99}) fields.real(fmt::format("{}_p{}", name, p), h.percentile(p) * scale);
 }
 

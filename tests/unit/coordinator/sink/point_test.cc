@@ -49,6 +49,20 @@ TEST(PointTest, OneLineWithDeltas) {
   EXPECT_NE(given.influx().find(",rtt_spread=0.003 42\n"), std::string::npos) << given.influx();
 }
 
+// Of tasks with very many edges no distribution is kept of each: every percentile came out as the greatest
+// value.
+TEST(PointTest, WithoutADistributionThereAreNoPercentiles) {
+  Given given;
+  stats::Value& rtt = given.metrics["rtt"];
+  rtt.kind = stats::Kind::histogram;
+  rtt.histogram.add(2'000'000);
+  rtt.histogram.add(4'000'000);
+  rtt.histogram.buckets.clear();
+  EXPECT_NE(given.influx().find("rtt_count=2i,rtt_sum=0.006,rtt_min=0.002,rtt_max=0.004 42\n"),
+            std::string::npos)
+      << given.influx();
+}
+
 TEST(PointTest, WithoutValuesThereIsNoSpread) {
   Given given;
   given.metrics["rtt"].kind = stats::Kind::histogram;

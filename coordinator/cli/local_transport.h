@@ -21,6 +21,7 @@ class LocalTransport : public run::Transport {
 
   Status start(run::TransportEvents& events);  // events must outlive this
   const supervise::Supervisor& supervisor() const { return supervisor_; }
+  void end() { supervisor_.end(); }  // nothing more is asked of it
 
   bool connected(const std::string& agent) const override { return agent == kLocalAgent; }
   run::ClockQuality clock(const std::string&) const override { return {}; }

@@ -96,17 +96,17 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
   return text;
 }
 
-// Runs it on the local worker until it has ended; Ctrl-C cancels and keeps what was measured.
-// signal: the one that came, else 0.
+// Runs it on the local worker until it has ended, and prints what was measured; Ctrl-C cancels and keeps
+// that. signal: the one that came, else 0.
 Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command, run::Request request,
-                                                      supervise::SupervisorOptions options, bool periods,
-                                                      int& signal) {
+                                                      supervise::SupervisorOptions options,
+                                                      const ShowRun& show, int& signal) {
   io::Loop loop;
   const Clock clock;
   LocalTransport transport(loop, std::move(options));
   run::RunsOptions run_options;
   run_options.start_lead_ns = kStartLeadNs;
-  if (!periods) run_options.max_periods = 0;
+  if (!show.periods) run_options.max_periods = 0;
   run::Runs runs(loop, transport, clock, run_options);
   if (auto started = transport.start(runs); !started) return tl::unexpected(started.error());
   std::string id;
@@ -132,7 +132,10 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
   const auto interrupt = on_signal(SIGINT), terminate = on_signal(SIGTERM);
   loop.run();
   if (stderr_is_terminal() && command.options.output == "table") fmt::print(stderr, "\r\x1b[K");
-  return runs.report(id, periods);
+  transport.end();  // beside the report
+  auto report = runs.report(id, show.periods);
+  if (report) print_report(**report, show);
+  return report;
 }
 
 // The exit code for a one-off test of which no edge could even begin, by the first reason; nullopt where any
@@ -205,10 +208,9 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   request.plans = std::move(*plans);
   request.agents = {facts};
   int signal = 0;
-  const auto kept = run_here(command, std::move(request), std::move(options), show.periods, signal);
+  const auto kept = run_here(command, std::move(request), std::move(options), show, signal);
   if (!kept) return complain(kept.error());
   const model::Report& report = **kept;
-  print_report(report, show);
   if (signal != 0) return 128 + signal;
   return exit_for_nothing(report).value_or(exit_for(report, command.options.allow_incomplete));
 }

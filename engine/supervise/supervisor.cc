@@ -416,6 +416,10 @@ void Supervisor::start_task(const std::string& task, int64_t at_wall_ns) {
   impl_->worker->send(message);
 }
 
+void Supervisor::end() {
+  if (impl_->worker) impl_->worker->kill("is not wanted any more");
+}
+
 void Supervisor::stop_task(const std::string& task, bool cancel) { impl_->stop(task, cancel); }
 
 }  // namespace todd::supervise

@@ -69,6 +69,9 @@ class Supervisor {
   void start_task(const std::string& task, int64_t at_wall_ns);
   void stop_task(const std::string& task, bool cancel);
   size_t open_tasks() const;
+  // Nothing more is wanted of it: kills the worker, whose end takes its time (the kernel closes its sockets)
+  // and is waited for by the destructor alone. Nothing may be called after.
+  void end();
 
  private:
   struct Impl;

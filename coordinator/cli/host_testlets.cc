@@ -15,7 +15,9 @@ namespace todd::cli {
 void for_each_host_testlet(CLI::App& verb, const std::function<void(const manifest::Testlet&)>& add) {
   std::string refused;
   std::map<std::string, std::string> path_of;  // of each testlet
-  for (const auto& file : manifest::scan_folders(supervise::default_options().testlet_folders)) {
+  // Each verb asks.
+  static const auto files = manifest::scan_folders(supervise::default_options().testlet_folders);
+  for (const auto& file : files) {
     if (!file.error.empty()) {
       refused += fmt::format("todd: testlet refused: {}\n", file.error);
       continue;

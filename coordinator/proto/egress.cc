@@ -9,12 +9,14 @@ void put_egress(const Egress& egress, v1::Egress& out) {
   out.set_interface(egress.interface);
   out.set_df(static_cast<uint32_t>(egress.df));
   out.set_path(static_cast<uint32_t>(egress.path));
+  out.set_mark(egress.mark);
 }
 
 Egress egress_of(const v1::Egress& in) {
   Egress out{.source = in.source(), .interface = in.interface()};
   if (in.df() <= static_cast<uint32_t>(DontFragment::clear)) out.df = static_cast<DontFragment>(in.df());
   if (in.path() <= static_cast<uint32_t>(SendPath::packet)) out.path = static_cast<SendPath>(in.path());
+  out.mark = in.mark();
   return out;
 }
 

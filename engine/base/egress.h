@@ -19,9 +19,12 @@ struct Egress {
   std::string interface;  // SO_BINDTODEVICE; empty: the routes decide
   DontFragment df = DontFragment::system;
   SendPath path = SendPath::automatic;
+  uint32_t mark = 0;  // SO_MARK, for the rules of routing and firewall; 0: none
 
   // The sockets' own choices do.
-  bool plain() const { return source.empty() && interface.empty() && df == DontFragment::system; }
+  bool plain() const {
+    return source.empty() && interface.empty() && df == DontFragment::system && mark == 0;
+  }
   bool operator==(const Egress&) const = default;
 };
 

@@ -109,6 +109,10 @@ Status set_egress(int fd, const SocketRequest& request) {
       return bad_egress(errno, "interface " + egress.interface + ": this host has no such interface");
     return refuse(request, errno, (": cannot send through interface " + egress.interface).c_str());
   }
+  if (egress.mark != 0 && !set_int(fd, SOL_SOCKET, SO_MARK, static_cast<int>(egress.mark)))
+    return bad_egress(errno, "mark " + std::to_string(egress.mark) + ": " + describe(request) +
+                                 ": marking packets takes CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW; "
+                                 "grant one of them, or leave mark out");
   if (request.ttl != 0 && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_UNICAST_HOPS : IP_TTL, request.ttl))
     return refuse(request, errno, ": cannot set its TTL");
   if (request.tos != 0 && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TCLASS : IP_TOS, request.tos))
@@ -199,6 +203,7 @@ Result<IcmpSocket> open_icmp(int family, const Egress& egress) {
   SocketRequest request{.kind = SocketRequest::icmp, .family = family, .bind = false, .egress = egress};
   auto ping = open_socket(request);
   if (ping) return IcmpSocket{std::move(*ping), false};
+  if (ping.error().code == Errc::invalid) return tl::unexpected<Error>(ping.error());  // for a raw one too
   request.raw = request.bind = true;
   auto raw = open_socket(request);
   if (raw) return IcmpSocket{std::move(*raw), true};

@@ -126,6 +126,9 @@ Result<Egress> resolve_egress(const Given& given) {
   if (out.interface.size() >= IFNAMSIZ)
     return fail(Errc::invalid, fmt::format("interface: \"{}\" is longer than the {} characters of a name",
                                            out.interface, IFNAMSIZ - 1));
+  const auto mark = value_of("mark", given, "");
+  if (!mark) return tl::unexpected(mark.error());
+  out.mark = static_cast<uint32_t>(mark->i);
   const auto df = value_of("df", given, "");
   if (!df) return tl::unexpected(df.error());
   out.df = static_cast<DontFragment>(df->i);
@@ -133,7 +136,7 @@ Result<Egress> resolve_egress(const Given& given) {
   if (!path) return tl::unexpected(path.error());
   out.path = static_cast<SendPath>(path->i);
   if (out.path == SendPath::packet && !out.plain())
-    return fail(Errc::invalid, "via: packet goes by the routes; leave out source, interface and df");
+    return fail(Errc::invalid, "via: packet goes by the routes; leave out source, interface, mark and df");
   return out;
 }
 

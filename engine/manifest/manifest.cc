@@ -100,6 +100,9 @@ const std::vector<Param>& host_params() {
                   "are corrected (sampled), or by the clock of the program (user)."),
       host_param("source", text, "", "", "", "An address of the sending host to send from."),
       host_param("interface", text, "", "", "", "The network interface of the sending host to send through."),
+      host_param("mark", integer, "0", "0", "4294967295",
+                 "Firewall mark of the packets, which rules of routing (ip rule fwmark) and firewall see; 0: "
+                 "none. Needs CAP_NET_ADMIN or CAP_NET_RAW."),
       host_choice("df", {"system", "set", "clear"},
                   "Don't fragment: set, packets leave whole or not at all, whatever path MTU is known; "
                   "clear, they may be cut."),

@@ -194,6 +194,12 @@ Result<double> parse_ratio(std::string_view text) {
 }
 
 Result<int64_t> parse_integer(std::string_view text) {
+  if (text.starts_with("0x")) {
+    uint64_t bits = 0;
+    const auto [end, error] = std::from_chars(text.data() + 2, text.data() + text.size(), bits, 16);
+    if (error == std::errc() && end == text.data() + text.size() && bits <= INT64_MAX)
+      return static_cast<int64_t>(bits);
+  }
   const auto d = split(text);
   const Unit* unit = d ? find(kDecimal, d->unit) : nullptr;
   if (unit == nullptr) return invalid(text, "is no whole number; write for example 1000 or 1k");

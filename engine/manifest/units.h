@@ -27,7 +27,7 @@ Result<double> parse_rate(std::string_view text);
 // "0.5%" or "0.005" -> 0.005. Within 0..1.
 Result<double> parse_ratio(std::string_view text);
 
-// "1000", "1k", "1.5M", "1G" -> integer. May be negative.
+// "1000", "1k", "1.5M", "1G", "0x2a" -> integer. May be negative.
 Result<int64_t> parse_integer(std::string_view text);
 
 // "1.5", "-2e-3" -> finite real number.

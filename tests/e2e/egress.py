@@ -1,5 +1,5 @@
-"""By which way probes leave: --source, --interface and --df, as the far end sees them."""
-import ctypes, json, os, socket, struct, threading
+"""By which way probes leave: --source, --interface, --mark and --df, as the far end sees them."""
+import ctypes, json, os, socket, struct, subprocess, threading
 
 import lab
 from lab import check, edges, value
@@ -13,11 +13,11 @@ lab.ip(near.name, "addr", "add", f"{SECOND6}/128", "dev", "eth0", "nodad")
 
 
 class Seen(threading.Thread):
-    """What echo requests look like when they arrive in a namespace: (source, whether DF is set, whether it is a fragment)."""
+    """What probes look like when they arrive in a namespace: (source, whether DF is set, whether it is a fragment)."""
 
-    def __init__(self, namespace):
+    def __init__(self, namespace, device="eth0"):
         super().__init__(daemon=True)
-        self.namespace, self.packets, self.ready, self.ended = namespace, [], threading.Event(), False
+        self.namespace, self.device, self.packets, self.ready, self.ended = namespace, device, [], threading.Event(), False
         self.start()
         self.ready.wait()
 
@@ -26,7 +26,7 @@ class Seen(threading.Thread):
         assert ctypes.CDLL(None).setns(handle, CLONE_NEWNET) == 0
         os.close(handle)
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(3))
-        tap.bind(("eth0", 3))
+        tap.bind((self.device, 3))
         tap.settimeout(0.2)
         self.ready.set()
         while not self.ended:
@@ -36,10 +36,10 @@ class Seen(threading.Thread):
                 continue
             if address[2] == socket.PACKET_OUTGOING:
                 continue
-            if packet[0] >> 4 == 4 and packet[9] in (socket.IPPROTO_ICMP, socket.IPPROTO_TCP):
+            if packet[0] >> 4 == 4 and packet[9] in (socket.IPPROTO_ICMP, socket.IPPROTO_TCP, socket.IPPROTO_UDP):
                 flags = struct.unpack_from("!H", packet, 6)[0]
                 self.packets.append((socket.inet_ntoa(packet[12:16]), bool(flags & 0x4000), bool(flags & 0x3FFF)))
-            elif packet[0] >> 4 == 6 and packet[6] == socket.IPPROTO_ICMPV6 and packet[40] == 128:
+            elif packet[0] >> 4 == 6 and (packet[6] in (socket.IPPROTO_TCP, socket.IPPROTO_UDP) or (packet[6] == socket.IPPROTO_ICMPV6 and packet[40] == 128)):
                 self.packets.append((socket.inet_ntop(socket.AF_INET6, packet[8:24]), None, False))
 
     def end(self):
@@ -78,6 +78,26 @@ seen = Seen(far.name)
 lab.todd("try", "http", f"http://{far.address}:9/", "--count", 1, "--source", SECOND, namespace=near)
 check({s for s, _, _ in seen.end()} == {SECOND}, "a TCP connection comes from there too")
 
+# A second link, which only marked packets take.
+MARK = "0x2a"
+lab.sh("ip", "link", "add", "eth1", "netns", near.name, "type", "veth", "peer", "name", "eth1", "netns", far.name)
+for side, host in ((near, 1), (far, 2)):
+    lab.ip(side.name, "addr", "add", f"198.19.0.{host}/24", "dev", "eth1")
+    lab.ip(side.name, "addr", "add", f"fd19::{host}/64", "dev", "eth1", "nodad")
+    lab.ip(side.name, "link", "set", "eth1", "up")
+for family, there, gateway in (("-4", far.address, "198.19.0.2"), ("-6", far.address6, "fd19::2")):
+    lab.ip(near.name, family, "rule", "add", "fwmark", MARK, "table", 77)
+    lab.ip(near.name, family, "route", "add", there, "via", gateway, "table", 77)
+    lab.wait_for(f"{gateway} answers", lambda: subprocess.run(lab.inside(near.name, "ping", "-c", "1", "-W", "1", gateway), stdout=subprocess.DEVNULL).returncode == 0)
+for engine in lab.back_ends():
+    for mode, target in (("icmp", far.address), ("icmp", far.address6), ("udp", far.address), ("udp", far.address6), ("tcp", far.address), ("tcp", far.address6)):
+        for mark, device in ((MARK, "eth1"), ("43", "eth0")):
+            seen = {name: Seen(far.name, name) for name in ("eth0", "eth1")}
+            at = target if mode == "icmp" else f"[{target}]:9" if ":" in target else f"{target}:9"
+            lab.todd("try", "ping", at, "--mode", mode, "--count", 3, "--interval", "5ms", "--timeout", "300ms", "--mark", mark, "--engine", engine, namespace=near)
+            came = {name: len(one.end()) for name, one in seen.items()}
+            check({name for name, packets in came.items() if packets} == {device}, f"{engine}: {mode} to {target} with mark {mark} arrives through {device} {came}")
+
 
 def refused(text, *words):
     done = lab.todd("try", "ping", *words, namespace=near)
@@ -95,3 +115,12 @@ refused("is IPv6, but the test's family is IPv4", far.address6, "--source", SECO
 refused("which is not the family of the test", "-6", far.address6, "--source", SECOND)
 refused("longer than the 15 characters", far.address, "--interface", "an-interface-of-some-length")
 refused('did you mean "set"', far.address, "--df", "sett")
+refused("via: packet goes by the routes", far.address, "--mark", "1", "--via", "packet")
+for wrong, text in (("-1", "out of range, allowed 0 to 4294967295"), ("4294967296", "out of range"), ("blue", "is no whole number")):
+    refused("--mark: ", far.address, f"--mark={wrong}")
+    refused(text, far.address, f"--mark={wrong}")
+lab.sh(*lab.inside(near.name, "sh", "-c", "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range"))
+for words in ([far.address], [f"{far.address}:9", "--mode", "udp"], [f"{far.address}:9", "--mode", "tcp"]):
+    command = ["setpriv", "--bounding-set=-net_admin,-net_raw", str(lab.BIN / "todd"), "try", "ping", *words, "--count", "1", "--mark", MARK]
+    done = subprocess.run(lab.inside(near.name, *command), capture_output=True, text=True)
+    check(done.returncode == 2 and "mark 42: " in done.stderr and "grant" in done.stderr, f"{' '.join(words)} without the privilege to mark: {done.returncode}: {done.stderr.strip()[:250]}")

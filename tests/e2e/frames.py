@@ -39,6 +39,8 @@ for engine in lab.back_ends():
         found, sent, _ = try_ping(MANY, "--count", 2, "--rate", "max", "--via", via, *words)
         check(total(found, "received") == 2 * 4094 and total(found, "lost") == 0, f"{engine}: via {via} all of {MANY} answer")
         check((sent > 4000) == by_ip, f"{engine}: via {via} IP sent {sent}")
+    found, sent, _ = try_ping(MANY, "--count", 2, "--rate", "max", "--mark", 7, *words)
+    check(total(found, "received") == 2 * 4094 and sent > 4000, f"{engine}: auto leaves marked probes to the socket, as frames have no mark ({sent})")
     _, sent, _ = try_ping(BEHIND, "--count", 50, "--interval", "2ms", *words)
     check(sent >= 50, f"{engine}: auto leaves a slow test to the socket ({sent})")
 
@@ -86,4 +88,4 @@ for engine in lab.back_ends():
     check(numbers["planned"] == numbers["sent"] + numbers["unsent"] and numbers["sent"] == numbers["received"] + numbers["lost"] + numbers["undetermined"], f"{engine}: the books balance")
 
 _, _, said = try_ping(BEHIND, "--via", "packet", "--df", "set", code=2)
-check("leave out source, interface and df" in said, f"packet with a way of its own is refused: {said.strip()}")
+check("packet goes by the routes; leave out source" in said, f"packet with a way of its own is refused: {said.strip()}")

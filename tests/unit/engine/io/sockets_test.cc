@@ -201,6 +201,20 @@ TEST(OpenSocket, LeavesByTheEgressAskedFor) {
   EXPECT_EQ(option(may_be_cut->get(), SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
 }
 
+TEST(OpenSocket, WhatItSendsCarriesTheMarkOrItIsRefused) {
+  for (const auto kind : {SocketRequest::udp, SocketRequest::tcp, SocketRequest::icmp}) {
+    const auto fd =
+        open_socket({.kind = kind, .family = AF_INET, .raw = true, .egress = {.mark = 0xcafe0007}});
+    if (fd) {
+      EXPECT_EQ(static_cast<uint32_t>(option(fd->get(), SOL_SOCKET, SO_MARK)), 0xcafe0007);
+    } else if (kind != SocketRequest::icmp) {  // without privilege there is no raw socket to mark
+      EXPECT_EQ(fd.error().code, Errc::invalid);
+      EXPECT_NE(fd.error().detail.find("mark 3405643783: "), std::string::npos) << fd.error().detail;
+      EXPECT_NE(fd.error().detail.find("grant"), std::string::npos) << fd.error().detail;
+    }
+  }
+}
+
 TEST(OpenSocket, AnEgressThisHostDoesNotHaveIsInvalid) {
   const auto refused = [](Egress egress, int family, const char* why) {
     const auto fd = open_socket({.kind = SocketRequest::udp, .family = family, .egress = egress});

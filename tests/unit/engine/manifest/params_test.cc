@@ -166,6 +166,12 @@ TEST(HostParams, EgressIsRead) {
       resolve_host_params(ping(), {{"source", "fe80::1%eth0"}, {"interface", "eth0"}, {"df", "set"}});
   ASSERT_TRUE(p) << p.error().detail;
   EXPECT_EQ(p->egress, (Egress{"fe80::1%eth0", "eth0", DontFragment::set}));
+  EXPECT_EQ(resolve_host_params(ping(), {{"mark", "0xffffffff"}})->egress, Egress{.mark = UINT32_MAX});
+  EXPECT_FALSE((Egress{.mark = 1}).plain());
+  for (const char* bad : {"-1", "4294967296", "blue", "0x", "0x-1"})
+    EXPECT_THAT(resolve_host_params(ping(), {{"mark", bad}}).error().detail, HasSubstr("mark")) << bad;
+  EXPECT_THAT(resolve_host_params(ping(), {{"mark", "1"}, {"via", "packet"}}).error().detail,
+              HasSubstr("via: packet goes by the routes"));
   EXPECT_EQ(resolve_host_params(ping(), {})->egress, Egress{});
   EXPECT_THAT(resolve_host_params(ping(), {{"source", "eth0"}}).error().detail,
               HasSubstr("source: \"eth0\" is no IPv4 or IPv6 address"));

@@ -76,6 +76,8 @@ TEST(Units, Numbers) {
   EXPECT_EQ(parse_integer("-3"), -3);
   EXPECT_EQ(parse_integer("1.5M"), 1'500'000);
   EXPECT_EQ(parse_integer("9223372036854775807"), INT64_MAX);
+  EXPECT_EQ(parse_integer("0x2A"), 42);
+  EXPECT_EQ(parse_integer("0x7fffffffffffffff"), INT64_MAX);
   for (const char* bad : {"", "1.5", "9223372036854775808", "ten", "1Ki"})
     EXPECT_FALSE(parse_integer(bad)) << bad;
   EXPECT_EQ(parse_real("-2e-3"), -0.002);

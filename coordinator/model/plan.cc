@@ -183,7 +183,8 @@ class Planner {
     auto host = manifest::resolve_host_params(plan.testlet, plan.test.params);
     if (!host) return refuse_param(plan, host.error());
     plan.host = *host;
-    return take_family_of_source(plan);
+    if (const Status taken = take_family_of_source(plan); !taken) return taken;
+    return take_family_of_label(plan);
   }
 
   // Texts that only the testlet can read whole: what is plainly wrong is refused here and not by the agents.
@@ -214,6 +215,15 @@ class Planner {
                                                   source, v6 ? "IPv6" : "IPv4")});
     }
     plan.test.family = own;
+    return {};
+  }
+
+  Status take_family_of_label(TestPlan& plan) const {
+    if (plan.host.egress.flow_label == 0) return {};
+    if (plan.test.family != Family::any && plan.test.family != Family::v6)
+      return refuse_param(plan, Error{Errc::invalid, 0,
+                                      "flow_label: only IPv6 has one, which is not the family of the test"});
+    plan.test.family = Family::v6;
     return {};
   }
 

@@ -10,6 +10,7 @@ void put_egress(const Egress& egress, v1::Egress& out) {
   out.set_df(static_cast<uint32_t>(egress.df));
   out.set_path(static_cast<uint32_t>(egress.path));
   out.set_mark(egress.mark);
+  out.set_flow_label(egress.flow_label);
 }
 
 Egress egress_of(const v1::Egress& in) {
@@ -17,6 +18,7 @@ Egress egress_of(const v1::Egress& in) {
   if (in.df() <= static_cast<uint32_t>(DontFragment::clear)) out.df = static_cast<DontFragment>(in.df());
   if (in.path() <= static_cast<uint32_t>(SendPath::packet)) out.path = static_cast<SendPath>(in.path());
   out.mark = in.mark();
+  out.flow_label = in.flow_label() & 0xfffff;
   return out;
 }
 

@@ -19,11 +19,12 @@ struct Egress {
   std::string interface;  // SO_BINDTODEVICE; empty: the routes decide
   DontFragment df = DontFragment::system;
   SendPath path = SendPath::automatic;
-  uint32_t mark = 0;  // SO_MARK, for the rules of routing and firewall; 0: none
+  uint32_t mark = 0;        // SO_MARK, for the rules of routing and firewall; 0: none
+  uint32_t flow_label = 0;  // of IPv6, 20 bits; 0: the system chooses
 
   // The sockets' own choices do.
   bool plain() const {
-    return source.empty() && interface.empty() && df == DontFragment::system && mark == 0;
+    return source.empty() && interface.empty() && df == DontFragment::system && mark == 0 && flow_label == 0;
   }
   bool operator==(const Egress&) const = default;
 };

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/icmp.h>
+#include <linux/in6.h>
 #include <netinet/icmp6.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -113,6 +114,10 @@ Status set_egress(int fd, const SocketRequest& request) {
     return bad_egress(errno, "mark " + std::to_string(egress.mark) + ": " + describe(request) +
                                  ": marking packets takes CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW; "
                                  "grant one of them, or leave mark out");
+  // Of the destination then, as label_flows puts it there: Linux wants a lease of the label only where
+  // somebody has leased labels for himself.
+  if (egress.flow_label != 0 && v6 && !set_int(fd, SOL_IPV6, IPV6_FLOWINFO_SEND, 1))
+    return refuse(request, errno, ": cannot set its flow label");
   if (request.ttl != 0 && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_UNICAST_HOPS : IP_TTL, request.ttl))
     return refuse(request, errno, ": cannot set its TTL");
   if (request.tos != 0 && !set_int(fd, v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_TCLASS : IP_TOS, request.tos))

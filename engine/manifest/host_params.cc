@@ -129,6 +129,9 @@ Result<Egress> resolve_egress(const Given& given) {
   const auto mark = value_of("mark", given, "");
   if (!mark) return tl::unexpected(mark.error());
   out.mark = static_cast<uint32_t>(mark->i);
+  const auto label = value_of("flow_label", given, "");
+  if (!label) return tl::unexpected(label.error());
+  out.flow_label = static_cast<uint32_t>(label->i);
   const auto df = value_of("df", given, "");
   if (!df) return tl::unexpected(df.error());
   out.df = static_cast<DontFragment>(df->i);
@@ -136,7 +139,8 @@ Result<Egress> resolve_egress(const Given& given) {
   if (!path) return tl::unexpected(path.error());
   out.path = static_cast<SendPath>(path->i);
   if (out.path == SendPath::packet && !out.plain())
-    return fail(Errc::invalid, "via: packet goes by the routes; leave out source, interface, mark and df");
+    return fail(Errc::invalid,
+                "via: packet goes by the routes; leave out source, interface, mark, flow_label and df");
   return out;
 }
 

@@ -103,6 +103,9 @@ const std::vector<Param>& host_params() {
       host_param("mark", integer, "0", "0", "4294967295",
                  "Firewall mark of the packets, which rules of routing (ip rule fwmark) and firewall see; 0: "
                  "none. Needs CAP_NET_ADMIN or CAP_NET_RAW."),
+      host_param("flow_label", integer, "0", "0", "1048575",
+                 "Flow label of the packets, by which routers choose among equal ways; of IPv6 alone. 0: the "
+                 "system chooses."),
       host_choice("df", {"system", "set", "clear"},
                   "Don't fragment: set, packets leave whole or not at all, whatever path MTU is known; "
                   "clear, they may be cut."),

@@ -316,6 +316,7 @@ void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
   auto& setup = *pending->shards[0];
   const bool source = setup.run.role == TODD_SOURCE;
   drop_unresolved(setup);
+  if (setup.egress.flow_label != 0) label_flows(setup);
   if (source && setup.targets.empty()) {
     std::string detail;
     for (const auto& endpoint : pending->ready.endpoints())

@@ -216,6 +216,12 @@ std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup) {
   return dropped;
 }
 
+void label_flows(lane::TaskSetup& setup) {
+  for (auto& target : setup.targets)
+    if (target.address.sa.sa_family == AF_INET6)
+      target.address.v6.sin6_flowinfo = htonl(setup.egress.flow_label);
+}
+
 namespace {
 // Another shard of the same task, without targets yet.
 std::unique_ptr<lane::TaskSetup> sibling_of(const lane::TaskSetup& whole) {

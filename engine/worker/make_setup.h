@@ -40,5 +40,7 @@ bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::str
 // Leaves out the targets without address; returns the edges left out. Call once, after resolution; the
 // schedule then covers the rest.
 std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup);
+// Gives the targets of IPv6 the egress's flow label, with which sockets send to them.
+void label_flows(lane::TaskSetup& setup);
 
 }  // namespace todd::worker

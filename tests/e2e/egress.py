@@ -1,4 +1,4 @@
-"""By which way probes leave: --source, --interface, --mark and --df, as the far end sees them."""
+"""By which way probes leave: --source, --interface, --mark, --flow-label and --df, as the far end sees them."""
 import ctypes, json, os, socket, struct, subprocess, threading
 
 import lab
@@ -17,7 +17,7 @@ class Seen(threading.Thread):
 
     def __init__(self, namespace, device="eth0"):
         super().__init__(daemon=True)
-        self.namespace, self.device, self.packets, self.ready, self.ended = namespace, device, [], threading.Event(), False
+        self.namespace, self.device, self.packets, self.labels, self.ready, self.ended = namespace, device, [], [], threading.Event(), False
         self.start()
         self.ready.wait()
 
@@ -41,6 +41,7 @@ class Seen(threading.Thread):
                 self.packets.append((socket.inet_ntoa(packet[12:16]), bool(flags & 0x4000), bool(flags & 0x3FFF)))
             elif packet[0] >> 4 == 6 and (packet[6] in (socket.IPPROTO_TCP, socket.IPPROTO_UDP) or (packet[6] == socket.IPPROTO_ICMPV6 and packet[40] == 128)):
                 self.packets.append((socket.inet_ntop(socket.AF_INET6, packet[8:24]), None, False))
+                self.labels.append(struct.unpack_from("!I", packet)[0] & 0xFFFFF)
 
     def end(self):
         self.ended = True
@@ -99,6 +100,35 @@ for engine in lab.back_ends():
             check({name for name, packets in came.items() if packets} == {device}, f"{engine}: {mode} to {target} with mark {mark} arrives through {device} {came}")
 
 
+def check_labels(engine, sockets):
+    for mode, target in (("icmp", far.address6), ("udp", f"[{far.address6}]:9"), ("tcp", f"[{far.address6}]:9")):
+        for label in (1, 0xFFFFF):
+            seen = Seen(far.name)
+            lab.todd("try", "ping", target, "--mode", mode, "--count", 3, "--interval", "5ms", "--timeout", "300ms", "--dscp", 46, "--flow-label", label, "--engine", engine, namespace=near)
+            seen.end()
+            check(len(seen.labels) >= 3 and set(seen.labels) == {label}, f"{engine}, {sockets}: {mode} with flow label {label} arrives with it {seen.labels}")
+
+
+def check_vrf(engine):
+    for mode, target in (("icmp", "198.19.0.2"), ("udp", "198.19.0.2:9")):
+        seen = {name: Seen(far.name, name) for name in ("eth0", "eth1")}
+        lab.todd("try", "ping", target, "--mode", mode, "--count", 3, "--interval", "5ms", "--timeout", "300ms", "--interface", "vrf0", "--engine", engine, namespace=near)
+        came = {name for name, one in seen.items() if one.end()}
+        check(came == {"eth1"}, f"{engine}: {mode} through the VRF of eth1 comes through {came}")
+
+
+for engine in lab.back_ends():
+    check_labels(engine, "raw")
+made = subprocess.run(lab.inside(near.name, "ip", "link", "add", "vrf0", "type", "vrf", "table", "100"), capture_output=True, text=True)
+if made.returncode == 0:
+    lab.ip(near.name, "link", "set", "vrf0", "up")
+    lab.ip(near.name, "link", "set", "eth1", "master", "vrf0")
+    for engine in lab.back_ends():
+        check_vrf(engine)
+else:
+    print("skipped: VRF, this kernel has none:", made.stderr.strip())
+
+
 def refused(text, *words):
     done = lab.todd("try", "ping", *words, namespace=near)
     check(done.returncode == 2 and text in done.stderr, f"{' '.join(words)}: {text} ({done.returncode}: {done.stderr.strip()[:200]})")
@@ -115,11 +145,19 @@ refused("is IPv6, but the test's family is IPv4", far.address6, "--source", SECO
 refused("which is not the family of the test", "-6", far.address6, "--source", SECOND)
 refused("longer than the 15 characters", far.address, "--interface", "an-interface-of-some-length")
 refused('did you mean "set"', far.address, "--df", "sett")
-refused("via: packet goes by the routes", far.address, "--mark", "1", "--via", "packet")
+for words in (["--mark", "1"], ["--flow-label", "1"]):
+    refused("via: packet goes by the routes", far.address, *words, "--via", "packet")
+refused("is IPv4, but the test's family is IPv6", far.address, "--flow-label", "1")
+refused("only IPv6 has one", "-4", "localhost", "--flow-label", "1")
+for wrong, text in (("-1", "out of range, allowed 0 to 1048575"), ("1048576", "out of range"), ("blue", "is no whole number")):
+    refused("--flow-label: ", far.address6, f"--flow-label={wrong}")
+    refused(text, far.address6, f"--flow-label={wrong}")
 for wrong, text in (("-1", "out of range, allowed 0 to 4294967295"), ("4294967296", "out of range"), ("blue", "is no whole number")):
     refused("--mark: ", far.address, f"--mark={wrong}")
     refused(text, far.address, f"--mark={wrong}")
 lab.sh(*lab.inside(near.name, "sh", "-c", "echo 0 2147483647 >/proc/sys/net/ipv4/ping_group_range"))
+for engine in lab.back_ends():
+    check_labels(engine, "ping sockets")
 for words in ([far.address], [f"{far.address}:9", "--mode", "udp"], [f"{far.address}:9", "--mode", "tcp"]):
     command = ["setpriv", "--bounding-set=-net_admin,-net_raw", str(lab.BIN / "todd"), "try", "ping", *words, "--count", "1", "--mark", MARK]
     done = subprocess.run(lab.inside(near.name, *command), capture_output=True, text=True)

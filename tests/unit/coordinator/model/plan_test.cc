@@ -233,5 +233,21 @@ TEST(PlanTest, TheSourceGivesTheFamily) {
               HasSubstr("source: 192.0.2.9 is IPv4, which is not the family of the test"));
 }
 
+TEST(PlanTest, AFlowLabelMeansIPv6) {
+  const auto with = [](const char* host, const char* more = "") {
+    return fmt::sprintf(
+        "tests:\n  - {name: lat, testlet: ping, from: branches, to: {hosts: [%s]}, params: {flow_label: "
+        "7%s}\n",
+        host, more);
+  };
+  const auto plans = plan(with("www.example.com", "}"));
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_EQ(plans->at(0).edges.at(0).family, Family::v6);
+  EXPECT_THAT(error_of(with("192.0.2.1", "}")), HasSubstr("is IPv4, but the test's family is IPv6"));
+  EXPECT_THAT(error_of(with("www.example.com", "}, family: v4")), HasSubstr("flow_label: only IPv6 has one"));
+  EXPECT_THAT(error_of(with("www.example.com", ", source: 192.0.2.9}")),
+              HasSubstr("flow_label: only IPv6 has one"));
+}
+
 }  // namespace
 }  // namespace todd::model

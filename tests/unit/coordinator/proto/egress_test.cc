@@ -8,7 +8,7 @@ namespace todd::wire {
 namespace {
 
 TEST(EgressMessageTest, ComesBackAsItWas) {
-  const Egress egress{"192.0.2.9", "eth0", DontFragment::clear, SendPath::socket, 0xcafe0007};
+  const Egress egress{"192.0.2.9", "eth0", DontFragment::clear, SendPath::socket, 0xcafe0007, 0xfedcb};
   v1::Egress message;
   put_egress(egress, message);
   EXPECT_EQ(egress_of(message), egress);

@@ -167,7 +167,11 @@ TEST(HostParams, EgressIsRead) {
   ASSERT_TRUE(p) << p.error().detail;
   EXPECT_EQ(p->egress, (Egress{"fe80::1%eth0", "eth0", DontFragment::set}));
   EXPECT_EQ(resolve_host_params(ping(), {{"mark", "0xffffffff"}})->egress, Egress{.mark = UINT32_MAX});
-  EXPECT_FALSE((Egress{.mark = 1}).plain());
+  EXPECT_EQ(resolve_host_params(ping(), {{"flow_label", "1048575"}})->egress, Egress{.flow_label = 0xfffff});
+  EXPECT_FALSE((Egress{.mark = 1}).plain() || (Egress{.flow_label = 1}).plain());
+  for (const char* bad : {"-1", "1048576", "blue"})
+    EXPECT_THAT(resolve_host_params(ping(), {{"flow_label", bad}}).error().detail, HasSubstr("flow_label"))
+        << bad;
   for (const char* bad : {"-1", "4294967296", "blue", "0x", "0x-1"})
     EXPECT_THAT(resolve_host_params(ping(), {{"mark", bad}}).error().detail, HasSubstr("mark")) << bad;
   EXPECT_THAT(resolve_host_params(ping(), {{"mark", "1"}, {"via", "packet"}}).error().detail,

@@ -114,6 +114,7 @@ struct EdgeReport {
   std::vector<std::string> target_groups;
   std::string target_agent;  // empty: a host without an agent
   std::string address;       // the one really tested
+  double resolve_s = 0;      // how long it took to resolve the target's name to it; 0: it is no name
   Verdict verdict = Verdict::none;
   EdgeState state = EdgeState::no_data;
   std::string reason;  // closed set of codes, set where the state is not complete

@@ -201,6 +201,7 @@ EdgeReport read_edge(Reader& reader, element at) {
   edge.target_groups = reader.texts(target, "groups");
   edge.target_agent = reader.text(target, "agent");
   edge.address = reader.text(at, "address");
+  edge.resolve_s = reader.number(at, "resolve_s");
   edge.verdict = reader.verdict(at);
   edge.state = reader.word(at, "state", EdgeState::no_data);
   edge.reason = reader.text(at, "reason");

@@ -119,6 +119,7 @@ void write_edge_fields(JsonWriter& json, const EdgeReport& edge, const ReportOpt
   text_or_null(json, "agent", edge.target_agent);
   json.end_object();
   text_or_null(json, "address", edge.address);
+  if (edge.resolve_s > 0) json.field("resolve_s", edge.resolve_s);
   json.field("verdict", verdict_name(edge.verdict)).field("state", name_of(edge.state));
   text_or_null(json, "reason", edge.reason);
   text_or_null(json, "detail", edge.detail);

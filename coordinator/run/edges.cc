@@ -123,6 +123,7 @@ model::EdgeReport RunEdges::at(size_t i) const {
   out.detail = table_.why(i).detail;
   if (out.state != EdgeState::complete) out.reason = table_.why(i).reason;
   if (slot.more) {
+    out.resolve_s = static_cast<double>(slot.more->resolve_ns) / 1e9;
     out.examples = slot.more->examples;
     out.periods = slot.more->periods;
     out.samples = slot.more->samples;

@@ -34,11 +34,12 @@ class SlotWriter {
     last_->set_detail(said.detail);
   }
 
-  void resolved(uint32_t index, const std::string& address) {
+  void resolved(uint32_t index, const std::string& address, uint64_t resolve_ns) {
     make_room(address.size());
     v1::Endpoint* endpoint = slots().add_endpoints();
     endpoint->set_edge(index);
     endpoint->set_address(address);
+    endpoint->set_resolve_ns(resolve_ns);
   }
 
   void flush() {
@@ -114,7 +115,7 @@ void Runs::Impl::write_slots(const Run& run, const Unit& unit) {
         writer.decided(s, slot.state, test.why(s));
       } else if (end - first == 1 && slot.more && !slot.more->address.empty() &&
                  slot.more->address != test.plan->edges[e].address) {
-        writer.resolved(s, slot.more->address);
+        writer.resolved(s, slot.more->address, slot.more->resolve_ns);
       }
     }
   }
@@ -193,8 +194,10 @@ void Runs::Impl::replay_slots(Run& run, const v1::JournalSlots& slots) {
     }
   }
   for (const v1::Endpoint& endpoint : slots.endpoints()) {
-    if (endpoint.edge() < test.slots.size())
-      test.slots[endpoint.edge()].details().address = endpoint.address();
+    if (endpoint.edge() >= test.slots.size()) continue;
+    SlotDetails& details = test.slots[endpoint.edge()].details();
+    details.address = endpoint.address();
+    details.resolve_ns = endpoint.resolve_ns();
   }
 }
 

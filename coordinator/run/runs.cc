@@ -195,7 +195,10 @@ void Runs::on_ready(const std::string& agent, const v1::Ready& ready) {
   for (const v1::Endpoint& endpoint : ready.endpoints()) {
     if (!task->source || endpoint.edge() >= task->slots.size()) continue;
     Slot& slot = test.slots[task->slots[endpoint.edge()]];
-    if (!endpoint.address().empty()) slot.details().address = endpoint.address();
+    if (!endpoint.address().empty()) {
+      slot.details().address = endpoint.address();
+      slot.details().resolve_ns = endpoint.resolve_ns();
+    }
     if (endpoint.error().empty()) continue;
     const bool refused = endpoint.reason() == model::reason::kBadParam;
     impl_->decide(test, slot, model::EdgeState::error,

@@ -54,7 +54,8 @@ struct SlotDetails {
   std::vector<model::Example> examples;
   std::vector<model::PeriodReport> periods;
   std::vector<model::SampleReport> samples;
-  std::string address;  // where it does not follow from the plan
+  std::string address;      // where it does not follow from the plan
+  uint64_t resolve_ns = 0;  // how long it took to find; 0: nobody was asked
   int64_t last_point_ns = 0;
 };
 

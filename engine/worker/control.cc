@@ -10,6 +10,7 @@
 
 #include "coordinator/proto/egress.h"
 #include "coordinator/proto/histogram.h"
+#include "engine/base/clock.h"
 #include "engine/io/frame.h"
 #include "engine/io/sockets.h"
 #include "engine/lane/errors.h"
@@ -290,24 +291,25 @@ void Control::resolve_names(const std::shared_ptr<Pending>& pending) {
     if (--pending->names_open == 0) need_sockets(pending);
   };
   for (const auto& name : names) {
-    resolver_.resolve(name.text, AF_UNSPEC,
-                      [pending, name, done_one](Result<std::vector<std::string>> found) {
-                        if (pending->shards.empty()) return;
-                        auto& setup = *pending->shards[0];
-                        auto& endpoint = *pending->ready.add_endpoints();
-                        for (const auto& target : setup.targets)
-                          if (target.spec == name.spec) endpoint.set_edge(target.edge);
-                        if (!found) {
-                          endpoint.set_error(found.error().detail);
-                        } else if (!set_address(setup, name.spec, *found)) {
-                          endpoint.set_error(fmt::format("{}: no address of the wanted family", name.text));
-                        } else {
-                          for (const auto& target : setup.targets)
-                            if (target.spec == name.spec)
-                              endpoint.set_address(io::format_address(target.address));
-                        }
-                        done_one();
-                      });
+    resolver_.resolve(
+        name.text, AF_UNSPEC,
+        [pending, name, done_one, asked_ns = monotonic_ns()](Result<std::vector<std::string>> found) {
+          if (pending->shards.empty()) return;
+          auto& setup = *pending->shards[0];
+          auto& endpoint = *pending->ready.add_endpoints();
+          for (const auto& target : setup.targets)
+            if (target.spec == name.spec) endpoint.set_edge(target.edge);
+          if (!found) {
+            endpoint.set_error(found.error().detail);
+          } else if (!set_address(setup, name.spec, *found)) {
+            endpoint.set_error(fmt::format("{}: no address of the wanted family", name.text));
+          } else {
+            endpoint.set_resolve_ns(static_cast<uint64_t>(std::max<int64_t>(1, monotonic_ns() - asked_ns)));
+            for (const auto& target : setup.targets)
+              if (target.spec == name.spec) endpoint.set_address(io::format_address(target.address));
+          }
+          done_one();
+        });
   }
   done_one();
 }

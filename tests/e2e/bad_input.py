@@ -1,6 +1,6 @@
 """What nobody can mean, by `todd try` and by a coordinator: refused at once, with where it stands and what to do. And names: none,
 one, or several addresses."""
-import json, os, re, resource, subprocess, time
+import json, os, re, resource, subprocess, sys, time
 
 import lab
 from lab import check, value
@@ -152,11 +152,44 @@ def names_by_run(targets, families):
     return done.returncode, by_target(done.stdout), done.stderr
 
 
+# Knows one name, and answers 0.2 s after it was asked.
+NAME_SERVER = '''
+import socket, threading
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.1", 53))
+print("listens", flush=True)
+while True:
+    query, peer = server.recvfrom(512)
+    question = query[12:query.index(0, 12) + 5]
+    if not question.lower().startswith(bytes([4]) + b"slow" + bytes([4]) + b"test"):
+        continue
+    address = question[-4:-2] == bytes([0, 1])  # type A
+    answer = bytes([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 60, 0, 4, 10, 64, 4, 1]) if address else b""
+    reply = query[:2] + bytes([0x81, 0x80, 0, 1, 0, address, 0, 0, 0, 0]) + question + answer
+    threading.Timer(0.2, server.sendto, (reply, peer)).start()
+'''
+
+
+def check_resolution():
+    log = work / "names.log"
+    server = lab.Process([sys.executable, "-c", NAME_SERVER], log, near)
+    lab.wait_for("the name server listens", lambda: "listens" in log.read_text())
+    for ask, how in ((names_by_try, "try"), (names_by_run, "run")):
+        _, found, said = ask(["slow.test", "one.test", "10.64.2.1"], ["v4"])
+        slow, one, literal = (found[name][0] for name in ("slow.test", "one.test", "10.64.2.1"))
+        check(all(value(edge, "received") == 1 for edge in (slow, one, literal)), f"{how}: two names and an address are reached: {said.strip()[:200]}")
+        check(slow["address"] == "10.64.4.1" and slow["resolve_s"] > 0.199, f"{how}: the server took 0.2 s, the name {slow['resolve_s']} s")
+        check(one["resolve_s"] > 0, f"{how}: a name of the hosts file took {one['resolve_s']} s")
+        check("resolve_s" not in literal, f"{how}: an address was not resolved")
+    server.kill()
+
+
 fleet = lab.Fleet(work, near, near.address)
 fleet.add_agent("a1", near, near.address, prefix=with_names()[len(lab.inside(near.name)):])
 group = work / "all.yaml"
 group.write_text("apiVersion: todd/v1\nkind: Group\nmetadata: {name: all}\nspec: {match: {agent: a1}}\n")
 check(fleet.todd("apply", "-f", group).returncode == 0, "a group of the agent")
+check_resolution()
 check_params(fleet)
 check_ranges(fleet)
 for check_all in (check_names, check_misfits):

@@ -57,6 +57,8 @@ TEST(JsonTest, ReportHasTheOneShape) {
   EXPECT_THAT(json, HasSubstr(R"("schema_version":1,"id":"4f2a","suite":"branch-health")"));
   EXPECT_THAT(json, HasSubstr(R"("source":{"agent":"branch-1","groups":["branches"]})"));
   EXPECT_THAT(json, HasSubstr(R"("target":{"name":"dc-1","groups":["datacenters"],"agent":"dc-1"})"));
+  EXPECT_THAT(json, HasSubstr(R"("address":"198.51.100.1","resolve_s":0.0025,"verdict":"fail")"));
+  EXPECT_THAT(json, HasSubstr(R"("address":null,"verdict":"unknown")"));
   EXPECT_THAT(json, HasSubstr(R"("loss":{"kind":"ratio","unit":"1","value":0.01})"));
   EXPECT_THAT(json, HasSubstr(R"("rtt":{"kind":"histogram","unit":"s","count":99,)"));
   EXPECT_THAT(json,
@@ -86,6 +88,8 @@ TEST(JsonTest, ReadsBackWhatItWrote) {
   auto again = read_report(json);
   ASSERT_TRUE(again) << again.error().detail;
   EXPECT_EQ(json_of(*again), json);
+  EXPECT_EQ(again->tests[0].edges[0].resolve_s, 0.0025);
+  EXPECT_EQ(again->tests[0].edges[1].resolve_s, 0);
 }
 
 TEST(JsonTest, RefusesWhatIsNoReport) {

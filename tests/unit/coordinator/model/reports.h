@@ -19,6 +19,7 @@ inline Report small_report() {
   edge.target_name = edge.target_agent = "dc-1";
   edge.target_groups = {"datacenters"};
   edge.address = "198.51.100.1";
+  edge.resolve_s = 0.0025;
   edge.verdict = Verdict::fail;
   edge.state = EdgeState::complete;
   edge.metrics = {{"rtt", rtt}, {"loss", loss}, {"status", status}};

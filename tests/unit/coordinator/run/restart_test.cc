@@ -66,6 +66,7 @@ TEST_F(RestartTest, WhyAnEdgeCouldNotBePreparedIsKept) {
   const v1::Task e = script.last("e", v1::SOURCE);
   v1::Ready there = ready_of(e);
   there.add_endpoints()->set_address("192.0.2.9");
+  there.mutable_endpoints(0)->set_resolve_ns(1'500'000);
   runs->on_ready("e", there);
   const v1::Task f = script.last("f", v1::SOURCE);
   const uintmax_t before = journal_bytes(id);
@@ -88,6 +89,8 @@ TEST_F(RestartTest, WhyAnEdgeCouldNotBePreparedIsKept) {
   }
   EXPECT_EQ(edges[65'534].reason, "name_resolution");
   EXPECT_EQ(edges[65'535].address, "192.0.2.9");
+  EXPECT_EQ(edges[65'535].resolve_s, 0.0015);
+  EXPECT_EQ(edges[65'541].resolve_s, 0);
   EXPECT_EQ(edges[65'535].state, EdgeState::complete);
   EXPECT_EQ(edges[65'541].address, "192.0.2.14");
   EXPECT_EQ(edges[65'541].state, EdgeState::complete);

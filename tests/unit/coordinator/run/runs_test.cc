@@ -427,6 +427,25 @@ TEST_F(RunsTest, UnresolvedNamesAreErrorsOfTheirEdge) {
   EXPECT_EQ(edge.quality.tx_stamp, "");
 }
 
+TEST_F(RunsTest, TheReportSaysHowLongANameTook) {
+  const std::string id =
+      runs->create(request_of(
+                       {plan_of(echo, "lat", 0, {{"a", "there.example", false}, {"a", "192.0.2.8", false}})}))
+          .value();
+  const v1::Task source = script.last("a", v1::SOURCE);
+  v1::Ready ready = ready_of(source);
+  v1::Endpoint& there = *ready.add_endpoints();
+  there.set_address("192.0.2.9");
+  there.set_resolve_ns(2'500'000);
+  runs->on_ready("a", ready);
+  runs->on_record("a", record_of(echo, source, 1, true, 5, 5, 2));
+  const model::Report done = report(id);
+  const auto& edges = done.tests[0].edges;
+  EXPECT_EQ(edges[0].address, "192.0.2.9");
+  EXPECT_EQ(edges[0].resolve_s, 0.0025);
+  EXPECT_EQ(edges[1].resolve_s, 0);
+}
+
 // The quality of a task is that of what it sent; an edge it never probed has none.
 TEST_F(RunsTest, AnEdgeThatWasNotMeasuredClaimsNoQuality) {
   const std::string id =

@@ -23,6 +23,7 @@ struct Book {  // what the supervisor said of one task
   int64_t from_wall_ns = 0, to_wall_ns = 0;  // what the records cover has no gap
   bool more = false;
   uint32_t port = 0;
+  std::vector<v1::Endpoint> endpoints;
   std::string state, reason, detail;
   uint64_t seq = 0;
   std::map<uint32_t, std::map<uint32_t, uint64_t>> counters;  // edge -> metric -> sum
@@ -38,6 +39,7 @@ class SupervisorBooks : public testing::Test {
     events.ready = [this](const v1::Ready& ready) {
       books_[ready.task()].ready = true;
       books_[ready.task()].port = ready.port();
+      books_[ready.task()].endpoints.assign(ready.endpoints().begin(), ready.endpoints().end());
     };
     events.failed = [this](const v1::Failed& failed) {
       auto& book = books_[failed.task()];

@@ -307,8 +307,11 @@ TEST_P(SupervisorIcmpTest, CancelEndsAtOnceAndTheBooksBalance) {
 }
 
 TEST_P(SupervisorIcmpTest, ANameIsResolvedAndABadOneSaysSo) {
-  auto& good = run(ping("t", {"localhost"}, 2, 1'000'000));
-  EXPECT_EQ(good.counters[0][kReceived], 2u) << good.detail;
+  auto& good = run(ping("t", {"127.0.0.1", "localhost"}, 2, 1'000'000));
+  EXPECT_EQ(good.counters[1][kReceived], 2u) << good.detail;
+  ASSERT_EQ(good.endpoints.size(), 1u);  // a literal asks nobody
+  EXPECT_EQ(good.endpoints[0].edge(), 1u);
+  EXPECT_GT(good.endpoints[0].resolve_ns(), 0u);
   auto& bad = run(ping("u", {"no-such-host.invalid"}, 2, 1'000'000));
   EXPECT_TRUE(bad.failed);
   EXPECT_EQ(bad.reason, "name_resolution") << bad.detail;

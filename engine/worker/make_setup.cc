@@ -178,6 +178,7 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   run.rate = schedule.rate();
   run.n_peer = static_cast<uint32_t>(setup->peer_tokens.size());
   run.family = task.family();
+  run.flags = setup->egress.df == DontFragment::set ? TODD_RF_WHOLE : 0;
   return setup;
 }
 

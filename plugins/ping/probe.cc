@@ -24,6 +24,8 @@ constexpr uint32_t kResponderSlots = 1024;  // replies in flight
 
 constexpr size_t kMaxStreams = 1 << 20;  // flows times targets
 
+constexpr uint32_t kIpv4Header = 20, kIpv6Header = 40, kUdpHeader = 8;  // without options
+
 constexpr uint32_t kMaxConnecting = 1024;  // connections that are being opened
 
 // Which probe comes back: target and round.
@@ -118,6 +120,7 @@ void Ping::start_source() {
     header4_ = icmp_header(4);
     header6_ = icmp_header(6);
   }
+  if (TODD_HAS(&run(), flags) && (run().flags & TODD_RF_WHOLE) != 0) largest_.resize(run().n_target);
   learn_lengths();
   const uint32_t longest = *std::max_element(length_.begin(), length_.end());
   payload_ = Payload((*this)[pattern], longest - kIcmpHeader, std::random_device()());
@@ -354,6 +357,7 @@ void Ping::finish_probe(const todd_batch& b, const todd_done& d) {
     take_reply(d, target, round, static_cast<int64_t>(d.arg));
     if (asks(length_of(round))) take_block(b, d, target, round);
     check_echo(b, d, target, round);
+    if (!largest_.empty()) take_whole(d, target, round);
     if (sweeps_) tally_size(target, round, "received");
     count_flow(target, round, false);
     return;
@@ -392,6 +396,14 @@ void Ping::tally_size(uint32_t target, uint32_t round, const char* became) {
   const uint32_t bytes = length_of(round) - (mode_ == kUdp ? 0 : kIcmpHeader);
   std::snprintf(key, sizeof key, "%u_%s", static_cast<unsigned>(bytes), became);
   tally(by_size, target, key);
+}
+
+void Ping::take_whole(const todd_done& d, uint32_t target, uint32_t round) {
+  const uint32_t length = length_of(round);
+  const uint32_t bytes =
+      length + (mode_ == kUdp ? kUdpHeader : 0) + (targets_[target].family == 6 ? kIpv6Header : kIpv4Header);
+  if (d.len != length || bytes <= largest_[target]) return;
+  set(path_mtu, target, largest_[target] = bytes);
 }
 
 void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round, int64_t due_ns) {

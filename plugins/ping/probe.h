@@ -136,6 +136,10 @@ class Ping : public testlet<Ping> {
   static constexpr auto mtu = todd::gauge("mtu", "By", TODD_MERGE_LAST,
                                           "MTU that the last packet_too_big (fragmentation needed) reported")
                                   .only_total();
+  static constexpr auto path_mtu =
+      todd::gauge("path_mtu", "By", TODD_MERGE_MAX,
+                  "with df set: the largest IP packet, headers included, that was answered")
+          .only_total();
   static constexpr auto connect_errors =
       todd::breakdown("connect_errors", "{error}",
                       "mode tcp: handshakes that failed: refused, reset, timeout, unreachable")
@@ -180,7 +184,7 @@ class Ping : public testlet<Ping> {
                     &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,
                     &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors, &rtt_corrected,
                     &delay_forward, &delay_back, &processing, &clock_error, &lost_forward, &lost_back,
-                    &flow_sent, &flow_lost, &reply_dscp, &jitter_p95_p50, &pdv_p50, &pdv_p99);
+                    &flow_sent, &flow_lost, &reply_dscp, &jitter_p95_p50, &pdv_p50, &pdv_p99, &path_mtu);
 
   static void check(const todd_run& run);
   void start();
@@ -225,6 +229,7 @@ class Ping : public testlet<Ping> {
   void probe_tickets(todd_batch& b);
   void learn(Target& t, uint32_t index);
   void finish_probe(const todd_batch& b, const todd_done& d);
+  void take_whole(const todd_done& d, uint32_t target, uint32_t round);
   void take_reply(const todd_done& d, uint32_t target, uint32_t round, int64_t due_ns);
   void take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns);
   void take_order(Target& t, const todd_done& d, uint32_t target, uint32_t round, int64_t rtt_ns);
@@ -274,6 +279,7 @@ class Ping : public testlet<Ping> {
   std::vector<uint32_t> length_;  // of the probes of one round after the other, from the header on
   bool sweeps_ = false;
   std::vector<Target> targets_;
+  std::vector<uint32_t> largest_;      // with df set: bytes of the largest packet each target has answered
   std::optional<LossPattern> losses_;  // of a source
 
   // Mode udp with one_way: 80 bytes of each target.

@@ -128,6 +128,28 @@ if made.returncode == 0:
 else:
     print("skipped: VRF, this kernel has none:", made.stderr.strip())
 
+# A third host behind a link of 1,400 bytes.
+end = lab.Namespace("end", 3, bridged=False)
+lab.sh("ip", "link", "add", "eth2", "mtu", 1400, "netns", far.name, "type", "veth", "peer", "name", "eth0", "mtu", 1400, "netns", end.name)
+lab.sh(*lab.inside(far.name, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding"))
+for side, host in ((far, 2), (end, 3)):
+    lab.ip(side.name, "addr", "add", f"198.20.0.{host}/24", "dev", "eth2" if side is far else "eth0")
+    lab.ip(side.name, "addr", "add", f"fd20::{host}/64", "dev", "eth2" if side is far else "eth0", "nodad")
+    lab.ip(side.name, "link", "set", "eth2" if side is far else "eth0", "up")
+for net, gateway, way_back in (("198.20.0.0/24", far.address, "198.20.0.2"), ("fd20::/64", far.address6, "fd20::2")):
+    lab.ip(near.name, "route", "add", net, "via", gateway)
+    lab.ip(end.name, "-6" if ":" in net else "-4", "route", "add", "default", "via", way_back)
+for target in ("198.20.0.3", "fd20::3"):
+    lab.wait_for(f"{target} answers", lambda: subprocess.run(lab.inside(near.name, "ping", "-c", "1", "-W", "1", target), stdout=subprocess.DEVNULL).returncode == 0)
+    for engine in lab.back_ends():
+        for df, largest in (("set", 1400), ("system", None)):
+            done = lab.todd("try", "ping", target, "--df", df, "--sizes", "1300..1420/4", "--count", 62, "--interval", "5ms", "--timeout", "500ms", "--engine", engine, "-o", "json", namespace=near)
+            [edge] = edges(json.loads(done.stdout), "ping")
+            found = edge["metrics"].get("path_mtu", {}).get("value")
+            check(found == largest, f"{engine}: to {target} with df {df} the largest packet is {found} B")
+            if df == "set":
+                check(value(edge, "mtu") == 1400, f"{engine}: as the router says")
+
 
 def refused(text, *words):
     done = lab.todd("try", "ping", *words, namespace=near)

@@ -191,6 +191,7 @@ TestletHost::TestletHost(World& world, const todd_testlet& testlet, Options opti
   host_ = {sizeof host_, TODD_ABI_MINOR, this, "test", "0", Api::query, Api::log};
   run_.size = sizeof run_;
   run_.role = options_.role;
+  run_.flags = options_.flags;
   run_.n_target = options_.role == TODD_SOURCE ? static_cast<uint32_t>(options_.targets.size()) : 0;
   run_.n_value = static_cast<uint32_t>(values_.size());
   run_.run_id = "r1";

@@ -72,6 +72,7 @@ struct Target {
 
 struct Options {
   uint32_t role = TODD_SOURCE;
+  uint32_t flags = 0;                         // TODD_RF_*
   std::map<std::string, std::string> params;  // in spec syntax; defaults otherwise
   std::vector<Target> targets{Target{}};
   std::vector<uint64_t> tokens;  // role responder: of its peers

@@ -188,6 +188,7 @@ typedef struct todd_host {
 } todd_host;
 
 enum { TODD_SOURCE = 1, TODD_RESPONDER = 2 };
+enum { TODD_RF_WHOLE = 1 /* packets leave whole or not at all, and no router may cut them (the host's param df is set) */ };
 typedef struct {
   uint32_t size, role, n_target, n_value;
   const char *run_id;
@@ -196,6 +197,7 @@ typedef struct {
   uint64_t count;                  /* per target; 0 = by duration */
   double rate;                     /* 0 = by interval; infinite = as fast as served */
   uint32_t n_peer, family;         /* responder: edges that will come; family 0, 4 or 6 */
+  uint32_t flags, reserved;        /* TODD_RF_* */
 } todd_run;
 
 typedef struct { /* growable, caller sets size, host fills; at least up to `name`, and nothing is made for what is beyond */

@@ -18,7 +18,7 @@ LAYOUT(batch, offsetof(todd_batch, now_ns) == 8 && offsetof(todd_batch, done) ==
 LAYOUT(entry, offsetof(todd_entry, magic) == 4 && offsetof(todd_entry, abi_major) == 8 && offsetof(todd_entry, sdk) == 16);
 LAYOUT(testlet, offsetof(todd_testlet, id) == 24 && offsetof(todd_testlet, check) == 88 && offsetof(todd_testlet, raw_when) == 128 && sizeof(todd_testlet) == 136);
 LAYOUT(metric, offsetof(todd_metric, name) == 8 && offsetof(todd_metric, flags) == 48 && offsetof(todd_metric, keys) == 56 && offsetof(todd_metric, histogram) == 64 && sizeof(todd_metric) == 88);
-LAYOUT(run, offsetof(todd_run, value) == 24 && sizeof(todd_run) == 72);
+LAYOUT(run, offsetof(todd_run, value) == 24 && offsetof(todd_run, flags) == 72 && sizeof(todd_run) == 80);
 LAYOUT(target, offsetof(todd_target, address) == 8 && offsetof(todd_target, peer_token) == 32 && offsetof(todd_target, clock_offset_ns) == 72);
 LAYOUT(flow, offsetof(todd_flow, slots) == 16 && offsetof(todd_flow, ident) == 20);
 LAYOUT(record, offsetof(todd_record, count) == 8 && sizeof(todd_record) == 56);

@@ -308,6 +308,32 @@ TEST_F(PingTest, RoundsGoThroughTheSizes) {
   EXPECT_EQ(host.counter("corrupted"), 0u);
 }
 
+TEST_F(PingTest, TellsTheLargestPacketThatPassedWhole) {
+  struct Case {
+    const char* mode;
+    uint16_t family;
+    uint32_t flags;
+    double bytes;  // -1: not told
+  };
+  for (const auto& [mode, family, flags, bytes] :
+       {Case{"icmp", 4, TODD_RF_WHOLE, 20 + 8 + 200}, Case{"icmp", 6, TODD_RF_WHOLE, 40 + 8 + 200},
+        Case{"icmp", 4, 0, -1}}) {
+    Options o;
+    o.flags = flags;
+    o.targets[0].family = family;
+    o.params = {{"sizes", "100..300/100"}, {"mode", mode}};
+    o.answer = [](uint32_t, uint32_t, std::string_view request) {
+      return Answer{.result = request.size() > 250 ? -ETIMEDOUT : 0};
+    };
+    TestletHost host(world, kPing, o);
+    ASSERT_EQ(host.start(), 0) << host.error_text;
+    host.begin();
+    tickets(host, 5);
+    world.run_for(2000 * kMs);
+    EXPECT_EQ(host.gauge("path_mtu"), bytes) << mode << family << flags;
+  }
+}
+
 TEST_F(PingTest, RefusesSizesOutOfRange) {
   const std::pair<std::map<std::string, std::string>, const char*> all[] = {
       {{{"sizes", "64,70000"}}, "sizes: \"70000\": sizes go from 0 to 65507"},

@@ -53,11 +53,12 @@ Result<Prefix> parse_prefix(std::string_view text) {
   const int most = address->is_v4() ? 32 : 128;
   const auto bits = manifest::parse_integer(text.substr(slash + 1));
   if (!bits || *bits < 0 || *bits > most)
-    return fail(Errc::invalid, "'" + std::string(text) + "' needs a length of 0 to " + std::to_string(most));
+    return fail(Errc::invalid,
+                std::string(1, '\'').append(text) + "' needs a length of 0 to " + std::to_string(most));
   prefix.bits = static_cast<int>(*bits) + 128 - most;
   for (int bit = prefix.bits; bit < 128; ++bit)
     if (address->bytes.s6_addr[bit / 8] & 0x80 >> bit % 8)
-      return fail(Errc::invalid, "'" + std::string(text) + "' has address bits beyond its length");
+      return fail(Errc::invalid, std::string(1, '\'').append(text) + "' has address bits beyond its length");
   return prefix;
 }
 

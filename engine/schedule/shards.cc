@@ -36,13 +36,19 @@ bool is_fast(const Plan& plan) {
   return rate_of(plan) >= kLaneRate && tickets_of(plan) >= static_cast<double>(kLaneTickets);
 }
 
+double due_within(const Plan& plan, int64_t ns) {
+  return std::min(tickets_of(plan), rate_of(plan) * static_cast<double>(ns) / 1e9 + plan.burst);
+}
+
 ShardPlan plan_of(const Plan& whole, const Shard& shard) {
   ShardPlan out{.plan = whole};
   out.plan.targets = shard.edges;
   if (shard.of == 1 || whole.targets == 0) return out;
   // What is drawn is drawn for each target by its number, which begins anew in each shard.
   out.plan.seed += shard.first_edge;
-  const Schedule all(whole);
+  Plan even = whole;
+  even.ramp_ns = 0;  // each shard has a ramp of its own
+  const Schedule all(even);
   if (!all.drawn()) out.phase_ns = all.due_ns(uint64_t{shard.index} * whole.burst);
   if (std::isfinite(whole.rate)) out.plan.rate = whole.rate * shard.edges / whole.targets;
   return out;

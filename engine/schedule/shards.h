@@ -26,6 +26,9 @@ inline constexpr uint64_t kLaneTickets = 2048;
 uint32_t lanes_worth(const Plan& plan, uint32_t lanes);
 bool is_fast(const Plan& plan);
 
+// How many tickets fall into a time of that length at most; HUGE_VAL if nothing limits them.
+double due_within(const Plan& plan, int64_t ns);
+
 // The plan of one shard: its share of the targets and of the rate. With it comes how much later than the
 // task's start the shard begins, so that the tickets of the shards fall between each other.
 struct ShardPlan {

@@ -48,6 +48,19 @@ TEST(Shards, ShareThePaceOfTheTask) {
   }
 }
 
+// Each rises by itself; how they lie to each other does not change, or they would for as long as the test
+// goes on.
+TEST(Shards, ARampIsEveryShards) {
+  const Plan whole{.targets = 1000, .rate = 200'000};
+  Plan rising = whole;
+  rising.ramp_ns = 10 * kSecond;
+  for (uint32_t i = 0; i < 4; ++i) {
+    const auto [plan, phase_ns] = plan_of(rising, shard_of(1000, i, 4));
+    EXPECT_EQ(plan.ramp_ns, rising.ramp_ns);
+    EXPECT_EQ(phase_ns, plan_of(whole, shard_of(1000, i, 4)).phase_ns) << i;
+  }
+}
+
 TEST(Shards, AsFastAsServedStaysSo) {
   const auto [plan, phase_ns] = plan_of({.targets = 10, .rate = HUGE_VAL}, shard_of(10, 1, 2));
   EXPECT_TRUE(std::isinf(plan.rate));

@@ -120,7 +120,7 @@ void EventReactor::run(int64_t deadline_mono_ns) {
   if (left > 0 && deadline_mono_ns != INT64_MAX) event_del(deadline_.get());
 }
 
-void EventReactor::turn(int64_t deadline_mono_ns) {
+bool EventReactor::turn(int64_t deadline_mono_ns) {
   TODD_CHECK(!in_turn_);
   in_turn_ = true;
   const uint64_t before = shared_->callbacks;
@@ -137,6 +137,7 @@ void EventReactor::turn(int64_t deadline_mono_ns) {
     run(0);
   }
   in_turn_ = false;
+  return shared_->callbacks != before;
 }
 
 }  // namespace todd::io

@@ -35,7 +35,7 @@ class EventReactor final : public Reactor {
 
   const char* name() const override { return "event"; }
   const std::string& why() const override { return why_; }
-  void turn(int64_t deadline_mono_ns) override;
+  bool turn(int64_t deadline_mono_ns) override;
   void post(std::function<void()> task) override { mailbox_.post(std::move(task)); }
   std::unique_ptr<DatagramSocket> add_datagram(UniqueFd fd, DatagramSink& sink,
                                                DatagramOptions options) override;

@@ -153,8 +153,9 @@ class Reactor {
   virtual const char* name() const = 0;        // "uring", "event"
   virtual const std::string& why() const = 0;  // one line: features used, or why the richer back end is not
   // Runs one turn; returns when something completed or was posted, or at deadline (monotonic; INT64_MAX =
-  // none). Queued sends leave in any case; deadline in the past = do not wait.
-  virtual void turn(int64_t deadline_mono_ns) = 0;
+  // none). Queued sends leave in any case; deadline in the past = do not wait. True: something completed or
+  // was posted, and there may be more.
+  virtual bool turn(int64_t deadline_mono_ns) = 0;
   virtual void post(std::function<void()> task) = 0;  // [any-thread] runs in a turn
 
   // fds are non-blocking, configured by the caller (see sockets.h); the socket objects take ownership.

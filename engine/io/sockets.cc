@@ -114,7 +114,7 @@ Status set_egress(int fd, const SocketRequest& request) {
     return bad_egress(errno, "mark " + std::to_string(egress.mark) + ": " + describe(request) +
                                  ": marking packets takes CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW; "
                                  "grant one of them, or leave mark out");
-  // Of the destination then, as label_flows puts it there: Linux wants a lease of the label only where
+  // Of the destination then, as label_flow puts it there: Linux wants a lease of the label only where
   // somebody has leased labels for himself.
   if (egress.flow_label != 0 && v6 && !set_int(fd, SOL_IPV6, IPV6_FLOWINFO_SEND, 1))
     return refuse(request, errno, ": cannot set its flow label");
@@ -350,6 +350,10 @@ uint16_t port_of(const Address& address) {
 
 void set_port(Address& address, uint16_t port) {
   (address.sa.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port) = htons(port);
+}
+
+void label_flow(Address& to, const Egress& egress) {
+  if (to.sa.sa_family == AF_INET6) to.v6.sin6_flowinfo = htonl(egress.flow_label);
 }
 
 bool same_host(const Address& a, const Address& b) {

@@ -64,6 +64,8 @@ std::string format_endpoint(const Address& address);  // with port, brackets aro
 uint16_t port_of(const Address& address);
 void set_port(Address& address, uint16_t port);
 bool same_host(const Address& a, const Address& b);  // ignoring ports
+// Gives an address of IPv6 the egress's flow label, with which sockets send to it.
+void label_flow(Address& to, const Egress& egress);
 
 // Passing descriptors over a unix socket (SCM_RIGHTS).
 Status send_fd(int socket, int fd);

@@ -325,7 +325,7 @@ void UringReactor::dispatch() {
   next_ = 0;
 }
 
-void UringReactor::turn(int64_t deadline_mono_ns) {
+bool UringReactor::turn(int64_t deadline_mono_ns) {
   TODD_CHECK(!in_turn_);
   in_turn_ = true;
   const uint64_t before = shared_->callbacks;
@@ -339,6 +339,7 @@ void UringReactor::turn(int64_t deadline_mono_ns) {
     if (shared_->callbacks != before || monotonic_ns() >= deadline_mono_ns) break;
   }
   in_turn_ = false;
+  return shared_->callbacks != before;
 }
 
 }  // namespace todd::io

@@ -56,7 +56,7 @@ class UringReactor final : public Reactor {
 
   const char* name() const override { return "uring"; }
   const std::string& why() const override { return features_.text; }
-  void turn(int64_t deadline_mono_ns) override;
+  bool turn(int64_t deadline_mono_ns) override;
   void post(std::function<void()> task) override { mailbox_.post(std::move(task)); }
   std::unique_ptr<DatagramSocket> add_datagram(UniqueFd fd, DatagramSink& sink,
                                                DatagramOptions options) override;

@@ -43,7 +43,12 @@ io::TxStamps wanted_stamps(const TaskSetup& setup) {
 uint32_t table_size(Instance& owner, const todd_flow& flow) {
   if ((flow.flags & TODD_FF_LISTEN) != 0) return 64;
   uint32_t size = 1024;
-  const uint64_t want = std::max<uint64_t>(setup_targets(owner.setup()) * 2, 4096);
+  // Entries are used in turn: a probe that waits for its answer holds up what is due one table behind it.
+  // With room for all that is due meanwhile (its departure may be late) none does.
+  constexpr int64_t kLateNs = 100'000'000;
+  const auto& setup = owner.setup();
+  const double meanwhile = schedule::due_within(setup.plan, setup.timeout_ns + kLateNs);
+  const double want = std::max({2.0 * static_cast<double>(setup_targets(setup)), 4096.0, meanwhile});
   while (size < ExchangeTable::kMax && size < want) size *= 2;
   return size;
 }
@@ -523,12 +528,13 @@ void DatagramFlow::icmp_error(Exchange& e, const todd_icmp_error& record) {
                    .arg = static_cast<uint64_t>(ended.due_ns)});
 }
 
-void DatagramFlow::end_unanswered(const Exchange& e, int result, const char* outcome) {
+void DatagramFlow::end_unanswered(const Exchange& e, int result, const char* outcome, uint16_t flags) {
   owner_.sample(owner_.setup().targets[e.target], e.number, e.tx_ns, -1, outcome, 0, TODD_TS_USER,
                 TODD_TS_NONE);
   owner_.complete({.user = e.user,
                    .result = result,
                    .code = TODD_OP_EXCHANGE,
+                   .flags = flags,
                    .flow = index_,
                    .target = e.target,
                    .slot = TODD_NONE,
@@ -551,7 +557,8 @@ void DatagramFlow::expire(int64_t now_ns, size_t most) {
     const bool lost = owner_.last_drop_ns() < e.tx_ns;
     owner_.host_count(lost ? kLost : kUndetermined, e.target);
     table_.finish(e, lost ? Exchange::lost : Exchange::ended);
-    end_unanswered(e, -ETIMEDOUT, "timeout");
+    end_unanswered(e, -ETIMEDOUT, lost ? "timeout" : "undetermined",
+                   static_cast<uint16_t>(lost ? 0 : TODD_DF_LOCAL));
   });
 }
 

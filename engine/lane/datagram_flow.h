@@ -26,8 +26,8 @@ class DatagramFlow : public Flow {
   void run(const todd_op& op);               // SEND or EXCHANGE whose slot was taken
   void expire(int64_t now_ns, size_t most);  // at most so many completions
   void retry_blocked();
-  void cancel_all();    // every exchange completes -ECANCELED
-  void forget_ended();  // of the probes so far nothing is told any more, nor are they counted in samples
+  void cancel_all();  // every exchange completes -ECANCELED
+  void forget_ended() override;
   int64_t next_deadline();
   // How many more probes may be under way: entries of the table, and without a pace (`unpaced`) no more than
   // the socket's buffer holds replies to, for then nothing else spreads them.
@@ -89,7 +89,7 @@ class DatagramFlow : public Flow {
   void answer(Exchange& e, const io::DatagramIn& in);
   void deliver(const io::DatagramIn& in);
   void icmp_error(Exchange& e, const todd_icmp_error& record);
-  void end_unanswered(const Exchange& e, int result, const char* outcome);
+  void end_unanswered(const Exchange& e, int result, const char* outcome, uint16_t flags = 0);
 
   Instance& owner_;
   uint32_t index_;

@@ -26,6 +26,8 @@ class Flow {
   void release(uint32_t index);
   // The port that packets of this family leave from; 0 = another one each time, or none.
   virtual uint16_t local_port(int family) const = 0;
+  // Of the probes that have ended nothing is told any more, and the next one to each target is its first.
+  virtual void forget_ended() = 0;
   size_t free_slots() const { return free_.size(); }
 
   // Copies a received payload; returns the completion's slot (offset in units of 64 bytes), TODD_NONE if it

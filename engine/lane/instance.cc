@@ -170,7 +170,8 @@ void Instance::work(int64_t now_ns) {
   }
   if (phase_ == Phase::running || phase_ == Phase::draining) {
     if (!cells_.waiting_for_copy()) wake_ns_ = std::min(wake_ns_, period_end_ns_);
-    wake_ns_ = std::min({wake_ns_, end_ns_, drain_by_ns_, warm_up_end_ns()});
+    wake_ns_ =
+        std::min({wake_ns_, end_ns_, drain_by_ns_, phase_ == Phase::running ? warm_up_end_ns() : INT64_MAX});
   }
   if (plugin_wake_ns_ != 0) wake_ns_ = std::min(wake_ns_, plugin_wake_ns_);
   if (!timers_.empty()) wake_ns_ = std::min(wake_ns_, timers_.top().at_ns);
@@ -409,6 +410,7 @@ void Instance::resolved(uint64_t token, const std::vector<std::string>& addresse
     const auto address = io::parse_address(text, io::port_of(target.address));
     if (!address || !wanted_family(setup_, target, address->sa.sa_family)) continue;
     target.address = *address;
+    io::label_flow(target.address, setup_.egress);
     described_.erase(op.target);
     result = 0;
     break;
@@ -430,7 +432,9 @@ void Instance::complete(const todd_done& done) {
 }
 
 void Instance::make_room(Flow& flow, uint32_t len) {
-  if (!flow.fits(len) && !busy_) step();
+  // A step on account of the completion itself would come between storing and telling, and forget what was
+  // stored.
+  if ((!flow.fits(len) || done_.size() >= kDone) && !busy_) step();
 }
 
 void Instance::add_timer(int64_t at_ns, std::function<void()> task) {

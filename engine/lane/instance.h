@@ -3,7 +3,8 @@
 //
 // States: created -> started -> PREPARED (the testlet said ready) -> RUNNING (START's time came) -> DRAINING
 // (schedule done, or told to stop) -> ended. Responders are stepped from PREPARED on. CANCELLED is the last
-// step's state when it did not end by itself.
+// step's state when it did not end by itself. RUNNING begins with the warm-up, if there is one: told as
+// WARMING_UP, with muted cells; what counts then has a start of its own.
 
 #include <todd/testlet.h>
 
@@ -85,7 +86,8 @@ class Instance {
   // Appends a completion; steps first when the batch is full, unless called from within a step or a walk over
   // a flow's table.
   void complete(const todd_done& done);
-  // Makes room for len received bytes on the flow, by stepping if it must.
+  // Makes room for len received bytes on the flow, and for the completion that tells of them, by stepping if
+  // it must: to be called before they are stored.
   void make_room(Flow& flow, uint32_t len);
   void add_timer(int64_t at_ns, std::function<void()> task);
   void sent_late(int64_t late_ns);

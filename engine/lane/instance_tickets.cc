@@ -42,12 +42,16 @@ int64_t Instance::warm_up_end_ns() const {
 }
 
 void Instance::begin_counting() {
+  // What has ended by now is told before anything counts, and what has not is cut off: it left late, or this
+  // host stalled, and would be counted without having been planned.
+  tickets_.clear();
+  cancel_flows();
+  step();
+  for (auto& flow : flows_) flow->forget_ended();
   start_ns_ = warm_up_end_ns();
   warming_up_ = false;
-  for (auto* flow : datagram_flows_) flow->forget_ended();
   forget_counts();
   cells_.mute(false);
-  tickets_.clear();
   plan_tickets();
   begin_periods();
 }
@@ -117,10 +121,10 @@ void Instance::skip(uint32_t target, uint64_t times) {
     case HeldBack::answers: {
       uint32_t most = UINT32_MAX;
       for (auto* flow : datagram_flows_) most = std::min(most, flow->most_waiting());
-      char text[128];  // what goes on for the length of a test allocates nothing
+      char text[160];  // what goes on for the length of a test allocates nothing
       snprintf(text, sizeof text,
-               "%u probes were waiting for answers, as many as may: a lower rate or a shorter timeout leaves "
-               "none out",
+               "a probe waited for its answer, and only %u may leave meanwhile: a lower rate or a shorter "
+               "timeout leaves none out",
                most);
       return note(target, kOutcome, text);
     }

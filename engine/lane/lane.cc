@@ -38,13 +38,27 @@ struct Lane::Impl {
   std::map<std::string, Task> tasks;
   bool stopping = false;  // set by a posted task
   std::thread thread;
+  static constexpr int64_t kOversleptNs =
+      10'000'000;  // less than what is given up is waited for beyond its time
 
   void run() {
+    int64_t looked = monotonic_ns();
     while (!stopping) {
-      int64_t wake = work();
+      const int64_t wake = work(), from = monotonic_ns();
       reactor->turn(wake);
+      const int64_t now = monotonic_ns();
+      if (from - looked > kOversleptNs || now - std::max(wake, from) > kOversleptNs) catch_up();
+      looked = now;
     }
     tasks.clear();
+  }
+
+  // This thread was kept from its work, or slept longer than it meant: what came meanwhile is heard before
+  // anything is given up for want of it.
+  void catch_up() {
+    constexpr int kMost = 1000;
+    for (int i = 0; i < kMost && !stopping && reactor->turn(0); ++i) {
+    }
   }
 
   // Every task's round; returns when the next is due.

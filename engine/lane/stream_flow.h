@@ -1,6 +1,7 @@
 #pragma once
 // A flow of TCP connections: connected ones of a source, accepted ones of a responder.
 
+#include <algorithm>
 #include <memory>
 #include <unordered_map>
 #include <vector>
@@ -23,6 +24,7 @@ class StreamFlow : public Flow {
   bool has(uint64_t stream) const { return streams_.count(stream) != 0; }
   int fd(uint64_t stream) const;
   uint16_t local_port(int) const override { return wanted_.local_port; }
+  void forget_ended() override { std::ranges::fill(numbers_, 0); }
 
  private:
   struct Conn : io::StreamSink {

@@ -218,9 +218,7 @@ std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup) {
 }
 
 void label_flows(lane::TaskSetup& setup) {
-  for (auto& target : setup.targets)
-    if (target.address.sa.sa_family == AF_INET6)
-      target.address.v6.sin6_flowinfo = htonl(setup.egress.flow_label);
+  for (auto& target : setup.targets) io::label_flow(target.address, setup.egress);
 }
 
 namespace {

@@ -23,7 +23,7 @@ class Http : public testlet<Http> {
       "0.1.0",
       "HTTP/1.1 requests: phase times, status codes and failures",
       TODD_SOURCE | TODD_RESPONDER,
-      TODD_TF_TICKETS | TODD_TF_WARMS_UP,
+      TODD_TF_TICKETS,
       TODD_TARGET_URL,
       80,
       0,

@@ -137,7 +137,8 @@ void Ping::begin_counting() {
   targets_.assign(run().n_target, {});
   losses_.emplace(run().n_target, run().timeout_ns);
   if (flow_table_) flow_table_.emplace(run().n_target, static_cast<uint32_t>(flows_.size()));
-  if (split_) open_ways();
+  if (split_) split_ways();
+  std::fill(largest_.begin(), largest_.end(), 0);
 }
 
 void Ping::open_flows(todd_flow flow) {

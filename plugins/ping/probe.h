@@ -245,6 +245,7 @@ class Ping : public testlet<Ping> {
   // What a responder reports (ways.cc).
   bool asks(uint32_t length) const { return split_ && length >= kUdpKey + kBlockBytes; }
   void open_ways();
+  void split_ways();
   void watch_clock(const todd_batch& b);
   PathClock& clock_of(uint32_t target, const BlockAnswer& answer);
   void record(uint32_t target, LossSplit::Change change);

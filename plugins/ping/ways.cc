@@ -23,10 +23,16 @@ std::span<const uint8_t> block_in(const todd_batch& b, const todd_done& d) {
 
 }  // namespace
 
-void Ping::open_ways() {
+// Streams of new names, and errors of clocks that are told again; what is known of the clocks stays.
+void Ping::split_ways() {
   std::random_device random;
-  clock_number_ = clock_number();
   split_.emplace(size_t{run().n_target} * flows_.size(), static_cast<uint64_t>(random()) << 32 | random());
+  for (PathClock& clock : clocks_) clock.told = false;
+}
+
+void Ping::open_ways() {
+  clock_number_ = clock_number();
+  split_ways();
   clocks_.resize(run().n_target);
   for (uint32_t i = 0; i < run().n_target; ++i) {
     const todd_target facts = target(i);

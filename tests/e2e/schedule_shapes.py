@@ -78,6 +78,21 @@ for engine in lab.back_ends():
     check(corrected["count"] == rtt["count"] == 100 and rtt["max"] < 0.1, f"{engine}: the network was never slow ({rtt['max'] * 1e3:.1f} ms)")
     check(0.25 < corrected["max"] < 0.6 and corrected["p95"] > 0.05 and corrected["p50"] < 0.05, f"{engine}: a stall of 330 ms is in the corrected times: {corrected['max'] * 1e3:.0f} ms")
 
+    # Answers that came in time to a host that stalls beyond their timeout are answers, and behind a warm-up nothing of it is left.
+    for words, at, least in ((["--count", 200], 1.2, 195), (["--warm-up", "1s", "--count", 50], 0.95, 50)):
+        delay_lab = lab.DelayLab(far, "10.64.0.1 delay 60ms")
+        command = [lab.BIN / "todd", "try", "ping", "10.64.0.1", "--engine", engine, "--interval", "10ms", "--timeout", "100ms", "-o", "json", *map(str, words)]
+        run = subprocess.Popen(lab.inside(near.name, *command), stdout=subprocess.PIPE, text=True)
+        worker = lab.wait_for("the worker is there", lambda: [pid for pid in lab.children(run.pid) if b"todd-worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()])[0]
+        time.sleep(at)
+        os.kill(worker, signal.SIGSTOP)
+        time.sleep(0.5)
+        os.kill(worker, signal.SIGCONT)
+        [edge] = json.loads(run.communicate()[0])["tests"][0]["edges"]
+        delay_lab.end()
+        counts = {name: value(edge, name) for name in ("planned", "sent", "unsent", "received", "lost", "undetermined", "late", "loss_bursts", "reordered")}
+        check(counts["lost"] == counts["late"] == counts["loss_bursts"] == counts["reordered"] == 0 and counts["received"] == counts["sent"], f"{engine}: {' '.join(map(str, words))}: a stall of 500 ms loses nothing: {counts}")
+
 for words, text in ((["--shape", "poisson", "--rate", "max"], "rate: max sends as fast as it goes"), (["--burst", "0"], "burst"), (["--ramp", "1s", "--rate", "max"], "no rate to rise to"), (["--ramp", "2s", "--warm-up", "1s"], "longer than the warm_up of 1s"), (["--shape", "gauss"], "is none of periodic, poisson, uniform")):
     done = todd("try", "ping", "127.0.0.1", *words)
     check(done.returncode == 2 and text in done.stderr, f"{' '.join(words)} is refused: {done.stderr.strip()[:200]}")

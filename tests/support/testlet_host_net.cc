@@ -40,8 +40,9 @@ void TestletHost::exchange(const todd_op& op, std::string payload) {
     return complete_at(world_.now_ns + timeout, id, -ETIMEDOUT);
   }
   const Answer a = options_.answer(op.target, static_cast<uint32_t>(op.user), payload);
-  if (a.result == -ETIMEDOUT) return complete_at(world_.now_ns + timeout, id, -ETIMEDOUT);
   uint16_t flags = a.local ? TODD_DF_LOCAL : 0;
+  if (a.result == -ETIMEDOUT)
+    return world_.at(world_.now_ns + timeout, [this, id, flags] { complete(id, -ETIMEDOUT, flags); });
   if (a.icmp) {
     flags |= TODD_DF_ICMP_ERROR;
     payload.assign(reinterpret_cast<const char*>(&*a.icmp), sizeof *a.icmp);

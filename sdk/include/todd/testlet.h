@@ -124,7 +124,8 @@ enum { TODD_TS_NONE, TODD_TS_USER, TODD_TS_KERNEL, TODD_TS_NIC };
 enum {
   TODD_DF_TRUNCATED = 1,
   TODD_DF_ICMP_ERROR = 2, /* EXCHANGE: result = -errno, the slot holds a todd_icmp_error */
-  TODD_DF_LOCAL = 4       /* result is this host's doing (no route, full buffer): the probe did not leave */
+  TODD_DF_LOCAL = 4       /* result is this host's doing (no route, full buffer): the probe did not leave; with -ETIMEDOUT it did, and whether
+                             it was answered nobody knows, as this host dropped packets meanwhile: no loss */
 };
 typedef struct { /* FROZEN 64. The slot is valid until step() returns */
   uint64_t user;

@@ -52,7 +52,7 @@ struct FakeSocket final : io::DatagramSocket {
 struct FakeReactor final : io::Reactor {
   const char* name() const override { return "fake"; }
   const std::string& why() const override { return why_; }
-  void turn(int64_t) override {}
+  bool turn(int64_t) override { return false; }
   void post(std::function<void()> task) override { task(); }
   std::unique_ptr<io::DatagramSocket> add_datagram(UniqueFd fd, io::DatagramSink& sink,
                                                    io::DatagramOptions) override {

@@ -1,5 +1,6 @@
 #include "engine/lane/instance.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
 
@@ -321,6 +322,23 @@ TEST(InstanceTest, ResolveEndsInTime) {
   (*bench.setup.specs)[0].host = "example.net";  // whose resolver never answers
   bench.run({});
   EXPECT_EQ(ends, (Ends{{TODD_OP_RESOLVE, -ETIMEDOUT}}));
+}
+
+// A name that the testlet resolves in mid-run is sent to as those that were resolved before.
+TEST(InstanceTest, AnAddressThatComesLaterHasTheFlowLabelToo) {
+  Bench bench([](todd_batch& b) -> todd_status {
+    if (b.n_ticket != 0) put(b, TODD_OP_RESOLVE, 0);
+    b.served = b.n_ticket;
+    return b.state == TODD_RUNNING ? 0 : 1;
+  });
+  bench.setup.egress.flow_label = 0x12345;
+  bench.setup.specs->front().host = "name.example";
+  bench.events.resolve = [&](const std::string&, uint64_t token, const std::string&) {
+    bench.instance->resolved(token, {"2001:db8::1"}, 0);
+  };
+  bench.run({.count = 1, .interval_ns = kMs});
+  EXPECT_EQ(bench.setup.targets[0].address.sa.sa_family, AF_INET6);
+  EXPECT_EQ(ntohl(bench.setup.targets[0].address.v6.sin6_flowinfo), 0x12345u);
 }
 
 }  // namespace

@@ -86,7 +86,7 @@ class VirtualNetwork final : public io::Reactor {
  public:
   const char* name() const override { return "virtual"; }
   const std::string& why() const override { return why_; }
-  void turn(int64_t deadline_ns) override;
+  bool turn(int64_t deadline_ns) override;
   void post(std::function<void()> task) override { task(); }
   std::unique_ptr<io::DatagramSocket> add_datagram(UniqueFd fd, io::DatagramSink& sink,
                                                    io::DatagramOptions) override {
@@ -158,16 +158,17 @@ void VirtualNetwork::answer(Probe& probe) {
   if (fate == 11) deliver(probe.bytes.data(), probe.len, probe.to);
 }
 
-void VirtualNetwork::turn(int64_t deadline_ns) {
+bool VirtualNetwork::turn(int64_t deadline_ns) {
   const size_t sent = std::exchange(queued_, 0);
   for (size_t i = 0; i < sent; ++i) {
     const bool full = ++offered_ % 5 == 0;
     sink_->on_sent(probes_[i].cookie, full ? -EAGAIN : 0, monotonic_ns());
     if (!full) answer(probes_[i]);
   }
-  if (sent != 0 || deadline_ns <= monotonic_ns()) return;
+  if (sent != 0 || deadline_ns <= monotonic_ns()) return sent != 0;
   const timespec until{deadline_ns / 1'000'000'000, deadline_ns % 1'000'000'000};
   clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr);
+  return false;
 }
 
 constexpr uint64_t kRounds = 20, kFirstRounds = 4;

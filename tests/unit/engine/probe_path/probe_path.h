@@ -53,10 +53,11 @@ class WatchedReactor final : public io::Reactor {
 
   const char* name() const override { return inner_->name(); }
   const std::string& why() const override { return inner_->why(); }
-  void turn(int64_t deadline_ns) override {
+  bool turn(int64_t deadline_ns) override {
     const uint64_t before = inner_->syscalls();
-    inner_->turn(deadline_ns);
+    const bool came = inner_->turn(deadline_ns);
     current.calls += static_cast<uint32_t>(inner_->syscalls() - before);
+    return came;
   }
   void post(std::function<void()> task) override { inner_->post(std::move(task)); }
   std::unique_ptr<io::DatagramSocket> add_datagram(UniqueFd fd, io::DatagramSink& sink,

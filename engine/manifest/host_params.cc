@@ -99,9 +99,9 @@ Status resolve_rise(const Testlet& testlet, const Given& given, HostParams& out)
     return fail(Errc::invalid,
                 fmt::format("warm_up: testlet {} counts from its first probe on; leave it out", testlet.id));
   if (out.warm_up_ns > 0 && out.ramp_ns > out.warm_up_ns)
-    return fail(Errc::invalid,
-                fmt::format("ramp: {} is longer than the warm_up of {}; the warm-up has the whole of it",
-                            given.at("ramp"), given.at("warm_up")));
+    return fail(Errc::invalid, fmt::format("ramp: {} is longer than the warm_up of {}, in which it must fit; "
+                                           "lengthen that or shorten the ramp",
+                                           given.at("ramp"), given.at("warm_up")));
   return {};
 }
 

@@ -35,10 +35,10 @@ double seconds_for(const TestPlan& plan, uint64_t targets) {
       by_count = turns * static_cast<double>(host.interval_ns) / 1e9;
     else if (host.rate > 0 && std::isfinite(host.rate))
       by_count = turns * host.burst * static_cast<double>(targets) / host.rate;
-    if (host.ramp_ns > 0 && host.warm_up_ns == 0 && by_count < 9e9)
-      by_count =
-          static_cast<double>(schedule::Ramp(host.ramp_ns).due_ns(static_cast<int64_t>(by_count * 1e9))) /
-          1e9;
+    if (host.counted_ramp_ns() > 0 && by_count < 9e9)
+      by_count = static_cast<double>(
+                     schedule::Ramp(host.counted_ramp_ns()).due_ns(static_cast<int64_t>(by_count * 1e9))) /
+                 1e9;
     seconds = std::min(seconds, by_count);
   }
   if (std::isinf(seconds)) {
@@ -124,7 +124,7 @@ uint64_t planned_samples(const TestPlan& plan) {
   const manifest::HostParams& host = plan.host;
   double samples = host.count > 0 ? static_cast<double>(host.count) : HUGE_VAL;
   if (host.duration_ns > 0) {
-    const schedule::Ramp ramp(host.warm_up_ns > 0 ? 0 : host.ramp_ns);
+    const schedule::Ramp ramp(host.counted_ramp_ns());
     const double seconds = static_cast<double>(ramp.even_ns(host.duration_ns)) / 1e9;
     double rate = HUGE_VAL;
     if (host.interval_ns > 0)

@@ -178,7 +178,7 @@ int64_t planned_ns(const model::TestPlan& plan, uint64_t targets_per_task) {
        .duration_ns = host.duration_ns,
        .shape = static_cast<schedule::Shape>(host.shape),
        .burst = host.burst,
-       .ramp_ns = host.warm_up_ns > 0 ? 0 : host.ramp_ns});
+       .ramp_ns = host.counted_ramp_ns()});
   const int64_t end = schedule.end_ns();
   return end == INT64_MAX ? static_cast<int64_t>(kHour)
                           : std::min(end, static_cast<int64_t>(366 * 24 * kHour));

@@ -170,8 +170,7 @@ void Instance::work(int64_t now_ns) {
   }
   if (phase_ == Phase::running || phase_ == Phase::draining) {
     if (!cells_.waiting_for_copy()) wake_ns_ = std::min(wake_ns_, period_end_ns_);
-    wake_ns_ =
-        std::min({wake_ns_, end_ns_, drain_by_ns_, phase_ == Phase::running ? warm_up_end_ns() : INT64_MAX});
+    wake_ns_ = std::min({wake_ns_, end_ns_, drain_by_ns_, warm_up_end_ns()});
   }
   if (plugin_wake_ns_ != 0) wake_ns_ = std::min(wake_ns_, plugin_wake_ns_);
   if (!timers_.empty()) wake_ns_ = std::min(wake_ns_, timers_.top().at_ns);
@@ -204,7 +203,7 @@ void Instance::advance() {
     phase_ = Phase::running;
     begin_periods();
   }
-  if (phase_ == Phase::running && now_ns_ >= warm_up_end_ns()) begin_counting();
+  if (now_ns_ >= warm_up_end_ns()) begin_counting();
   if (cancel_wanted_ && phase_ < Phase::ending) {
     cancel_everything();
     return finish("cancelled", "", "");

@@ -126,9 +126,9 @@ class Instance {
   void tell_ready();
   void plan_tickets();
   void begin_periods();
-  int64_t warm_up_end_ns() const;  // INT64_MAX: it is over
+  int64_t warm_up_end_ns() const;  // INT64_MAX: none is under way
   void begin_counting();
-  void forget_counts();
+  void forget_counts();  // of the period
   void take_tickets();
   void skip(uint32_t target, uint64_t times);  // tickets that the schedule gives up
   bool keep_tickets();

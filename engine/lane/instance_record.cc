@@ -69,13 +69,12 @@ void Instance::begin_periods() {
 }
 
 void Instance::forget_counts() {
-  lateness_.fill(0);
+  if (lateness_count_ != 0) lateness_.fill(0);
   lateness_count_ = lateness_sum_ = lateness_max_ = 0;
   lateness_min_ = UINT64_MAX;
-  local_drops_ = unmatched_ = received_ = samples_taken_ = 0;
+  local_drops_ = unmatched_ = received_ = 0;
   worst_tx_src_ = worst_rx_src_ = TODD_TS_NIC;
   answered_ = false;
-  noted_.clear();
 }
 
 void Instance::close_period(bool last) {
@@ -85,12 +84,11 @@ void Instance::close_period(bool last) {
   closed.from_wall_ns = clock_.to_wall(period_from_ns_);
   closed.to_wall_ns = clock_.to_wall(now_ns_);
   closed.last = last;
-  if (std::exchange(answered_, false)) {
+  if (answered_) {
     const bool corrected = worst_tx_src_ == TODD_TS_USER && setup_.stamps == manifest::Stamps::sampled;
     closed.tx_stamp = corrected ? "sampled" : stamp_name(worst_tx_src_);
     closed.rx_stamp = stamp_name(worst_rx_src_);
   }
-  worst_tx_src_ = worst_rx_src_ = TODD_TS_NIC;
   closed.local_drops = local_drops_;
   closed.unmatched = unmatched_;
   closed.received = received_;
@@ -98,14 +96,9 @@ void Instance::close_period(bool last) {
   closed.lateness.sum = lateness_sum_;
   closed.lateness.max = lateness_max_;
   closed.lateness.min = lateness_min_;
-  if (lateness_count_ != 0) {
-    for (uint32_t i = 0; i < stats::kBuckets; ++i)
-      if (lateness_[i] != 0) closed.lateness.buckets.emplace_back(i, lateness_[i]);
-    lateness_.fill(0);
-  }
-  lateness_count_ = lateness_sum_ = lateness_max_ = 0;
-  lateness_min_ = UINT64_MAX;
-  local_drops_ = unmatched_ = received_ = 0;
+  for (uint32_t i = 0; lateness_count_ != 0 && i < stats::kBuckets; ++i)
+    if (lateness_[i] != 0) closed.lateness.buckets.emplace_back(i, lateness_[i]);
+  forget_counts();
   if (last) {
     closed.state = state_;
     closed.reason = reason_;

@@ -37,20 +37,23 @@ void Instance::plan_tickets() {
 
 // The last probe of the warm-up is answered or given up by then.
 int64_t Instance::warm_up_end_ns() const {
-  return warming_up_ ? start_ns_ + setup_.warm_up_ns + setup_.timeout_ns + manifest::kWarmUpSettleNs
-                     : INT64_MAX;
+  if (!warming_up_ || phase_ != Phase::running) return INT64_MAX;
+  return start_ns_ + manifest::uncounted_ns(setup_.warm_up_ns, setup_.timeout_ns);
 }
 
 void Instance::begin_counting() {
   // What has ended by now is told before anything counts, and what has not is cut off: it left late, or this
   // host stalled, and would be counted without having been planned.
+  const int64_t from_ns = warm_up_end_ns();
   tickets_.clear();
   cancel_flows();
   step();
   for (auto& flow : flows_) flow->forget_ended();
-  start_ns_ = warm_up_end_ns();
+  start_ns_ = from_ns;
   warming_up_ = false;
   forget_counts();
+  samples_taken_ = 0;
+  noted_.clear();
   cells_.mute(false);
   plan_tickets();
   begin_periods();

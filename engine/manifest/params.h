@@ -39,6 +39,10 @@ enum class Shape : uint8_t { periodic, poisson, uniform };  // likewise; schedul
 // After the warm-up and its last probe's timeout, before anything counts: what was given up is told a little
 // later than it was due.
 inline constexpr int64_t kWarmUpSettleNs = 100'000'000;
+// From START to where counting begins.
+constexpr int64_t uncounted_ns(int64_t warm_up_ns, int64_t timeout_ns) {
+  return warm_up_ns == 0 ? 0 : warm_up_ns + timeout_ns + kWarmUpSettleNs;
+}
 
 // The host's params of one test, resolved. 0 = none where not said otherwise.
 struct HostParams {
@@ -53,8 +57,10 @@ struct HostParams {
   Shape shape = Shape::periodic;
   uint32_t burst = 1;  // probes of an edge at once, each time
   int64_t ramp_ns = 0, warm_up_ns = 0;
-  // From START to where counting begins.
-  int64_t uncounted_ns() const { return warm_up_ns == 0 ? 0 : warm_up_ns + timeout_ns + kWarmUpSettleNs; }
+  int64_t uncounted_ns() const { return manifest::uncounted_ns(warm_up_ns, timeout_ns); }
+  int64_t counted_ramp_ns() const {
+    return warm_up_ns > 0 ? 0 : ramp_ns;
+  }  // the warm-up has the ramp, if there is one
   Egress egress;
 
   bool operator==(const HostParams&) const = default;

@@ -45,7 +45,9 @@ double seconds_for(const TestPlan& plan, uint64_t targets) {
     const manifest::TypedValue* own = value_of(plan, "duration");
     return own && own->i > 0 ? static_cast<double>(own->i) / 1e9 : 0;
   }
-  return seconds + static_cast<double>(host.uncounted_ns() + host.timeout_ns) / 1e9;
+  // What sends on no schedule stops at its end; only a probe's answer is waited for.
+  const int64_t wait_ns = plan.testlet.schedule.tickets ? host.timeout_ns : 0;
+  return seconds + static_cast<double>(host.uncounted_ns() + wait_ns) / 1e9;
 }
 
 // Probes per second of one source to so many of its targets.
@@ -110,10 +112,12 @@ void estimate(TestPlan& plan) {
   }
 
   double longest = 0;
-  for (const auto& [agent, of_source] : targets) {
-    const double one = seconds_for(plan, plan.at_once > 0 ? 1 : of_source);
-    const uint64_t rounds = plan.at_once > 0 ? (edges_of[agent] + plan.at_once - 1) / plan.at_once : 1;
-    longest = std::max(longest, one * static_cast<double>(rounds));
+  if (plan.at_once > 0) {
+    uint64_t most = 0;
+    for (const auto& [agent, edges] : edges_of) most = std::max(most, edges);
+    longest = seconds_for(plan, 1) * static_cast<double>((most + plan.at_once - 1) / plan.at_once);
+  } else {
+    for (const auto& [agent, of_source] : targets) longest = std::max(longest, seconds_for(plan, of_source));
   }
   // Beyond 292 years there is no number of ns: not known.
   plan.duration_ns = longest < 9e9 ? static_cast<int64_t>(longest * 1e9) : 0;

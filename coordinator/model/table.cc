@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <map>
 
 #include <fmt/format.h>
@@ -34,6 +35,7 @@ constexpr Column kColumns[] = {
 };
 constexpr size_t kMaxColumns = 5;
 constexpr size_t kLookedAt = 1000;  // edges, for one with metrics
+constexpr size_t kDetailed = 5;     // edges of a test, at most, that have lines below their rows
 
 double value_of(const MetricReport& metric, double MetricReport::*value) {
   if (metric.kind != MetricKind::histogram && value != &MetricReport::value) return NAN;
@@ -165,7 +167,39 @@ class Table {
     std::string name;
     std::vector<std::string> cells;
     std::string text;
+    std::vector<std::vector<std::string>> details;  // lines below it, of items between commas
   };
+
+  // The spreads, unless all answers took as long, and how long the name took.
+  static std::vector<std::string> times_of(const EdgeReport& edge) {
+    std::vector<std::string> items;
+    bool any = false;
+    for (const auto& [name, metric] : edge.metrics) {
+      if (metric.kind != MetricKind::spread || std::isnan(metric.value)) continue;
+      any |= metric.value != 0;
+      items.push_back(fmt::format("{} {}", printable(name), format_amount(metric.value, metric.unit)));
+    }
+    if (!any) items.clear();
+    if (edge.resolve_s > 0) items.push_back("name resolved in " + format_amount(edge.resolve_s, "s"));
+    return items;
+  }
+
+  // "1400: 8/10": of ten probes of that size eight were answered.
+  static std::vector<std::string> sizes_of(const MetricReports& metrics) {
+    const auto found = metrics.find("by_size");
+    if (found == metrics.end()) return {};
+    std::map<uint64_t, std::pair<uint64_t, uint64_t>> by_size;  // answered, answered or lost
+    for (const auto& [key, count] : found->second.values) {
+      const size_t size = std::strtoull(key.c_str(), nullptr, 10);
+      if (key.ends_with("_received")) by_size[size].first += count;
+      if (key.ends_with("_received") || key.ends_with("_lost")) by_size[size].second += count;
+    }
+    std::vector<std::string> items;
+    for (const auto& [size, counts] : by_size)
+      items.push_back(fmt::format("{}{}: {}/{}", items.empty() ? "answered by size: " : "", size,
+                                  counts.first, counts.second));
+    return items;
+  }
 
   static std::vector<std::string> cells_of(const MetricReports& metrics, const std::vector<Wanted>& columns) {
     std::vector<std::string> cells;
@@ -184,15 +218,23 @@ class Table {
     for (const EdgeReport& edge : edges) {
       const bool alone = edge.address.empty() || named[edge.label()] == 1;
       const std::string name = edge.label() + (alone ? "" : fmt::format(" ({})", edge.address));
-      rows.push_back({edge.verdict, printable(name), cells_of(edge.metrics, columns),
-                      state_text(edge) + example_text(edge)});
+      rows.push_back({edge.verdict,
+                      printable(name),
+                      cells_of(edge.metrics, columns),
+                      state_text(edge) + example_text(edge),
+                      {}});
+      if (edges.size() <= kDetailed) rows.back().details = {times_of(edge), sizes_of(edge.metrics)};
     }
     return rows;
   }
 
   // All edges together, and what became of their probes.
   static Row total_of(const TestReport& test, uint64_t edges, const std::vector<Wanted>& columns) {
-    Row row{Verdict::none, fmt::format("total of {}", count_text(edges)), cells_of(test.total, columns), ""};
+    Row row{Verdict::none,
+            fmt::format("total of {}", count_text(edges)),
+            cells_of(test.total, columns),
+            "",
+            {sizes_of(test.total)}};
     for (const char* name : {"sent", "received", "lost", "unsent", "undetermined"}) {
       const auto found = test.total.find(name);
       if (!test.total.contains("planned") || found == test.total.end()) continue;
@@ -208,6 +250,7 @@ class Table {
 
   void print_edges(const TestReport& test) {
     const auto edges = shown_edges(test);
+    for (const EdgeReport& edge : edges) shows_incomplete_ |= edge.state != EdgeState::complete;
     const auto columns = columns_of(test);
     const EdgeSummary all = test.count_edges();
     auto rows = rows_of(edges, columns);
@@ -236,8 +279,23 @@ class Table {
                                      padded(cut_to(row.name, name_width), name_width, false));
       for (size_t c = 0; c < columns.size(); ++c) text += "  " + padded(row.cells[c], widths[c], true);
       line(text + row.text, row.verdict == Verdict::pass ? Verdict::none : row.verdict);
+      for (const auto& items : row.details) print_items(items);
     }
     if (rows.size() == edges.size()) print_rest(all, edges.size());
+  }
+
+  // On as many lines as they need.
+  void print_items(const std::vector<std::string>& items) {
+    constexpr const char* kIndent = "      ";
+    std::string text;
+    for (const std::string& item : items) {
+      if (!text.empty() && display_width(text) + display_width(item) + 3 > options_.width) {
+        line(text + ",");
+        text.clear();
+      }
+      text += (text.empty() ? kIndent : ", ") + item;
+    }
+    if (!text.empty()) line(text);
   }
 
   void print_rest(const EdgeSummary& all, size_t shown) {
@@ -285,6 +343,11 @@ class Table {
     line(text, warning ? Verdict::unknown : expectation.verdict);
   }
 
+  // What the row of an edge has said is not said again.
+  std::string reason_of(const Report& report) const {
+    return shows_incomplete_ ? report.reason.substr(0, report.reason.find("; the first is ")) : report.reason;
+  }
+
   void print_verdict(const Report& report) {
     std::string text = fmt::format("{} {}: {}", mark_of(report.verdict), printable(report.suite),
                                    verdict_name(report.verdict));
@@ -292,7 +355,7 @@ class Table {
       text = fmt::format("{}: {}", printable(report.suite),
                          report.check ? "checked, nothing was sent" : "nothing was expected");
     if (report.state != RunState::completed) text += fmt::format("  ({})", name_of(report.state));
-    if (!report.reason.empty()) text += fmt::format("  {}", printable(report.reason));
+    if (!report.reason.empty()) text += fmt::format("  {}", printable(reason_of(report)));
     if (report.started_at_ns > 0 && report.finished_at_ns >= report.started_at_ns) {
       text += fmt::format(
           "  in {}",
@@ -303,6 +366,7 @@ class Table {
   }
 
   const TableOptions& options_;
+  bool shows_incomplete_ = false;  // an edge that was not measured whole, with why
   std::string out_;
 };
 

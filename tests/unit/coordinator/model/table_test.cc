@@ -60,6 +60,7 @@ TEST(TableTest, ShowsEdgesExpectationsAndVerdict) {
             "latency  (ping)  branches → datacenters\n"
             "    edge             rtt p50  rtt p99  loss\n"
             "  ✗ branch-1 → dc-1    11 ms  23.4 ms   1 %  suspect: local_drops  timeout (no answer in 1 s)\n"
+            "      name resolved in 2.5 ms\n"
             "  ? branch-2 → dc-1        -        -     -  no_data: agent_lost\n"
             "    total of 2         11 ms  23.4 ms   1 %\n"
             "  ✗ p99(rtt) < 20ms  fail  23.4 ms  worst: branch-1 → dc-1  (branch-2 → dc-1: no data)\n"
@@ -68,6 +69,47 @@ TEST(TableTest, ShowsEdgesExpectationsAndVerdict) {
             "! agent branch-2: link lost\n"
             "! sink influx: pending, 3 pending, 0 dead\n"
             "✗ branch-health: fail  (partial)  in 2.5 s  run 4f2a\n");
+}
+
+// Below the row of an edge: what its columns have no room for.
+TEST(TableTest, DetailsOfFewEdgesStandBelowTheirRows) {
+  Report report = small_report();
+  EdgeReport& edge = report.tests[0].edges[0];
+  edge.resolve_s = 0.0031;
+  edge.metrics["pdv_p50"] = {MetricKind::spread, "s", 0.0012};
+  edge.metrics["pdv_p99"] = {MetricKind::spread, "s", 0};
+  MetricReport sizes{MetricKind::breakdown, "{probe}"};
+  sizes.values = {{"1400_lost", 2}, {"1400_received", 8}, {"64_received", 10}, {"9000_lost", 10}};
+  edge.metrics["by_size"] = report.tests[0].total["by_size"] = sizes;
+  const std::string text = report_table(report, {.width = 120});
+  EXPECT_THAT(text, HasSubstr(" (no answer in 1 s)\n"
+                              "      pdv_p50 1.2 ms, pdv_p99 0 s, name resolved in 3.1 ms\n"
+                              "      answered by size: 64: 10/10, 1400: 8/10, 9000: 0/10\n"
+                              "  ? branch-2 → dc-1        -        -     -  no_data: agent_lost\n"
+                              "    total of 2         11 ms  23.4 ms   1 %\n"
+                              "      answered by size: 64: 10/10, 1400: 8/10, 9000: 0/10\n"));
+  EXPECT_THAT(report_table(report, {.width = 40}),
+              HasSubstr("      answered by size: 64: 10/10,\n      1400: 8/10, 9000: 0/10\n"));
+  // All answers took as long, as far as can be told: of one, for instance.
+  edge.metrics["pdv_p50"].value = 0;
+  edge.resolve_s = 0;
+  EXPECT_THAT(report_table(report, {.width = 120}), Not(HasSubstr("pdv")));
+  // Of many edges only the total's.
+  report.tests[0].edges[0].resolve_s = 1;
+  report.tests[0].edges.kept().insert(report.tests[0].edges.kept().begin(), 4, EdgeReport(edge));
+  const std::string many = report_table(report, {.width = 120});
+  EXPECT_THAT(many, Not(HasSubstr("resolved")));
+  EXPECT_EQ(many.find("by size"), many.rfind("by size"));
+  EXPECT_NE(many.find("by size"), std::string::npos);
+}
+
+// The row of the edge has said it.
+TEST(TableTest, TheReasonOfARunIsNotTheFirstEdgesAgain) {
+  Report report = small_report();
+  report.reason = "1 of 2 edges are not complete; the first is latency, branch-2 → dc-1: agent_lost";
+  EXPECT_THAT(report_table(report, {.width = 300}),
+              HasSubstr("(partial)  1 of 2 edges are not complete  in 2.5 s"));
+  EXPECT_THAT(report_table(report, {.width = 300, .max_edges = 0}), HasSubstr("dc-1: agent_lost"));
 }
 
 TEST(TableTest, KeepsToTheWidth) {

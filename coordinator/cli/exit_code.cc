@@ -2,23 +2,34 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 namespace todd::cli {
 namespace {
 
-bool lacks_privilege(const model::Report& report) {
-  bool any = false, all = true;
+namespace reason = model::reason;
+
+// The code of a reason that somebody has to mend before a measurement means anything.
+std::optional<ExitCode> code_of(const std::string& why) {
+  if (why == reason::kPermission) return kDenied;
+  if (why == reason::kBadParam) return kUsage;
+  return std::nullopt;
+}
+
+// Where not one edge could be measured, and all for such reasons: the code of the first.
+std::optional<ExitCode> nothing_measured(const model::Report& report) {
+  std::optional<ExitCode> code;
   for (const auto& test : report.tests) {
-    all &= !test.summary || test.summary->ok == 0;
-    for (size_t i = 0; all && i < test.edges.size(); ++i) {
+    if (test.summary && test.summary->ok != 0) return std::nullopt;
+    for (size_t i = 0; i < test.edges.size(); ++i) {
       // Reasons are of edges that are not complete.
-      const bool denied = test.edges.state(i) != model::EdgeState::complete &&
-                          test.edges.at(i).reason == model::reason::kPermission;
-      any |= denied;
-      all &= denied;
+      if (test.edges.state(i) == model::EdgeState::complete) return std::nullopt;
+      const auto own = code_of(test.edges.at(i).reason);
+      if (!own) return std::nullopt;
+      if (!code) code = own;
     }
   }
-  return any && all;
+  return code;
 }
 
 bool unjudged(const model::TestReport& test) {
@@ -30,15 +41,18 @@ bool unjudged(const model::TestReport& test) {
 
 // A check measures nothing and has no verdict: what it says is which edges could not be prepared.
 int exit_for_check(const model::Report& report, bool allow_incomplete) {
-  bool broken = false, denied = true;
+  bool broken = false, other = false;
+  std::optional<ExitCode> code;
   for (const auto& test : report.tests) {
     for (size_t i = 0; i < test.edges.size(); ++i) {
       if (test.edges.state(i) == model::EdgeState::complete) continue;
       broken = true;
-      denied = denied && test.edges.at(i).reason == model::reason::kPermission;
+      const auto own = code_of(test.edges.at(i).reason);
+      other |= !own;
+      if (!code) code = own;
     }
   }
-  if (broken && denied) return kDenied;
+  if (broken && !other) return *code;
   return broken && !allow_incomplete ? kIncomplete : kOk;
 }
 
@@ -46,7 +60,7 @@ int exit_for_check(const model::Report& report, bool allow_incomplete) {
 
 int exit_for(const model::Report& report, bool allow_incomplete) {
   if (report.check) return exit_for_check(report, allow_incomplete);
-  if (lacks_privilege(report)) return kDenied;
+  if (const auto code = nothing_measured(report)) return *code;
   if (report.verdict == model::Verdict::fail) return kFailed;
   const bool unknown = report.verdict == model::Verdict::unknown || report.state == model::RunState::failed ||
                        report.state == model::RunState::cancelled ||

@@ -96,6 +96,44 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
   return text;
 }
 
+// A one-off test of which no edge could even begin.
+struct Nothing {
+  std::string reason, detail;  // of the first edge
+  bool alike = true;           // all edges say the same
+};
+
+std::optional<Nothing> nothing_began(const model::Report& report) {
+  std::optional<Nothing> nothing;
+  for (const auto& test : report.tests) {
+    for (size_t i = 0; i < test.edges.size(); ++i) {
+      if (test.edges.state(i) != model::EdgeState::error) return std::nullopt;
+      const model::EdgeReport edge = test.edges.at(i);
+      if (!edge.metrics.empty()) return std::nullopt;
+      if (!nothing) nothing = Nothing{edge.reason, edge.detail};
+      nothing->alike &= edge.detail == nothing->detail;
+    }
+  }
+  return nothing;
+}
+
+int exit_for_nothing(const Nothing& nothing) {
+  namespace reason = model::reason;
+  if (nothing.reason == reason::kPermission) return kDenied;
+  for (const char* ours :
+       {reason::kNameResolution, reason::kUnsupported, reason::kBadParam, reason::kTestletMissing})
+    if (nothing.reason == ours) return kUsage;
+  return kInternal;
+}
+
+// A table of edges that all say the same would only say it again.
+void print_result(const model::Report& report, const ShowRun& show) {
+  const auto nothing = nothing_began(report);
+  if (!nothing || show.output != Output::table || !nothing->alike) print_report(report, show);
+  if (!nothing) return;
+  const bool in_table = show.output == Output::table && !nothing->alike;
+  fmt::print(stderr, "todd: {}\n", in_table ? "no edge could begin, see above" : nothing->detail);
+}
+
 // Runs it on the local worker until it has ended, and prints what was measured; Ctrl-C cancels and keeps
 // that. signal: the one that came, else 0.
 Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command, run::Request request,
@@ -134,30 +172,8 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
   if (stderr_is_terminal() && command.options.output == "table") fmt::print(stderr, "\r\x1b[K");
   transport.end();  // beside the report
   auto report = runs.report(id, show.periods);
-  if (report) print_report(**report, show);
+  if (report) print_result(**report, show);
   return report;
-}
-
-// The exit code for a one-off test of which no edge could even begin, by the first reason; nullopt where any
-// could.
-std::optional<int> exit_for_nothing(const model::Report& report) {
-  std::string why, detail;
-  for (const auto& test : report.tests) {
-    for (size_t i = 0; i < test.edges.size(); ++i) {
-      if (test.edges.state(i) != model::EdgeState::error) return std::nullopt;
-      const model::EdgeReport edge = test.edges.at(i);
-      if (!edge.metrics.empty()) return std::nullopt;
-      if (why.empty()) why = edge.reason, detail = edge.detail;
-    }
-  }
-  if (why.empty()) return std::nullopt;
-  fmt::print(stderr, "todd: {}\n", detail);
-  namespace reason = model::reason;
-  if (why == reason::kPermission) return kDenied;
-  for (const char* ours :
-       {reason::kNameResolution, reason::kUnsupported, reason::kBadParam, reason::kTestletMissing})
-    if (why == ours) return kUsage;
-  return kInternal;
 }
 
 int try_testlet(const TryCommand& command, const Globals& globals) {
@@ -212,7 +228,8 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   if (!kept) return complain(kept.error());
   const model::Report& report = **kept;
   if (signal != 0) return 128 + signal;
-  return exit_for_nothing(report).value_or(exit_for(report, command.options.allow_incomplete));
+  const auto nothing = nothing_began(report);
+  return nothing ? exit_for_nothing(*nothing) : exit_for(report, command.options.allow_incomplete);
 }
 
 }  // namespace

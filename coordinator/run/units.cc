@@ -205,7 +205,10 @@ void Runs::Impl::prepare_sources(Run& run, Unit& unit) {
       if (responder.phase == Task::Phase::ready) {
         unit.answerers[e].port = responder.port;
       } else {
-        decide_edge(test, e, EdgeState::error, reason::kResponderFailed, why_ended(responder));
+        // A value that the testlet refuses is wrong whoever was asked first.
+        const bool refused = responder.failed_reason == reason::kBadParam;
+        decide_edge(test, e, EdgeState::error, refused ? reason::kBadParam : reason::kResponderFailed,
+                    why_ended(responder));
       }
     }
   }

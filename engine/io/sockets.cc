@@ -101,6 +101,9 @@ tl::unexpected<Error> bad_egress(int sys_errno, std::string detail) {
   return tl::unexpected(Error{Errc::invalid, sys_errno, std::move(detail)});
 }
 
+constexpr const char* kMark = "mark ";  // how what is said of it begins
+bool is_of_mark(const Error& error) { return error.detail.starts_with(kMark); }
+
 Status set_egress(int fd, const SocketRequest& request) {
   const Egress& egress = request.egress;
   const bool v6 = request.family == AF_INET6;
@@ -111,9 +114,11 @@ Status set_egress(int fd, const SocketRequest& request) {
     return refuse(request, errno, (": cannot send through interface " + egress.interface).c_str());
   }
   if (egress.mark != 0 && !set_int(fd, SOL_SOCKET, SO_MARK, static_cast<int>(egress.mark)))
-    return bad_egress(errno, "mark " + std::to_string(egress.mark) + ": " + describe(request) +
-                                 ": marking packets takes CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW; "
-                                 "grant one of them, or leave mark out");
+    return tl::unexpected(
+        Error{errno == EPERM ? Errc::denied : Errc::invalid, errno,
+              kMark + std::to_string(egress.mark) + ": " + describe(request) +
+                  ": marking packets takes CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW; grant one of "
+                  "them, or leave mark out"});
   // Of the destination then, as label_flow puts it there: Linux wants a lease of the label only where
   // somebody has leased labels for himself.
   if (egress.flow_label != 0 && v6 && !set_int(fd, SOL_IPV6, IPV6_FLOWINFO_SEND, 1))
@@ -208,7 +213,9 @@ Result<IcmpSocket> open_icmp(int family, const Egress& egress) {
   SocketRequest request{.kind = SocketRequest::icmp, .family = family, .bind = false, .egress = egress};
   auto ping = open_socket(request);
   if (ping) return IcmpSocket{std::move(*ping), false};
-  if (ping.error().code == Errc::invalid) return tl::unexpected<Error>(ping.error());  // for a raw one too
+  // For a raw one too; and where the mark was all that a ping socket lacked, that is what to say.
+  if (ping.error().code == Errc::invalid || is_of_mark(ping.error()))
+    return tl::unexpected<Error>(ping.error());
   request.raw = request.bind = true;
   auto raw = open_socket(request);
   if (raw) return IcmpSocket{std::move(*raw), true};

@@ -107,6 +107,22 @@ def check_ranges(fleet):
     check(done.returncode == 0 and "131,070 sent, 131,070 received, 0 lost" in done.stdout, f"with --yes run does it: {done.stdout[-300:]}")
 
 
+def check_together(fleet):
+    """Values that are good one by one: only the testlet knows, and either end may be asked first."""
+    remedy = "flows: mode tcp needs source_port too"
+    done, _ = try_ping("10.64.0.1:9", "--mode", "tcp", "--flows", 3, "--count", 1)
+    check_refused(done, "try with values that do not fit together", remedy)
+    check(done.stderr.count("flows: ") == 1 and len(done.stderr.splitlines()) == 1, f"  once: {done.stderr}")
+    for to, who in (("{hosts: ['10.64.0.1:9']}", "the source"), ("{agent: a2}", "the responder")):
+        suite = work / "together.yaml"
+        suite.write_text(f"apiVersion: todd/v1\nkind: Suite\nmetadata: {{name: bad}}\nspec:\n  tests:\n    - {{testlet: ping, from: {{agent: a1}}, to: {to}, params: {{count: 1, mode: tcp, flows: 3}}}}\n")
+        check(fleet.todd("run", suite, "--dry-run").returncode == 0, f"a plan does not show what {who} refuses")
+        for option in ([], ["--check"]):
+            done = fleet.todd("run", suite, *option, "-o", "json")
+            [edge] = json.loads(done.stdout)["tests"][0]["edges"]
+            check(done.returncode == 2 and edge["reason"] == "bad_param" and remedy in edge["detail"], f"{who} refuses it {' '.join(option)} ({done.returncode}): {edge['reason']}, {edge['detail']}")
+
+
 def check_names(report_of, how):
     """report_of(targets, options): the code, the edges by target and what was said."""
     code, found, _ = report_of(["one.test"], [])
@@ -196,6 +212,8 @@ check(fleet.todd("apply", "-f", group).returncode == 0, "a group of the agent")
 check_resolution()
 check_params(fleet)
 check_ranges(fleet)
+fleet.add_agent("a2", far, far.address)
+check_together(fleet)
 for check_all in (check_names, check_misfits):
     check_all(names_by_try, "try")
     check_all(names_by_run, "run")

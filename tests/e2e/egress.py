@@ -183,4 +183,4 @@ for engine in lab.back_ends():
 for words in ([far.address], [f"{far.address}:9", "--mode", "udp"], [f"{far.address}:9", "--mode", "tcp"]):
     command = ["setpriv", "--bounding-set=-net_admin,-net_raw", str(lab.BIN / "todd"), "try", "ping", *words, "--count", "1", "--mark", MARK]
     done = subprocess.run(lab.inside(near.name, *command), capture_output=True, text=True)
-    check(done.returncode == 2 and "mark 42: " in done.stderr and "grant" in done.stderr, f"{' '.join(words)} without the privilege to mark: {done.returncode}: {done.stderr.strip()[:250]}")
+    check(done.returncode == 4 and "mark 42: " in done.stderr and "grant" in done.stderr, f"{' '.join(words)} without the privilege to mark: {done.returncode}: {done.stderr.strip()[:250]}")

@@ -53,6 +53,22 @@ TEST(ExitCodeTest, OnlyWhereEveryEdgeWasDeniedIsItAPrivilege) {
   EXPECT_EQ(exit_for(report, false), kIncomplete);
 }
 
+// Values that only the testlet can tell do not fit together are as wrong as those the plan refuses.
+TEST(ExitCodeTest, OnlyWhereEveryEdgeWasRefusedItsParamsIsItUsage) {
+  auto report = report_of(RunState::failed, Verdict::unknown, EdgeState::error);
+  report.tests[0].edges[0].reason = model::reason::kBadParam;
+  EXPECT_EQ(exit_for(report, false), kUsage);
+  EXPECT_EQ(exit_for(report, true), kUsage);
+  report.check = true;
+  EXPECT_EQ(exit_for(report, false), kUsage);
+  report.check = false;
+  report.tests.push_back(report_of(RunState::failed, Verdict::unknown, EdgeState::error).tests[0]);
+  report.tests[1].edges[0].reason = model::reason::kAgentOffline;
+  EXPECT_EQ(exit_for(report, false), kIncomplete);
+  report.check = true;
+  EXPECT_EQ(exit_for(report, false), kIncomplete);
+}
+
 TEST(ExitCodeTest, OfErrors) {
   EXPECT_EQ(exit_for({Errc::invalid, 0, ""}), kUsage);
   EXPECT_EQ(exit_for({Errc::not_found, 0, ""}), kNothing);

@@ -176,6 +176,16 @@ TEST_F(RunsTest, FailedResponderIsAnErrorOfItsEdgesOnly) {
   EXPECT_EQ(done.verdict, Verdict::unknown);
 }
 
+// The responder is prepared first, so it is the one to say that values do not fit together.
+TEST_F(RunsTest, ValuesThatAResponderRefusesAreABadParam) {
+  const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}})})).value();
+  runs->on_failed("b", failed_of(script.last("b", v1::RESPONDER), "bad_param", "size and sizes exclude"));
+  const model::EdgeReport edge = report(id).tests[0].edges[0];
+  EXPECT_EQ(edge.state, EdgeState::error);
+  EXPECT_EQ(edge.reason, "bad_param");
+  EXPECT_NE(edge.detail.find("size and sizes exclude"), std::string::npos) << edge.detail;
+}
+
 TEST_F(RunsTest, ResponderDyingMidRunIsResponderLost) {
   const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}})})).value();
   const v1::Task source = bring_up("a", "b");

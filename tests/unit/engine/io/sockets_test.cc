@@ -208,7 +208,7 @@ TEST(OpenSocket, WhatItSendsCarriesTheMarkOrItIsRefused) {
     if (fd) {
       EXPECT_EQ(static_cast<uint32_t>(option(fd->get(), SOL_SOCKET, SO_MARK)), 0xcafe0007);
     } else if (kind != SocketRequest::icmp) {  // without privilege there is no raw socket to mark
-      EXPECT_EQ(fd.error().code, Errc::invalid);
+      EXPECT_EQ(fd.error().code, Errc::denied);
       EXPECT_NE(fd.error().detail.find("mark 3405643783: "), std::string::npos) << fd.error().detail;
       EXPECT_NE(fd.error().detail.find("grant"), std::string::npos) << fd.error().detail;
     }

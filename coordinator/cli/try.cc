@@ -179,13 +179,14 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
 int try_testlet(const TryCommand& command, const Globals& globals) {
   auto output = parse_output(command.options.output);
   if (!output) return complain(output.error());
-  auto targets = expand_target_args(command.options.targets);
-  if (!targets) return complain(targets.error());
-  if (auto good = check_target_args(*targets, command.testlet, !command.options.from.empty()); !good)
+  auto listed = expand_target_args(command.options.targets);
+  if (!listed) return complain(listed.error());
+  if (auto good = check_target_args(*listed, command.testlet, !command.options.from.empty()); !good)
     return complain(good.error());
+  const std::vector<std::string>& targets = listed->texts;
   const ShowRun show = shown(command, *output, !globals.no_color);
   if (!command.options.from.empty()) {
-    return run_document(globals, {.document = document_of(command, *targets),
+    return run_document(globals, {.document = document_of(command, targets),
                                   .origin = kOrigin,
                                   .output = command.options.output,
                                   .allow_incomplete = command.options.allow_incomplete,
@@ -194,7 +195,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
                                   .yes = command.options.yes,
                                   .testlet = &command.testlet});
   }
-  auto n = count_targets(*targets);
+  auto n = count_targets(targets);
   if (!n) {
     complain(n.error());
     return kUsage;  // also for more than anybody can mean
@@ -212,7 +213,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   }
   options.lanes = command.options.threads;
   const auto facts = local_facts();
-  const auto suite = suite_of(command, *targets);
+  const auto suite = suite_of(command, targets);
   auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
   if (!plans) {
     auto error = plans.error();

@@ -134,13 +134,37 @@ bool is_name(std::string_view host) {
 
 Result<Span> expand(const std::string& host) {
   if (const auto address = parse_address(host)) return Span{address, 1};
-  if (is_literal(host)) return Span{};  // with a scope: stands for itself
+  if (is_literal(host)) return Span{parse_address(host.substr(0, host.find('%'))), 1};
   if (const size_t slash = host.find('/'); slash != std::string::npos) return parse_network(host, slash);
   if (const size_t dash = host.find('-'); dash != std::string::npos) {
     if (const auto first = parse_address(host.substr(0, dash))) return parse_range(host, *first, dash);
   }
   if (!is_name(host)) return invalid(host, kExpected);
   return Span{};
+}
+
+// Refuses addresses that no single host has: probes to them would reach this host, or many at once.
+Status check_hosts(const std::string& text, const Span& span) {
+  struct Bad {
+    int family;
+    Uint128 first, last;
+    const char* why;
+  };
+  constexpr Bad kBad[] = {
+      {AF_INET, 0, 0, "0.0.0.0 is no host; this host is 127.0.0.1"},
+      {AF_INET, 0xe0000000, 0xefffffff, "224.0.0.0/4 is multicast; name each host by its own address"},
+      {AF_INET, 0xffffffff, 0xffffffff, "255.255.255.255 is broadcast; name the hosts, or their network"},
+      {AF_INET6, 0, 0, ":: is no host; this host is ::1"},
+      {AF_INET6, Uint128{0xff} << 120, ~Uint128{0},
+       "ff00::/8 is multicast; name each host by its own address"},
+  };
+  if (!span.first) return {};
+  const Uint128 first = span.first->value, last = first + (span.size - 1);
+  for (const Bad& bad : kBad) {
+    if (span.first->family == bad.family && first <= bad.last && last >= bad.first)
+      return invalid(text, bad.why);
+  }
+  return {};
 }
 
 std::string decimal(Uint128 n) {
@@ -203,6 +227,7 @@ Result<TargetSpec> parse_url(const std::string& text, size_t scheme_end) {
   if (!is_literal(spec.host) && !is_name(spec.host)) {
     return invalid(text, fmt::format("\"{}\" is neither an address nor a name", spec.host));
   }
+  if (auto n = count(spec); !n) return tl::unexpected(n.error());
   return spec;
 }
 
@@ -220,7 +245,7 @@ bool is_literal(const std::string& host) {
 }
 
 Result<uint64_t> count(const TargetSpec& spec) {
-  if (!spec.url.empty()) return 1;
+  if (!spec.url.empty() && !is_literal(spec.host)) return 1;
   const auto span = expand(spec.host);
   if (!span) return tl::unexpected(span.error());
   if (span->size > kMaxTargetsPerSpec) {
@@ -229,6 +254,8 @@ Result<uint64_t> count(const TargetSpec& spec) {
                             "name a smaller network",
                             spec.host, decimal(span->size), kMaxTargetsPerSpec));
   }
+  if (auto good = check_hosts(spec.url.empty() ? spec.host : spec.url, *span); !good)
+    return tl::unexpected(good.error());
   return static_cast<uint64_t>(span->size);
 }
 

@@ -29,7 +29,8 @@ inline constexpr uint64_t kMaxTargetsPerSpec = uint64_t{1} << 20;
 
 // How many targets the spec stands for: 1 for an address or a name; a CIDR means its host addresses (IPv4
 // shorter than /31 without network and broadcast), A-B all from A to B. Errors: exhausted (too many, says how
-// many), invalid (neither of these).
+// many), invalid (neither of these; or 0.0.0.0, ::, multicast or broadcast, which are no host's, or a network
+// or range that they are in).
 Result<uint64_t> count(const TargetSpec& spec);
 
 // The address or name of target i. Precondition: i < count(spec).

@@ -123,6 +123,22 @@ def check_together(fleet):
             check(done.returncode == 2 and edge["reason"] == "bad_param" and remedy in edge["detail"], f"{who} refuses it {' '.join(option)} ({done.returncode}): {edge['reason']}, {edge['detail']}")
 
 
+def check_no_hosts(fleet):
+    for target, text in (("0.0.0.0", "0.0.0.0 is no host; this host is 127.0.0.1"), ("::", ":: is no host"), ("239.255.255.250", "multicast"), ("ff02::1%eth0", "multicast"), ("255.255.255.255", "broadcast")):
+        done, _ = try_ping(target, "--count", 1)
+        check_refused(done, f"try {target}", f'target "{re.escape(target)}": .*{text}')
+        check_refused(fleet.todd("run", suite_of(f"'{target}'"), "--dry-run"), f"the plan of a run to {target}", rf'bad\.yaml:\d+:\d+: .*target "{re.escape(target)}": .*{text}')
+
+
+def check_files():
+    """A list of targets is wrong in a line."""
+    path = work / "targets.txt"
+    for lines, text in (("10.64.0.1\n\n10.64.0.256 # no such\n", r'targets\.txt:3: target "10\.64\.0\.256": expected an address'), ("# all\n224.0.0.1\n", r'targets\.txt:2: target "224\.0\.0\.1": .*multicast')):
+        path.write_text(lines)
+        done, _ = try_ping(f"@{path}", "--count", 1)
+        check_refused(done, "a bad line of a file", text)
+
+
 def check_names(report_of, how):
     """report_of(targets, options): the code, the edges by target and what was said."""
     code, found, _ = report_of(["one.test"], [])
@@ -212,6 +228,8 @@ check(fleet.todd("apply", "-f", group).returncode == 0, "a group of the agent")
 check_resolution()
 check_params(fleet)
 check_ranges(fleet)
+check_no_hosts(fleet)
+check_files()
 fleet.add_agent("a2", far, far.address)
 check_together(fleet)
 for check_all in (check_names, check_misfits):

@@ -6,7 +6,9 @@
 namespace todd::schedule {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 TargetSpec of(const std::string& host) {
   TargetSpec spec;
@@ -56,6 +58,37 @@ TEST(Targets, TooManyIsExhaustedWithTheNumber) {
     EXPECT_EQ(result.error().code, Errc::exhausted);
     EXPECT_THAT(result.error().detail, HasSubstr(n));
   }
+}
+
+// A probe to 0.0.0.0 would reach this host, one to a multicast address many.
+TEST(Targets, WhatIsNoHostsAddressIsRefused) {
+  for (const auto& [text, why] : {std::pair{"0.0.0.0", "0.0.0.0 is no host; this host is 127.0.0.1"},
+                                  {"0.0.0.0:80", "no host"},
+                                  {"0.0.0.0-0.0.0.9", "no host"},
+                                  {"0.0.0.0/31", "no host"},
+                                  {"http://0.0.0.0:8080/", "no host"},
+                                  {"::", ":: is no host; this host is ::1"},
+                                  {"[::]:80", "no host"},
+                                  {"::/120", "no host"},
+                                  {"::%lo", "no host"},
+                                  {"224.0.0.1", "224.0.0.0/4 is multicast; name each host"},
+                                  {"239.255.255.255", "multicast"},
+                                  {"223.255.255.254-224.0.0.0", "multicast"},
+                                  {"239.1.2.0/24", "multicast"},
+                                  {"ff02::1", "ff00::/8 is multicast"},
+                                  {"ff02::1%eth0", "multicast"},
+                                  {"[ff0e::1]:7", "multicast"},
+                                  {"http://[ff0e::1]/", "multicast"},
+                                  {"255.255.255.255", "broadcast"},
+                                  {"255.255.255.0-255.255.255.255", "broadcast"}}) {
+    const auto spec = parse_target(text);
+    ASSERT_FALSE(spec) << text;
+    EXPECT_EQ(spec.error().code, Errc::invalid);
+    EXPECT_THAT(spec.error().detail, AllOf(StartsWith("target \""), HasSubstr(why))) << text;
+  }
+  for (const char* text : {"0.0.0.1", "0.0.0.0/24", "223.255.255.255", "240.0.0.1", "255.255.255.254", "::1",
+                           "::2-::9", "feff::1", "fe80::1%eth0"})
+    EXPECT_TRUE(parse_target(text)) << text;
 }
 
 TEST(Targets, LiteralsAreNotNames) {

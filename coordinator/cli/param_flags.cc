@@ -12,7 +12,7 @@ namespace todd::cli {
 struct ParamFlags::Flag {
   std::string name;
   std::string text;
-  bool on = false;  // of a boolean given without value
+  std::vector<std::string> texts;  // instead, of one that may be given several times
   CLI::Option* option = nullptr;
 };
 
@@ -25,6 +25,7 @@ std::string help_of(const manifest::Param& param) {
   if (!choices.empty()) help += fmt::format(" ({})", choices);
   if (!param.min.empty() || !param.max.empty()) help += fmt::format(" [{} .. {}]", param.min, param.max);
   if (!param.dflt.empty()) help += fmt::format(" (default {})", param.dflt);
+  if (param.repeat) help += " (may be repeated)";
   return help;
 }
 
@@ -65,10 +66,16 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
       names = "--param-" + dashed;
     else if (dashed != param.name)
       names += ",--" + param.name;
-    flag->option =
-        app.add_option(names, flag->text, help_of(param))->type_name(manifest::param_type_name(param.type));
+    flag->option = param.repeat ? app.add_option(names, flag->texts, help_of(param))->allow_extra_args(false)
+                                : app.add_option(names, flag->text, help_of(param));
+    flag->option->type_name(manifest::param_type_name(param.type));
     if (param.type == manifest::ParamType::boolean) {
       flag->option->expected(0, 1)->default_str("true");
+    } else if (param.repeat) {
+      flag->option->check([](const std::string& text) {
+        const auto good = manifest::join_texts({text});
+        return good ? "" : good.error().detail;
+      });
     } else {
       flag->option->check([](const std::string& text) { return text.empty() ? "a value is missing" : ""; });
     }
@@ -103,8 +110,20 @@ ParamFlags::~ParamFlags() = default;
 
 std::map<std::string, std::string> ParamFlags::given() const {
   std::map<std::string, std::string> out;
+  for (const auto& flag : flags_) {
+    if (flag->option->count() == 0) continue;
+    if (!flag->texts.empty())
+      out[flag->name] = manifest::join_texts(flag->texts).value();  // each was checked
+    else
+      out[flag->name] = flag->text.empty() ? "true" : flag->text;
+  }
+  return out;
+}
+
+std::map<std::string, model::ParamForm> ParamFlags::forms() const {
+  std::map<std::string, model::ParamForm> out;
   for (const auto& flag : flags_)
-    if (flag->option->count() != 0) out[flag->name] = flag->text.empty() ? "true" : flag->text;
+    if (!flag->texts.empty()) out[flag->name] = model::ParamForm::list;
   return out;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "coordinator/model/param_form.h"
 #include "engine/manifest/manifest.h"
 
 namespace CLI {
@@ -22,6 +23,8 @@ class ParamFlags {
   ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool with_host_params);
   ~ParamFlags();
   std::map<std::string, std::string> given() const;
+  // How those are written that are no plain text.
+  std::map<std::string, model::ParamForm> forms() const;
 
  private:
   struct Flag;

@@ -10,6 +10,7 @@
 #include "coordinator/model/json.h"
 #include "coordinator/model/table.h"
 #include "engine/manifest/nearest.h"
+#include "engine/manifest/params.h"
 #include "engine/manifest/scan.h"
 #include "engine/supervise/supervisor.h"
 
@@ -47,11 +48,18 @@ std::string range_of(const manifest::Param& param) {
   return param.min + ".." + param.max;
 }
 
+std::string default_of(const manifest::Param& param) {
+  if (!param.repeat) return param.dflt;
+  std::string out;
+  for (const auto& text : manifest::split_texts(param.dflt)) out += (out.empty() ? "" : ", ") + text;
+  return out;
+}
+
 std::string param_table(const std::vector<manifest::Param>& params) {
   std::vector<Row> rows;
   for (const auto& param : params) {
-    const std::string type = manifest::param_type_name(param.type);
-    rows.push_back({param.name, type, model::printable(param.required ? "(required)" : param.dflt),
+    const std::string type = manifest::param_type_name(param.type) + std::string(param.repeat ? "..." : "");
+    rows.push_back({param.name, type, model::printable(param.required ? "(required)" : default_of(param)),
                     model::printable(range_of(param)), model::printable(param.doc)});
   }
   return columns({"PARAM", "TYPE", "DEFAULT", "RANGE", "MEANING"}, rows);

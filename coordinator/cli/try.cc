@@ -47,6 +47,7 @@ model::Suite suite_of(const TryCommand& command, const std::vector<std::string>&
   const bool urls = targets.front().rfind("http://", 0) == 0 || targets.front().rfind("https://", 0) == 0;
   test.to = {urls ? model::TestTo::Kind::urls : model::TestTo::Kind::hosts, targets, {}};
   test.params = command.params->given();
+  test.param_forms = command.params->forms();
   if (command.options.family == "v4") test.family = model::Family::v4;
   if (command.options.family == "v6") test.family = model::Family::v6;
   if (command.options.family == "both") test.family = model::Family::both;
@@ -73,26 +74,36 @@ ShowRun shown(const TryCommand& command, Output output, bool color) {
   return {output, color, given.count("period") != 0, given.count("samples") != 0};
 }
 
+std::string quoted_list(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const auto& text : texts) out += (out.empty() ? "" : ", ") + quoted(text);
+  return "[" + out + "]";
+}
+
 std::string document_of(const TryCommand& command, const std::vector<std::string>& targets) {
-  std::string list, params, expect;
-  for (const auto& target : targets) list += (list.empty() ? "" : ", ") + quoted(target);
-  for (const auto& [name, value] : command.params->given())
-    params += (params.empty() ? "" : ", ") + name + ": " + quoted(value);
-  for (const auto& one : command.options.expect) expect += (expect.empty() ? "" : ", ") + quoted(one);
-  std::string to = fmt::format("{{hosts: [{}]}}", list);
+  const std::string list = quoted_list(targets);
+  std::string params;
+  const auto forms = command.params->forms();
+  for (const auto& [name, value] : command.params->given()) {
+    const std::string written =
+        forms.contains(name) ? quoted_list(manifest::split_texts(value)) : quoted(value);
+    params += (params.empty() ? "" : ", ") + name + ": " + written;
+  }
+  std::string to = fmt::format("{{hosts: {}}}", list);
   if (targets.size() == 1 && targets[0].rfind("group:", 0) == 0)
     to = quoted(targets[0].substr(6));
   else if (targets.size() == 1 && targets[0].rfind("agent:", 0) == 0)
     to = fmt::format("{{agent: {}}}", quoted(targets[0].substr(6)));
   else if (targets[0].rfind("http", 0) == 0 && targets[0].find("://") != std::string::npos)
-    to = fmt::format("{{urls: [{}]}}", list);
+    to = fmt::format("{{urls: {}}}", list);
   std::string text = fmt::format(
       "apiVersion: todd/v1\nkind: Suite\nmetadata: {{name: try}}\nspec:\n  tests:\n    - name: {}\n      "
       "testlet: {}\n      from: {}\n      to: {}\n",
       command.testlet.id, command.testlet.id, quoted(command.options.from), to);
   if (!params.empty()) text += fmt::format("      params: {{{}}}\n", params);
   if (!command.options.family.empty()) text += fmt::format("      family: {}\n", command.options.family);
-  if (!expect.empty()) text += fmt::format("      expect: [{}]\n", expect);
+  if (!command.options.expect.empty())
+    text += fmt::format("      expect: {}\n", quoted_list(command.options.expect));
   return text;
 }
 

@@ -7,6 +7,7 @@
 #include <simdjson.h>
 
 #include "coordinator/model/json.h"
+#include "engine/manifest/params.h"
 
 namespace todd::model {
 
@@ -101,6 +102,30 @@ class Reader {
       std::string_view found;
       if (item.get(found)) wrong(key);
       result.emplace(name, found);
+    });
+    return result;
+  }
+
+  std::map<std::string, ParamReport> params(element at) {
+    std::map<std::string, ParamReport> result;
+    each_field(at, "params", [&](std::string_view name, element item) {
+      ParamReport& param = result[std::string(name)];
+      if (item.is_array()) {
+        param.form = ParamForm::list;
+        std::vector<std::string> texts;
+        for (element one : simdjson::dom::array(item)) {
+          std::string_view found;
+          if (one.get(found)) wrong("params");
+          texts.emplace_back(found);
+        }
+        const auto joined = manifest::join_texts(texts);
+        if (!joined) wrong("params");
+        param.text = joined.value_or("");
+        return;
+      }
+      std::string_view found;
+      if (item.get(found)) wrong("params");
+      param.text = found;
     });
     return result;
   }
@@ -240,7 +265,7 @@ TestReport read_test(Reader& reader, element at) {
   test.name = reader.text(at, "name");
   test.testlet = reader.text(at, "testlet");
   test.testlet_version = reader.text(at, "testlet_version");
-  test.params = reader.map(at, "params");
+  test.params = reader.params(at);
   test.from = reader.text(at, "from");
   test.to = reader.text(at, "to");
   test.verdict = reader.verdict(at);

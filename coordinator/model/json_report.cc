@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "coordinator/model/json.h"
+#include "engine/manifest/params.h"
 
 namespace todd::model {
 
@@ -178,7 +179,7 @@ void write_summary(JsonWriter& json, const EdgeSummary& summary, size_t shown) {
 void write_test(JsonWriter& json, const TestReport& test, const ReportOptions& options, bool with_edges) {
   json.begin_object().field("name", test.name).field("testlet", test.testlet);
   json.field("testlet_version", test.testlet_version);
-  write_map(json, "params", test.params);
+  write_params(json, test.params);
   json.field("from", test.from).field("to", test.to).field("verdict", verdict_name(test.verdict));
   write_metrics(json, "total", test.total);
   if (with_edges) {
@@ -244,6 +245,17 @@ void write_run_fields(JsonWriter& json, const Report& report, const ReportOption
 }
 
 }  // namespace
+
+void write_params(JsonWriter& json, const std::map<std::string, ParamReport>& params) {
+  json.key("params").begin_object();
+  for (const auto& [name, param] : params) {
+    if (param.form == ParamForm::list)
+      json.field(name, manifest::split_texts(param.text));
+    else
+      json.field(name, param.text);
+  }
+  json.end_object();
+}
 
 void write_report(JsonWriter& json, const Report& report, const ReportOptions& options) {
   json.begin_object();

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coordinator/model/param_form.h"
 #include "coordinator/model/yaml.h"
 #include "engine/base/result.h"
 
@@ -82,8 +83,9 @@ struct Test {
   uint32_t pick = 0;  // K of `pairing: {pick: K}`
   bool both_ways = false;
   Family family = Family::any;
-  std::string address;                        // CIDR among the target's test addresses, or empty
-  std::map<std::string, std::string> params;  // host's and testlet's mixed, as resolve_params reads them
+  std::string address;                           // CIDR among the target's test addresses, or empty
+  std::map<std::string, std::string> params;     // host's and testlet's mixed, as resolve_params reads them
+  std::map<std::string, ParamForm> param_forms;  // of those that are not written as a plain text
   std::map<std::string, Position> param_positions;
   uint32_t at_once = 0;         // 0: the testlet's own (1 for heavy ones, else no limit)
   bool parallel = false;        // runs beside the test before it

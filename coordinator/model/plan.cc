@@ -1,5 +1,6 @@
 #include "coordinator/model/plan.h"
 
+#include <algorithm>
 #include <set>
 
 #include <fmt/format.h>
@@ -102,6 +103,7 @@ class Planner {
       if (!plan) return tl::unexpected(plan.error());
       const std::string param = path.substr(dot + 1);
       (*plan)->test.params[param] = value;
+      (*plan)->test.param_forms.erase(param);
       (*plan)->test.param_positions.erase(param);
     }
     return {};
@@ -175,7 +177,30 @@ class Planner {
     return plan.test.position;
   }
 
+  static bool is_host_param(const std::string& name) {
+    const auto& params = manifest::host_params();
+    return std::any_of(params.begin(), params.end(), [&](const auto& param) { return param.name == name; });
+  }
+
+  // What is written in a form that its param does not take. Unknown names are left to who resolves them.
+  Status check_forms(const TestPlan& plan) const {
+    for (const auto& [name, text] : plan.test.params) {
+      const auto written = plan.test.param_forms.find(name);
+      const ParamForm form = written == plan.test.param_forms.end() ? ParamForm::text : written->second;
+      const manifest::Param* param = plan.testlet.param(name);
+      const bool repeat = param != nullptr && param->repeat;
+      if (form == ParamForm::list && !repeat && (param != nullptr || is_host_param(name)))
+        return refuse_param(plan, Error{Errc::invalid, 0, name + ": takes one value, not a list"});
+      if (form == ParamForm::text && repeat && text.find('\n') != text.npos)
+        return refuse_param(plan, Error{Errc::invalid, 0,
+                                        name + ": has more than one line; write a list, [ONE, ANOTHER], with "
+                                               "each of them by itself"});
+    }
+    return {};
+  }
+
   Status resolve(TestPlan& plan) {
+    if (auto good = check_forms(plan); !good) return good;
     auto params = manifest::resolve_params(plan.testlet.params, plan.test.params);
     if (!params) return refuse_param(plan, params.error());
     plan.params = std::move(*params);
@@ -193,12 +218,15 @@ class Planner {
       const manifest::Param& param = plan.testlet.params[i];
       const manifest::TypedValue& value = plan.params[i];
       if (param.pattern.empty() || !value.given) continue;
-      const auto fits = matches_pattern("/" + param.pattern + "/", value.s, false);
-      if (!fits || *fits)
-        continue;  // a pattern that is none is its author's fault: the testlet checks itself
-      const std::string shown = param.secret ? "" : fmt::format(" \"{}\"", value.s);
-      return refuse_param(
-          plan, Error{Errc::invalid, 0, fmt::format("{}:{} does not fit: {}", param.name, shown, param.doc)});
+      const auto texts = param.repeat ? manifest::split_texts(value.s) : std::vector{value.s};
+      for (const std::string& text : texts) {
+        const auto fits = matches_pattern("/" + param.pattern + "/", text, false);
+        if (!fits || *fits)
+          continue;  // a pattern that is none is its author's fault: the testlet checks itself
+        const std::string shown = param.secret ? "" : fmt::format(" \"{}\"", text);
+        return refuse_param(plan, Error{Errc::invalid, 0,
+                                        fmt::format("{}:{} does not fit: {}", param.name, shown, param.doc)});
+      }
     }
     return {};
   }
@@ -277,6 +305,17 @@ class Planner {
 };
 
 }  // namespace
+
+std::map<std::string, ParamReport> params_of(const TestPlan& plan) {
+  std::map<std::string, ParamReport> params;
+  for (const auto& [name, value] : plan.test.params) {
+    const manifest::Param* param = plan.testlet.param(name);
+    const bool repeat = param != nullptr && param->repeat;
+    params[name].form = repeat ? ParamForm::list : ParamForm::text;
+    params[name].text = param != nullptr && param->secret ? "***" : value;
+  }
+  return params;
+}
 
 uint64_t report_edges(const std::vector<TestPlan>& plans) {
   uint64_t edges = 0;

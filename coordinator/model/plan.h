@@ -10,6 +10,7 @@
 #include "coordinator/model/expect.h"
 #include "coordinator/model/facts.h"
 #include "coordinator/model/objects.h"
+#include "coordinator/model/param_form.h"
 #include "engine/base/result.h"
 #include "engine/manifest/manifest.h"
 #include "engine/manifest/params.h"
@@ -49,6 +50,9 @@ Result<std::vector<TestPlan>> plan_suite(const Suite& suite, const std::vector<G
                                          const std::map<std::string, manifest::Testlet>& testlets,
                                          const std::map<std::string, std::string>& sets = {},
                                          const std::vector<std::string>& only = {});
+
+// What was given for it, as reports show it.
+std::map<std::string, ParamReport> params_of(const TestPlan& plan);
 
 // The edges of their report: each address of a range is one.
 uint64_t report_edges(const std::vector<TestPlan>& plans);

@@ -9,6 +9,7 @@
 
 #include "coordinator/model/edge_report.h"
 #include "coordinator/model/edges.h"
+#include "coordinator/model/param_form.h"
 #include "coordinator/model/verdict.h"
 
 namespace todd::model {
@@ -32,7 +33,7 @@ struct TestReport {
   std::string name;
   std::string testlet;
   std::string testlet_version;
-  std::map<std::string, std::string> params;
+  std::map<std::string, ParamReport> params;
   std::string from;
   std::string to;
   Verdict verdict = Verdict::none;

@@ -105,8 +105,7 @@ void read_pairing(Fields& fields, Test& test, Problems& problems) {
       fields, "pairing", {{"all", Pairing::all}, {"zip", Pairing::zip}, {"ring", Pairing::ring}}, problems);
 }
 
-std::string param_text(const Node& node, const std::string& name, Problems& problems) {
-  const std::string what = fmt::format("param \"{}\"", name);
+std::string one_text(const Node& node, const std::string& what, Problems& problems) {
   if (node.is_scalar()) {
     // An empty text in quotes is a value; nothing at all is a mistake.
     if (node.is_null()) problems.add(node.position, what + " has no value");
@@ -117,12 +116,33 @@ std::string param_text(const Node& node, const std::string& name, Problems& prob
   return "";
 }
 
+// A list is one text inside. Whether the param takes several is known with its testlet.
+std::string joined_texts(const Node& list, const std::string& what, Problems& problems) {
+  std::vector<std::string> texts;
+  for (const Node& item : list.items) {
+    texts.push_back(one_text(item, what, problems));
+    if (const auto good = manifest::join_texts({texts.back()}); !good)
+      problems.add(item.position, fmt::format("{}: {}", what, good.error().detail));
+  }
+  return manifest::join_texts(texts).value_or("");
+}
+
+void read_param(const std::string& name, const Node& value, Test& test, Problems& problems) {
+  const std::string what = fmt::format("param \"{}\"", name);
+  if (value.is_list()) {
+    test.params[name] = joined_texts(value, what, problems);
+    test.param_forms[name] = ParamForm::list;
+  } else {
+    test.params[name] = one_text(value, what, problems);
+  }
+}
+
 void read_params(Fields& fields, Test& test, Problems& problems) {
   const Node* params = fields.map("params");
   if (!params) return;
   for (size_t i = 0; i < params->keys.size(); ++i) {
     const std::string& name = params->keys[i].text;
-    test.params[name] = param_text(params->items[i], name, problems);
+    read_param(name, params->items[i], test, problems);
     test.param_positions[name] = params->keys[i].position;
   }
 }

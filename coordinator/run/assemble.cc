@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "coordinator/model/expect.h"
+#include "coordinator/model/plan.h"
 #include "coordinator/run/edges.h"
 
 namespace todd::run {
@@ -25,16 +26,6 @@ uint64_t total_of(const TestRun& test, std::string_view name) {
     if (metrics[m].name == name) return test.total.counter(m);
   }
   return 0;
-}
-
-// Secrets of the params are not for reports.
-std::map<std::string, std::string> shown_params(const model::TestPlan& plan) {
-  std::map<std::string, std::string> params = plan.test.params;
-  for (auto& [name, value] : params) {
-    const manifest::Param* param = plan.testlet.param(name);
-    if (param != nullptr && param->secret) value = "***";
-  }
-  return params;
 }
 
 // What becomes of a test's report once its edges are known.
@@ -60,7 +51,7 @@ model::TestReport frame_of(const TestRun& test) {
   out.name = plan.label;
   out.testlet = plan.testlet.id;
   out.testlet_version = plan.testlet.version;
-  out.params = shown_params(plan);
+  out.params = model::params_of(plan);
   out.from = joined(plan.test.from.values);
   out.to = joined(plan.test.to.values);
   if (!test.total.empty()) out.total = model::to_report(plan.testlet, test.total.values(plan.testlet));

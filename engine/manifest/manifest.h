@@ -28,6 +28,7 @@ struct Param {
   ParamType type = ParamType::text;
   bool required = false;
   bool secret = false;  // never shown or logged
+  bool repeat = false;  // a text that may be given several times; see join_texts (params.h)
 
   bool operator==(const Param&) const = default;
 };

@@ -29,6 +29,14 @@ std::string joined(const std::vector<std::string>& words) {
   return fmt::format("{}", fmt::join(words, ", "));
 }
 
+Status take_text(const Param& param, const std::string& text, TypedValue& value) {
+  if (param.repeat) {
+    if (auto good = join_texts(split_texts(text)); !good) return tl::unexpected(good.error());
+  }
+  value.s = text;
+  return {};
+}
+
 Status parse_choice(const Param& param, const std::string& text, TypedValue& value) {
   const auto found = std::find(param.choices.begin(), param.choices.end(), text);
   if (found == param.choices.end()) {
@@ -45,7 +53,7 @@ Status parse_scalar(const Param& param, const std::string& text, TypedValue& val
     case ParamType::boolean: return store(parse_boolean(text), value.i);
     case ParamType::integer: return store(parse_integer(text), value.i);
     case ParamType::real: return store(parse_real(text), value.r);
-    case ParamType::text: value.s = text; return {};
+    case ParamType::text: return take_text(param, text, value);
     case ParamType::duration: return store(parse_duration(text), value.i);
     case ParamType::size: return store(parse_size(text), value.i);
     case ParamType::rate: return store(parse_rate(text), value.r);
@@ -90,6 +98,25 @@ const Param* find(const std::vector<Param>& params, const std::string& name) {
 }
 
 }  // namespace
+
+Result<std::string> join_texts(const std::vector<std::string>& texts) {
+  for (const std::string& text : texts) {
+    if (text.empty()) return fail(Errc::invalid, "one of its texts is empty");
+    if (text.find('\n') != text.npos)
+      return fail(Errc::invalid, "one of its texts has more than one line, give each line by itself");
+  }
+  return fmt::format("{}", fmt::join(texts, "\n"));
+}
+
+std::vector<std::string> split_texts(const std::string& value) {
+  std::vector<std::string> texts;
+  if (value.empty()) return texts;
+  for (size_t begin = 0, end = 0; end != value.npos; begin = end + 1) {
+    end = value.find('\n', begin);
+    texts.push_back(value.substr(begin, end - begin));
+  }
+  return texts;
+}
 
 Result<TypedValue> parse_value(const Param& param, const std::string& text) {
   TypedValue value;

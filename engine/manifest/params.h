@@ -22,6 +22,11 @@ struct TypedValue {
   bool operator==(const TypedValue&) const = default;
 };
 
+// The value of a param that may be given several times is one text: what it was given, joined by newlines; ""
+// if nothing was. Errors: invalid, for a text that is empty or has a newline ("one of its texts is empty").
+Result<std::string> join_texts(const std::vector<std::string>& texts);
+std::vector<std::string> split_texts(const std::string& value);
+
 // Reads a value and checks its range. Errors: invalid, naming param, value and what is allowed
 // ("size: 70000 is out of range, allowed 0 to 65507"). The value of a secret is not quoted.
 Result<TypedValue> parse_value(const Param& param, const std::string& text);

@@ -120,6 +120,7 @@ void read_param(Fields f, Param& param) {
   f.text("pattern", param.pattern);
   f.flag("required", param.required);
   f.flag("secret", param.secret);
+  f.flag("repeat", param.repeat);
 }
 
 void read_metric(Fields f, Metric& metric) {

@@ -44,6 +44,7 @@ Status validate_param(const Testlet& testlet, const Param& param) {
   if ((param.type == ParamType::choice) == param.choices.empty())
     return wrong("a choice, and nothing else, has choices");
   if (param.type != ParamType::text && !param.pattern.empty()) return wrong("only a text has a pattern");
+  if (param.type != ParamType::text && param.repeat) return wrong("only a text may be repeated");
   if (!has_range(param.type) && !(param.min.empty() && param.max.empty()))
     return wrong("this type has no range");
   if (param.required && !param.dflt.empty())

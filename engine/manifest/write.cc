@@ -84,6 +84,7 @@ void write_param(Writer& w, const Param& param) {
   w.field("pattern", param.pattern);
   w.flag("required", param.required);
   w.flag("secret", param.secret);
+  w.flag("repeat", param.repeat);
   w.close('}');
 }
 

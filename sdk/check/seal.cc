@@ -97,9 +97,12 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
   const bool has_pattern = p.size >= offsetof(todd_param, pattern) + sizeof p.pattern;
   if (has_pattern && p.pattern != nullptr && p.type != TODD_P_TEXT)
     refuse(whose + ": '" + p.name + "': a pattern belongs to type text");
+  if ((p.flags & TODD_PF_REPEAT) != 0 && p.type != TODD_P_TEXT)
+    refuse(whose + ": '" + p.name + "': only type text may be repeated");
   out << "],\"pattern\":" << quoted(has_pattern ? p.pattern : nullptr) << ",\"doc\":" << quoted(p.doc)
       << ",\"required\":" << truth((p.flags & TODD_PF_REQUIRED) != 0)
-      << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0) << "}";
+      << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0)
+      << ",\"repeat\":" << truth((p.flags & TODD_PF_REPEAT) != 0) << "}";
 }
 
 // A spread must name a histogram of its testlet.

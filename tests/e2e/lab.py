@@ -280,7 +280,7 @@ class Fleet:
         check(done.stdout, f"todd {' '.join(map(str, words))} prints JSON ({done.stderr.strip()})")
         return json.loads(done.stdout), done.returncode
 
-    def add_agent(self, name, namespace=None, test_address=None, labels=(), prefix=()):
+    def add_agent(self, name, namespace=None, test_address=None, labels=(), prefix=(), options=()):
         token = self.todd("agents", "invite").stdout.strip()
         check(token, f"a token for {name}")
         words = [*prefix, BIN / "todd-agent", "--data-dir", self.work / name, "--name", name, "--join", token, "--engine", self.engine]
@@ -288,6 +288,7 @@ class Fleet:
             words += ["--test-address", address]
         for label in labels:
             words += ["--label", label]
+        words += options
         self.agents[name] = (words, namespace)
         return self.start_agent(name)
 

@@ -43,7 +43,11 @@ enum {
   TODD_P_RATE /* per second, real */, TODD_P_BITRATE /* bit/s */, TODD_P_RATIO /* 0..1, real */,
   TODD_P_CHOICE /* index into choices, as int */
 };
-enum { TODD_PF_REQUIRED = 1, TODD_PF_SECRET = 2 };
+enum {
+  TODD_PF_REQUIRED = 1,
+  TODD_PF_SECRET = 2,
+  TODD_PF_REPEAT = 4 /* TODD_P_TEXT: may be given several times. The value has them joined by newlines; none contains one */
+};
 /* count, interval, rate, shape, burst, duration, timeout, samples, stamps, source, interface, df, via and period are the host's
  * parameters: a testlet gives only the defaults of some (todd_schedule) and must not declare these names. */
 typedef struct {

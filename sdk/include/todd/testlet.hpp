@@ -35,6 +35,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "todd/testlet.h"
 
@@ -80,6 +81,11 @@ struct param {
   constexpr param required() const { return flagged(TODD_PF_REQUIRED); }
   // The value is never shown or logged.
   constexpr param secret() const { return flagged(TODD_PF_SECRET); }
+  // Of a text: may be given several times. Its value is read with each_line.
+  constexpr param repeated() const {
+    static_assert(std::is_same_v<T, std::string_view>, "only a text may be repeated");
+    return flagged(TODD_PF_REPEAT);
+  }
 
  private:
   constexpr param flagged(int flag) const {
@@ -148,6 +154,16 @@ constexpr param<double> ratio_param(const char* name, const char* dflt, const ch
 // choices: "a|b|c". The value is the index of the one chosen.
 constexpr param<int64_t> choice(const char* name, const char* dflt, const char* choices, const char* doc) {
   return detail::make_param<int64_t>(TODD_P_CHOICE, name, dflt, choices, doc);
+}
+
+// Calls use(std::string_view) for each text that a repeated param was given, in their order.
+template <class Use>
+void each_line(std::string_view value, Use&& use) {
+  while (!value.empty()) {
+    const std::size_t end = value.find('\n');
+    use(value.substr(0, end));
+    value.remove_prefix(end == value.npos ? value.size() : end + 1);
+  }
 }
 
 // The NULL-terminated table of the declared params.

@@ -28,15 +28,15 @@ class SealTest : public testing::Test {
 
   // Builds a library whose one testlet has this id, one text param, a histogram and a spread, and seals it.
   Ran seal(const std::string& id, const std::string& flags, const std::string& dflt,
-           const std::string& spread = "\"rtt\", 0.5, 0.95") {
+           const std::string& spread = "\"rtt\", 0.5, 0.95", const std::string& type = "TODD_P_TEXT") {
     const std::string base = folder_ + "/testlet";
     std::ofstream(base + ".c") << R"(#include "todd/testlet.h"
 static todd_status create(const todd_host *h, const todd_run *r, void **s, todd_error *e) { return 0; }
 static todd_status start(void *s, const todd_lane *l, todd_error *e) { return 0; }
 static todd_status step(void *s, todd_batch *b) { return 1; }
 static void destroy(void *s) {}
-static const todd_param key = {sizeof key, TODD_P_TEXT, )"
-                               << flags << ", \"key\", " << dflt << R"(, 0, 0, 0, "a key"};
+static const todd_param key = {sizeof key, )"
+                               << type << ", " << flags << ", \"key\", " << dflt << R"(, 0, 0, 0, "a key"};
 static const todd_param *const params[] = {&key, 0};
 static const todd_metric rtt = {sizeof rtt, TODD_M_HISTOGRAM, 0, "rtt", "ns", "d"};
 static const todd_metric spread = {sizeof spread, TODD_M_SPREAD, 0, "spread", "ns", "d", 0, 0, 0, 0, 0, )"
@@ -77,6 +77,14 @@ TEST_F(SealTest, RefusesADefaultOfWhatTheUserMustGive) {
   const Ran ran = seal("beat", "TODD_PF_REQUIRED", "\"x\"");
   EXPECT_NE(ran.status, 0);
   EXPECT_THAT(ran.output, HasSubstr("'key': the user must give it"));
+}
+
+TEST_F(SealTest, OnlyATextMayBeRepeated) {
+  const Ran ran = seal("beat", "TODD_PF_REPEAT", "\"x\"");
+  EXPECT_EQ(ran.status, 0) << ran.output;
+  const Ran refused = seal("beat", "TODD_PF_REPEAT", "\"1\"", "\"rtt\", 0, 1", "TODD_P_INT");
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.output, HasSubstr("'key': only type text may be repeated"));
 }
 
 TEST_F(SealTest, RefusesASpreadOfNothing) {

@@ -181,8 +181,15 @@ TEST(ObjectsTest, RefusesBadTests) {
               HasSubstr("needs one of agent, group, hosts, urls"));
   EXPECT_EQ(error_of_test("{testlet: ping, from: a, to: b, params: {count: }}"),
             "f.yaml:2:53: param \"count\" has no value");
-  EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: [1]}}"),
-              StartsWith("f.yaml:2:49: param \"x\" holds a list where only text"));
+  EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: {y: 1}}}"),
+              StartsWith("f.yaml:2:49: param \"x\" holds a map where only text"));
+  EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: [1, [2]]}}"),
+              StartsWith("f.yaml:2:53: param \"x\" holds a list where only text"));
+  EXPECT_EQ(error_of_test("{testlet: ping, from: a, to: b, params: {x: [1, \"\"]}}"),
+            "f.yaml:2:53: param \"x\": one of its texts is empty");
+  EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: [1, \"a\\nb\"]}}"),
+              StartsWith("f.yaml:2:53: param \"x\": one of its texts has more than one line"));
+  EXPECT_EQ(error_of_test("{testlet: ping, from: a, to: b, params: {x: [1, ]}}"), "no error");
   EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, expect: [{that: x, severty: warn}]}"),
               HasSubstr("did you mean \"severity\"?"));
   EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, expect: [{that: x, severity: wran}]}"),

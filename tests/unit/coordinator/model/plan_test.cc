@@ -191,6 +191,30 @@ TEST(PlanTest, ATextThatDoesNotFitItsPatternIsRefusedWithItsPlace) {
   EXPECT_THAT(error_of(with("\"udp\\nx\"")), HasSubstr("does not fit"));
 }
 
+TEST(PlanTest, ARepeatedParamTakesAListOrOneText) {
+  const auto with = [](const std::string& params) {
+    return "tests:\n  - {testlet: ping, from: branches, to: datacenters, params: {" + params + "}}\n";
+  };
+  auto plans = plan(with("header: ['A: b', 'C: d']"));
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_EQ((*plans)[0].params.at(2).s, "A: b\nC: d");
+  EXPECT_EQ(params_of((*plans)[0]).at("header"), (ParamReport{ParamForm::list, "A: b\nC: d"}));
+  plans = plan(with("header: 'A: b', size: 8"));
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_EQ((*plans)[0].params.at(2).s, "A: b");
+  EXPECT_EQ(params_of((*plans)[0]).at("size"), (ParamReport{ParamForm::text, "8"}));
+  plans = plan(with("header: []"), {{"ping.header", "X: y"}});
+  EXPECT_EQ(plans->at(0).params.at(2).s, "X: y");
+  EXPECT_TRUE(plan(with("header: []"))) << "none";
+  EXPECT_EQ(error_of(with("size: 8, mode: [udp]")),
+            "f.yaml:2:72: test \"ping\": mode: takes one value, not a list");
+  EXPECT_THAT(error_of(with("count: [5]")), StartsWith("f.yaml:2:63: test \"ping\": count: takes one"));
+  EXPECT_THAT(error_of(with("cuont: [5]")), HasSubstr("did you mean \"count\"?"));
+  EXPECT_THAT(error_of(with("header: ['A: b', 'nothing']")), HasSubstr("header: \"nothing\" does not fit"));
+  EXPECT_THAT(error_of(with("header: \"A: b\\nC: d\"")), HasSubstr("header: has more than one line"));
+  EXPECT_THAT(error_of(with("header: []"), {{"ping.header", "A: b\nC: d"}}), HasSubstr("more than one line"));
+}
+
 TEST(PlanTest, ShapeAndBurstAreReckonedWith) {
   auto plans = plan(
       "tests: [{testlet: ping, from: branches, to: datacenters, params: {count: 10, interval: 2s, burst: "

@@ -41,7 +41,9 @@ inline Report small_report() {
   test.name = "latency";
   test.testlet = "ping";
   test.testlet_version = "1.0";
-  test.params = {{"count", "100"}};
+  test.params["count"].text = "100";
+  test.params["header"] = {ParamForm::list, "A: b\nC: d"};
+  test.params["none"] = {ParamForm::list, ""};
   test.from = "branches";
   test.to = "datacenters";
   test.verdict = Verdict::fail;

@@ -39,7 +39,11 @@ Manifest sample() {
   t.default_expect = {"loss < 100%"};
   t.schedule = {
       .tickets = true, .count = "10", .interval = "1s", .rate = "", .duration = "", .timeout = "2s"};
-  t.params = {size, mode, key};
+  Param header;
+  header.name = "header";
+  header.dflt = "A: b\nC: d";
+  header.repeat = true;
+  t.params = {size, mode, key, header};
   t.metrics = probe_metrics();
   t.metrics.push_back(rtt);
   t.metrics.push_back(load);
@@ -149,6 +153,17 @@ TEST(Manifest, ARatioIsKeptNoFinerThanItsCounters) {
   EXPECT_THAT(parsed.error().detail, HasSubstr("of \"part\" only the total is kept"));
   m.testlets[0].metrics.back().only_total = true;
   EXPECT_TRUE(parse_manifest(write_manifest(m)));
+}
+
+TEST(Manifest, OnlyATextMayBeRepeated) {
+  const std::string json = write_manifest(sample());
+  Manifest m = sample();
+  m.testlets[0].params[0].repeat = true;
+  EXPECT_THAT(parse_manifest(write_manifest(m)).error().detail,
+              HasSubstr("param size: only a text may be repeated"));
+  m = sample();
+  m.testlets[0].params[3].dflt = "A: b\n\nC: d";
+  EXPECT_THAT(parse_manifest(write_manifest(m)).error().detail, HasSubstr("one of its texts is empty"));
 }
 
 Metric spread_of_rtt(double low, double high) {

@@ -59,6 +59,27 @@ TEST(Params, ChoicesAreListedAndGuessed) {
             "mode: \"icpm\" is none of icmp, udp, tcp: did you mean \"icmp\"?");
 }
 
+TEST(Params, ARepeatedTextIsItsLines) {
+  Param header = param("header", ParamType::text);
+  header.repeat = true;
+  EXPECT_EQ(parse_value(header, "A: b\nC: d")->s, "A: b\nC: d");
+  EXPECT_EQ(parse_value(header, "")->s, "");
+  for (const char* bad : {"\n", "A: b\n", "\nA: b", "A: b\n\nC: d"})
+    EXPECT_EQ(parse_value(header, bad).error().detail, "header: one of its texts is empty") << bad;
+  EXPECT_EQ(parse_value(param("note", ParamType::text), "a\n")->s, "a\n") << "of others a line is no item";
+}
+
+TEST(Params, TextsAreJoinedAndSplit) {
+  for (const std::vector<std::string>& texts :
+       {std::vector<std::string>{}, {"a"}, {"a", "b"}, {" ", "\t", "a b"}}) {
+    const auto joined = join_texts(texts);
+    ASSERT_TRUE(joined);
+    EXPECT_EQ(split_texts(*joined), texts);
+  }
+  EXPECT_THAT(join_texts({"a", ""}).error().detail, HasSubstr("empty"));
+  EXPECT_THAT(join_texts({"a\nb"}).error().detail, HasSubstr("more than one line"));
+}
+
 TEST(Params, SecretsAreNotQuoted) {
   Param pin = param("pin", ParamType::integer);
   pin.secret = true;

@@ -22,6 +22,7 @@ class DatagramFlow : public Flow {
   // status.
   static todd_status open(Instance& owner, uint32_t index, todd_flow& flow, todd_error* error,
                           std::unique_ptr<DatagramFlow>& out);
+  DatagramFlow* as_datagram() override { return this; }
 
   void run(const todd_op& op);               // SEND or EXCHANGE whose slot was taken
   void expire(int64_t now_ns, size_t most);  // at most so many completions

@@ -4,7 +4,9 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "engine/lane/instance.h"
@@ -70,20 +72,46 @@ struct HostTables {
   static void ready(const todd_lane* lane) { of(lane).testlet_ready(); }
   static todd_status stream_info(const todd_lane* lane, uint64_t stream, todd_stream_info* out) {
     StreamFlow* flow = of(lane).stream_flow_of(stream);
-    if (flow == nullptr || out->size < sizeof *out) return -ENOENT;
+    if (flow == nullptr || out->size < offsetof(todd_stream_info, min_rtt_us)) return -ENOENT;
     tcp_info info{};
     socklen_t len = sizeof info;
     if (getsockopt(flow->fd(stream), IPPROTO_TCP, TCP_INFO, &info, &len) != 0) return -errno;
-    out->mss = info.tcpi_snd_mss;
-    out->rtt_us = info.tcpi_rtt;
-    out->rttvar_us = info.tcpi_rttvar;
-    out->cwnd = info.tcpi_snd_cwnd;
-    out->retransmits = info.tcpi_total_retrans;
-    out->pmtu = info.tcpi_pmtu;
-    out->bytes_acked = info.tcpi_bytes_acked;
-    out->bytes_received = info.tcpi_bytes_received;
+    const todd_stream_info whole{.size = out->size,
+                                 .mss = info.tcpi_snd_mss,
+                                 .rtt_us = info.tcpi_rtt,
+                                 .rttvar_us = info.tcpi_rttvar,
+                                 .cwnd = info.tcpi_snd_cwnd,
+                                 .retransmits = info.tcpi_total_retrans,
+                                 .pmtu = info.tcpi_pmtu,
+                                 .bytes_acked = info.tcpi_bytes_acked,
+                                 .bytes_received = info.tcpi_bytes_received,
+                                 .min_rtt_us = info.tcpi_min_rtt,
+                                 .reordering = info.tcpi_reordering,
+                                 .send_window = info.tcpi_snd_wnd,
+                                 .ecn_ce = info.tcpi_delivered_ce,
+                                 .delivery_rate = info.tcpi_delivery_rate,
+                                 .bytes_sent = info.tcpi_bytes_sent,
+                                 .bytes_retransmitted = info.tcpi_bytes_retrans,
+                                 .busy_us = info.tcpi_busy_time,
+                                 .receive_window_limited_us = info.tcpi_rwnd_limited,
+                                 .send_buffer_limited_us = info.tcpi_sndbuf_limited};
+    memcpy(out, &whole, std::min<size_t>(out->size, sizeof whole));
     return 0;
   }
+  static todd_status tls(const todd_lane* lane, const todd_tls* wanted, uint32_t* context,
+                         todd_error* error) {
+    todd_tls whole{};
+    memcpy(&whole, wanted, std::min<size_t>(wanted->size, sizeof whole));
+    return of(lane).add_tls(whole, *context, error);
+  }
+  static todd_status tls_info(const todd_lane* lane, uint64_t stream, todd_tls_info* out) {
+    return of(lane).describe_tls(stream, *out);
+  }
+  static todd_status add_target(const todd_lane* lane, uint32_t from, const char* host, uint16_t port,
+                                uint32_t* target) {
+    return of(lane).add_target(from, host, port, *target);
+  }
+  static void drop_target(const todd_lane* lane, uint32_t target) { of(lane).drop_target(target); }
 };
 
 const void* query_interface(const todd_host*, const char* id) {
@@ -94,7 +122,9 @@ const void* query_interface(const todd_host*, const char* id) {
                             T::publish, T::ready, T::stream_info, T::local,  T::refuse};
   if (strcmp(id, TODD_RECORD_1) == 0) return &record;
   if (strcmp(id, TODD_SAMPLES_1) == 0) return &samples;
+  static const todd_stream stream{sizeof stream, 0, T::tls, T::tls_info, T::add_target, T::drop_target};
   if (strcmp(id, TODD_NET_1) == 0) return &net;
+  if (strcmp(id, TODD_STREAM_1) == 0) return &stream;
   return nullptr;
 }
 

@@ -63,7 +63,8 @@ Instance::~Instance() = default;
 
 uint32_t Instance::edge_of(uint32_t target) const {
   if (setup_.run.role == TODD_RESPONDER) return target < setup_.peer_tokens.size() ? target : TODD_NONE;
-  return target < setup_.targets.size() ? setup_.targets[target].edge : TODD_NONE;
+  const Target* const found = target_at(target);
+  return found != nullptr ? found->edge : TODD_NONE;
 }
 
 void Instance::host_count(HostMetric metric, uint32_t target, uint64_t n) {
@@ -175,6 +176,7 @@ void Instance::work(int64_t now_ns) {
   if (plugin_wake_ns_ != 0) wake_ns_ = std::min(wake_ns_, plugin_wake_ns_);
   if (!timers_.empty()) wake_ns_ = std::min(wake_ns_, timers_.top().at_ns);
   for (auto* flow : datagram_flows_) wake_ns_ = std::min(wake_ns_, flow->next_deadline());
+  for (auto* flow : stream_flows_) wake_ns_ = std::min(wake_ns_, flow->next_deadline());
   if (!done_.empty() ||
       (phase_ == Phase::draining && (told_state_ == TODD_RUNNING || told_state_ == TODD_WARMING_UP)))
     wake_ns_ = 0;
@@ -195,6 +197,7 @@ void Instance::tend_flows() {
     flow->retry_blocked();
     flow->expire(now_ns_, done_.size() < kDone ? kDone - done_.size() : 0);
   }
+  for (auto* flow : stream_flows_) flow->expire(now_ns_);
 }
 
 void Instance::advance() {
@@ -328,99 +331,50 @@ void Instance::reject(const todd_op& op, int error) {
 }
 
 void Instance::run_op(const todd_op& op) {
-  if (op.code == TODD_OP_TIMER) {
-    return add_timer(op.at_ns, [this, user = op.user] {
-      complete({.user = user,
-                .result = 0,
-                .code = TODD_OP_TIMER,
-                .target = TODD_NONE,
-                .slot = TODD_NONE,
-                .rx_ns = now()});
-    });
-  }
-  if (op.code == TODD_OP_RESOLVE) return resolve(op);
-  const bool stream_op = op.code == TODD_OP_RECV || op.code == TODD_OP_SHUTDOWN || op.code == TODD_OP_CLOSE;
-  if (!stream_op && op.flow >= flows_.size()) return reject(op, EBADF);
-  auto* datagram = stream_op ? nullptr : dynamic_cast<DatagramFlow*>(flows_[op.flow].get());
-  StreamFlow* stream =
-      stream_op || (op.code == TODD_OP_SEND && datagram == nullptr) ? stream_flow_of(op.key) : nullptr;
   switch (op.code) {
+    case TODD_OP_TIMER:
+      return add_timer(op.at_ns, [this, user = op.user] {
+        complete({.user = user,
+                  .result = 0,
+                  .code = TODD_OP_TIMER,
+                  .target = TODD_NONE,
+                  .slot = TODD_NONE,
+                  .rx_ns = now()});
+      });
+    case TODD_OP_RESOLVE: return resolve(op);
     case TODD_OP_SEND:
-    case TODD_OP_EXCHANGE: {
-      Flow* flow = datagram != nullptr ? static_cast<Flow*>(datagram) : stream;
-      if (flow == nullptr) return reject(op, ENOTCONN);
-      if (op.slot == TODD_NONE || op.len > flow->slot_cap() || !flow->take(op.slot))
-        return reject(op, EINVAL);
-      if (datagram != nullptr) return datagram->run(op);
-      if (op.code != TODD_OP_SEND || !stream->run(op)) reject(op, ENOTCONN);
-      return;
-    }
+    case TODD_OP_EXCHANGE: return run_send(op);
     case TODD_OP_CONNECT:
     case TODD_OP_LISTEN: {
-      auto* flow = dynamic_cast<StreamFlow*>(flows_[op.flow].get());
+      StreamFlow* const flow = op.flow < flows_.size() ? flows_[op.flow]->as_stream() : nullptr;
       if (flow == nullptr) return reject(op, EBADF);
       return op.code == TODD_OP_CONNECT ? flow->connect(op) : flow->listen(op);
     }
     case TODD_OP_RECV:
     case TODD_OP_SHUTDOWN:
     case TODD_OP_CLOSE:
-      if (stream == nullptr || !stream->run(op)) {
-        if (op.code != TODD_OP_CLOSE) reject(op, ENOTCONN);
-      }
-      return;
+    case TODD_OP_TLS: return run_stream(op);
     default: return reject(op, EOPNOTSUPP);
   }
 }
 
-StreamFlow* Instance::stream_flow_of(uint64_t stream) {
-  const auto index = static_cast<size_t>(stream >> 48);
-  auto* flow = index < flows_.size() ? dynamic_cast<StreamFlow*>(flows_[index].get()) : nullptr;
-  return flow != nullptr && flow->has(stream) ? flow : nullptr;
+void Instance::run_send(const todd_op& op) {
+  if (op.flow >= flows_.size()) return reject(op, EBADF);
+  DatagramFlow* const datagram = flows_[op.flow]->as_datagram();
+  StreamFlow* const stream = datagram == nullptr ? stream_flow_of(op.key) : nullptr;
+  Flow* const flow = datagram != nullptr ? static_cast<Flow*>(datagram) : stream;
+  if (flow == nullptr) return reject(op, ENOTCONN);
+  if (op.slot == TODD_NONE || op.len > flow->slot_cap() || !flow->take(op.slot)) return reject(op, EINVAL);
+  if (datagram != nullptr) return datagram->run(op);
+  if (op.code != TODD_OP_SEND || !stream->run(op)) reject(op, ENOTCONN);
 }
 
-void Instance::resolve(const todd_op& op) {
-  if (op.target >= setup_.targets.size()) return reject(op, EINVAL);
-  const auto& target = setup_.targets[op.target];
-  const std::string host = schedule::host_at((*setup_.specs)[target.spec], target.offset);
-  if (schedule::is_literal(host))
-    return complete({.user = op.user,
-                     .result = 0,
-                     .code = TODD_OP_RESOLVE,
-                     .target = op.target,
-                     .slot = TODD_NONE,
-                     .tx_ns = now(),
-                     .rx_ns = now()});
-  const uint64_t token = ++timer_order_;
-  resolving_[token] = op;
-  resolving_[token].at_ns = now();
-  const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : setup_.timeout_ns;
-  if (timeout > 0) add_timer(now() + timeout, [this, token] { resolved(token, {}, ETIMEDOUT); });
-  events_.resolve(setup_.id, token, host);
-}
-
-void Instance::resolved(uint64_t token, const std::vector<std::string>& addresses, int error) {
-  const auto it = resolving_.find(token);
-  if (it == resolving_.end()) return;
-  const todd_op op = it->second;
-  resolving_.erase(it);
-  int result = error != 0 ? -error : -ENOENT;
-  Target& target = setup_.targets[op.target];
-  for (const auto& text : addresses) {
-    const auto address = io::parse_address(text, io::port_of(target.address));
-    if (!address || !wanted_family(setup_, target, address->sa.sa_family)) continue;
-    target.address = *address;
-    io::label_flow(target.address, setup_.egress);
-    described_.erase(op.target);
-    result = 0;
-    break;
-  }
-  complete({.user = op.user,
-            .result = result,
-            .code = TODD_OP_RESOLVE,
-            .target = op.target,
-            .slot = TODD_NONE,
-            .tx_ns = op.at_ns,
-            .rx_ns = now()});
+void Instance::run_stream(const todd_op& op) {
+  StreamFlow* const stream = stream_flow_of(op.key);
+  if (stream == nullptr) return op.code == TODD_OP_CLOSE ? void() : reject(op, ENOTCONN);
+  const bool takes = op.code == TODD_OP_TLS && op.slot != TODD_NONE;
+  if (takes && (op.len > stream->slot_cap() || !stream->take(op.slot))) return reject(op, EINVAL);
+  if (!stream->run(op)) reject(op, EINVAL);
 }
 
 void Instance::complete(const todd_done& done) {
@@ -461,6 +415,7 @@ todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* e
     if (const Status usable = check_egress(setup_); !usable)
       return set_error(error, status_of(usable.error()), usable.error().detail);
     auto made = std::make_unique<StreamFlow>(*this, index, whole);
+    if (const todd_status status = made->usable(error); status < 0) return status;
     stream_flows_.push_back(made.get());
     flows_.push_back(std::move(made));
   } else if (wanted.proto == TODD_ICMP || wanted.proto == TODD_UDP) {

@@ -22,6 +22,7 @@
 #include "engine/base/clock.h"
 #include "engine/io/reactor.h"
 #include "engine/io/softnet.h"
+#include "engine/io/stream_tls.h"
 #include "engine/lane/flow.h"
 #include "engine/lane/setup.h"
 #include "engine/lane/wall_offset.h"
@@ -111,6 +112,18 @@ class Instance {
   todd_status describe_target(uint32_t index, todd_target& out);
   todd_status describe_local(uint32_t flow, uint32_t target, todd_target& out);
   StreamFlow* stream_flow_of(uint64_t stream);
+  // Of the run, or found on the way. Null: there is no such.
+  Target* target_at(uint32_t index) {
+    const size_t own = setup_.targets.size();
+    return index < own ? &setup_.targets[index] : further_target(index - own);
+  }
+  const Target* target_at(uint32_t index) const { return const_cast<Instance*>(this)->target_at(index); }
+  todd_status add_target(uint32_t from, std::string_view host, uint16_t port, uint32_t& index);
+  void drop_target(uint32_t index);
+  todd_status add_tls(const todd_tls& wanted, uint32_t& context, todd_error* error);
+  // Null: no such context of that side.
+  std::shared_ptr<io::StreamTlsContext> tls_context(uint64_t number, bool server) const;
+  todd_status describe_tls(uint64_t stream, todd_tls_info& out);
   void bury(std::unique_ptr<io::Stream> stream) { graveyard_.push_back(std::move(stream)); }
 
  private:
@@ -137,6 +150,8 @@ class Instance {
   void step();
   void call_step(todd_batch& batch);
   void run_op(const todd_op& op);
+  void run_send(const todd_op& op);
+  void run_stream(const todd_op& op);
   void reject(const todd_op& op, int error);
   void run_timers();
   void advance();  // phase changes that time brings
@@ -147,6 +162,8 @@ class Instance {
   void tend_flows();  // what was blocked, and what has expired
   void close_period(bool last);
   void resolve(const todd_op& op);
+  Target* further_target(size_t index);
+  int judge(uint32_t target, const io::Address& address) const;
 
   TaskSetup& setup_;
   io::Reactor& reactor_;
@@ -186,6 +203,19 @@ class Instance {
   std::unordered_map<uint64_t, std::function<void()>> timer_tasks_;
   uint64_t timer_order_ = 0;
   std::unordered_map<uint64_t, todd_op> resolving_;
+  struct FurtherTarget {
+    Target target;
+    std::string host;
+    int nearest = 0;  // to this host that it may be
+    bool used = false;
+  };
+  std::deque<FurtherTarget> further_targets_;  // numbered behind the run's
+  struct Tls {
+    std::shared_ptr<io::StreamTlsContext> context;
+    bool server;
+  };
+  std::vector<Tls> tls_contexts_;    // numbered from 1 on
+  io::TlsFacts tls_facts_;           // behind describe_tls's
   std::string local_text_;           // behind describe_local's
   std::deque<std::string> strings_;  // behind todd_target's pointers
   std::unordered_map<uint32_t, todd_target> described_;

@@ -18,6 +18,9 @@
 namespace todd::lane {
 namespace {
 constexpr uint32_t kSlots = 64;
+constexpr int64_t kAcceptHandshakeNs = 10'000'000'000;  // for who connects to do his part of TLS
+// Of a stream's number, below the flow's 16 bits.
+constexpr uint32_t kIndexBits = 24, kIndexMask = (1u << kIndexBits) - 1;
 size_t arena_for(uint32_t chunk) { return std::max<size_t>(size_t{chunk} * 4, 512 * 1024); }
 
 // Whether an ICMP error is what ended a connection that asked for those (IP_RECVERR). Without one the kernel
@@ -70,20 +73,33 @@ StreamFlow::StreamFlow(Instance& owner, uint32_t index, const todd_flow& flow)
       owner_(owner),
       index_(index),
       wanted_(flow),
-      out_(slots()),
-      next_id_(uint64_t{index} << 48) {
+      congestion_(flow.congestion != nullptr ? flow.congestion : ""),
+      out_(slots()) {
+  wanted_.congestion = nullptr;
   if (owner.setup().samples != 0) numbers_.resize(setup_targets(owner.setup()));
 }
 
 StreamFlow::~StreamFlow() = default;
 
+StreamFlow::Conn* StreamFlow::find(uint64_t id) const {
+  const auto index = static_cast<size_t>(id & kIndexMask);
+  if (index >= streams_.size()) return nullptr;
+  Conn* const conn = streams_[index].conn.get();
+  return conn != nullptr && conn->id == id ? conn : nullptr;
+}
+
 int StreamFlow::fd(uint64_t stream) const {
-  const auto it = streams_.find(stream);
-  return it == streams_.end() ? -1 : it->second->stream->fd();
+  const Conn* const conn = find(stream);
+  return conn == nullptr ? -1 : conn->stream->fd();
+}
+
+const io::StreamTls* StreamFlow::tls(uint64_t stream) const {
+  const Conn* const conn = find(stream);
+  return conn == nullptr ? nullptr : conn->tls.get();
 }
 
 todd_done StreamFlow::about(const Conn& conn, uint16_t code, int32_t result) const {
-  return {.user = conn.connecting.user,
+  return {.user = conn.user,
           .result = result,
           .code = code,
           .flow = index_,
@@ -95,13 +111,75 @@ todd_done StreamFlow::about(const Conn& conn, uint16_t code, int32_t result) con
 }
 
 StreamFlow::Conn& StreamFlow::add(UniqueFd fd, uint32_t target) {
-  auto conn = std::make_unique<Conn>();
-  conn->flow = this;
-  conn->id = ++next_id_;
-  conn->target = target;
-  conn->stream = owner_.reactor().add_stream(std::move(fd), *conn,
-                                             {.receive_chunk = std::clamp(slot_cap(), 4096u, 262144u)});
-  return *(streams_[conn->id] = std::move(conn));
+  if (free_.empty()) {
+    free_.push_back(static_cast<uint32_t>(streams_.size()));
+    streams_.emplace_back();
+  }
+  const uint32_t index = free_.back();
+  free_.pop_back();
+  Entry& entry = streams_[index];
+  entry.generation = (entry.generation + 1) & kIndexMask;
+  entry.conn = std::make_unique<Conn>();
+  Conn& conn = *entry.conn;
+  conn.flow = this;
+  conn.id = uint64_t{index_} << 48 | uint64_t{entry.generation} << kIndexBits | index;
+  conn.target = target;
+  conn.stream = owner_.reactor().add_stream(std::move(fd), conn,
+                                            {.receive_chunk = std::clamp(slot_cap(), 4096u, 262144u)});
+  return conn;
+}
+
+// ---- opening
+
+Status StreamFlow::set_options(int fd) const {
+  const auto set = [fd](int level, int name, auto value) {
+    return value == 0 || setsockopt(fd, level, name, &value, sizeof value) == 0;
+  };
+  if (!set(IPPROTO_TCP, TCP_MAXSEG, wanted_.mss))
+    return fail_errno(errno, "MSS " + std::to_string(wanted_.mss) + ": this host does not take it");
+  if (!set(SOL_SOCKET, SO_SNDBUF, wanted_.send_buffer) ||
+      !set(SOL_SOCKET, SO_RCVBUF, wanted_.receive_buffer) ||
+      !set(SOL_SOCKET, SO_MAX_PACING_RATE, wanted_.pacing))
+    return fail_errno(errno, "buffers or pacing rate of a TCP socket");
+  if (!congestion_.empty() && setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion_.data(),
+                                         static_cast<socklen_t>(congestion_.size())) != 0)
+    return fail_errno(errno,
+                      "congestion control " + congestion_ +
+                          ": not had or not allowed here, see net.ipv4.tcp_available_congestion_control "
+                          "and tcp_allowed_congestion_control");
+  return {};
+}
+
+todd_status StreamFlow::usable(todd_error* error) const {
+  auto fd = io::open_socket({.kind = io::SocketRequest::tcp, .family = AF_INET, .buffer_bytes = 0});
+  if (!fd) return set_error(error, status_of(fd.error()), fd.error().detail);
+  if (const Status set = set_options(fd->get()); !set)
+    return set_error(error, status_of(set.error()), set.error().detail);
+  return 0;
+}
+
+Result<UniqueFd> StreamFlow::open_socket(const todd_op& op, const io::Address& to) const {
+  io::SocketRequest request{.kind = io::SocketRequest::tcp,
+                            .family = to.sa.sa_family,
+                            .buffer_bytes = 0,
+                            .ttl = op.ttl,
+                            .tos = op.tos,
+                            .egress = owner_.setup().egress};
+  if (wanted_.local_port != 0)
+    request.bind_to = *io::parse_address(request.family == AF_INET6 ? "::" : "0.0.0.0", wanted_.local_port);
+  auto fd = io::open_socket(request);
+  if (!fd) return fd;
+  if (Status set = set_options(fd->get()); !set) return tl::unexpected(set.error());
+  if (wanted_.local_port != 0) {
+    const linger reset{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+  }
+  if ((op.flags & TODD_OF_PROBE) != 0) {
+    const int on = 1;
+    const bool v6 = to.sa.sa_family == AF_INET6;
+    setsockopt(fd->get(), v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof on);
+  }
+  return fd;
 }
 
 void StreamFlow::connect(const todd_op& op) {
@@ -114,76 +192,74 @@ void StreamFlow::connect(const todd_op& op) {
                     .slot = TODD_NONE,
                     .rx_ns = owner_.now()};
   const bool probe = (op.flags & TODD_OF_PROBE) != 0;
-  if (op.target >= owner_.setup().targets.size() ||
-      owner_.setup().targets[op.target].address.sa.sa_family == 0) {
+  const Target* const target = owner_.target_at(op.target);
+  if (target == nullptr || target->address.sa.sa_family == 0) {
     if (probe) owner_.host_count(kUnsent, op.target);
     return owner_.complete(refused);
   }
-  io::Address to = owner_.setup().targets[op.target].address;
+  io::Address to = target->address;
   if (op.port != 0) io::set_port(to, op.port);
-  io::SocketRequest request{.kind = io::SocketRequest::tcp,
-                            .family = to.sa.sa_family,
-                            .buffer_bytes = 0,
-                            .ttl = op.ttl,
-                            .tos = op.tos,
-                            .egress = owner_.setup().egress};
-  if (wanted_.local_port != 0)
-    request.bind_to = *io::parse_address(request.family == AF_INET6 ? "::" : "0.0.0.0", wanted_.local_port);
-  auto fd = io::open_socket(request);
-  if (fd && wanted_.local_port != 0) {
-    const linger reset{.l_onoff = 1, .l_linger = 0};
-    setsockopt(fd->get(), SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-  }
+  auto fd = open_socket(op, to);
   if (!fd) {
     if (probe) owner_.host_count(kUnsent, op.target);
     owner_.note(op.target, "local_error", fd.error().detail);
     refused.result = fd.error().sys_errno != 0 ? -fd.error().sys_errno : -EMFILE;
     return owner_.complete(refused);
   }
-  if (probe) {
-    const int on = 1;
-    const bool v6 = to.sa.sa_family == AF_INET6;
-    setsockopt(fd->get(), v6 ? SOL_IPV6 : SOL_IP, v6 ? IPV6_RECVERR : IP_RECVERR, &on, sizeof on);
-  }
   Conn& conn = add(std::move(*fd), op.target);
-  conn.connecting = op;
+  conn.user = op.user;
+  conn.probe = probe;
+  conn.at_ns = op.at_ns;
   conn.began_ns = owner_.now();
   if (probe && op.target < numbers_.size()) conn.number = numbers_[op.target]++;
-  const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : owner_.setup().timeout_ns;
-  if (timeout > 0) {
-    owner_.add_timer(owner_.now() + timeout, [this, id = conn.id] {
-      const auto it = streams_.find(id);
-      // The connection may stand, and this program be late.
-      if (it != streams_.end() && !it->second->connected)
-        connected(*it->second, io::connect_result(it->second->stream->fd(), ETIMEDOUT));
-    });
-  }
+  give_up_at(conn, op.timeout_ns);
   conn.stream->connect(to, 0);
 }
 
+// timeout_ns 0: the run's; the run's 0: never.
+void StreamFlow::give_up_at(Conn& conn, int64_t timeout_ns) {
+  if (timeout_ns == 0) timeout_ns = owner_.setup().timeout_ns;
+  conn.deadline_ns = timeout_ns > 0 ? owner_.now() + timeout_ns : INT64_MAX;
+  if (timeout_ns > 0) deadlines_.push({conn.deadline_ns, conn.id});
+}
+
+void StreamFlow::expire(int64_t now_ns) {
+  while (next_deadline() <= now_ns) {
+    const Deadline due = deadlines_.top();
+    deadlines_.pop();
+    Conn* const conn = find(due.stream);
+    if (conn == nullptr || conn->deadline_ns != due.at_ns || conn->phase == Phase::open) continue;
+    // The connection may stand, and this program be late.
+    if (conn->phase == Phase::connecting)
+      connected(*conn, io::connect_result(conn->stream->fd(), ETIMEDOUT));
+    else
+      shaken(*conn, -ETIMEDOUT);
+  }
+}
+
 void StreamFlow::connected(Conn& conn, int result) {
-  if (conn.stream == nullptr || conn.connected)
+  if (conn.stream == nullptr || conn.phase != Phase::connecting)
     return;  // its timeout came first, or it was closed: that was told
   todd_done done = about(conn, TODD_OP_CONNECT, result);
-  if ((conn.connecting.flags & TODD_OF_PROBE) != 0) end_probe(conn, done);
+  if (conn.probe) end_probe(conn, done);
   if (result == 0) {
-    conn.connected = true;
+    conn.phase = Phase::open;
     return owner_.complete(done);
   }
   done.arg = 0;
-  forget(conn.id);
+  forget(conn);
   owner_.complete(done);
 }
 
 void StreamFlow::end_probe(const Conn& conn, todd_done& done) {
-  const uint32_t target = conn.connecting.target;
+  const uint32_t target = conn.target;
   if (is_local(done.result, conn.stream->fd())) {
     done.flags |= TODD_DF_LOCAL;
     owner_.note(target, "local_error", strerror(-done.result));
     return owner_.host_count(kUnsent, target);
   }
   owner_.host_count(kSent, target);
-  if (conn.connecting.at_ns != 0) owner_.sent_late(conn.began_ns - conn.connecting.at_ns);
+  if (conn.at_ns != 0) owner_.sent_late(conn.began_ns - conn.at_ns);
   done.tx_ns = conn.began_ns;
   done.tx_src = done.rx_src = TODD_TS_USER;
   const bool answered = done.result == 0;
@@ -193,9 +269,8 @@ void StreamFlow::end_probe(const Conn& conn, todd_done& done) {
   }
   if (answered) owner_.stamps(done.tx_src, done.rx_src);
   owner_.host_count(answered ? kReceived : done.result == -ECANCELED ? kUndetermined : kLost, target);
-  owner_.sample(owner_.setup().targets[target], conn.number, done.tx_ns,
-                answered ? done.rx_ns - done.tx_ns : -1, outcome_of(done.result), 0, done.tx_src,
-                done.rx_src);
+  owner_.sample(*owner_.target_at(target), conn.number, done.tx_ns, answered ? done.rx_ns - done.tx_ns : -1,
+                outcome_of(done.result), 0, done.tx_src, done.rx_src);
 }
 
 void StreamFlow::listen(const todd_op& op) {
@@ -206,64 +281,121 @@ void StreamFlow::listen(const todd_op& op) {
                  .target = TODD_NONE,
                  .slot = TODD_NONE,
                  .rx_ns = owner_.now()};
+  const auto tls = owner_.tls_context(op.arg, true);
+  if (op.arg != 0 && tls == nullptr) done.result = -EINVAL;
   uint16_t port = op.port != 0 ? op.port : wanted_.local_port;
   for (const int family : {AF_INET, AF_INET6}) {
+    if (done.result != 0) break;
     auto fd = bind_listener(owner_.setup(),
                             {.kind = io::SocketRequest::tcp, .family = family, .buffer_bytes = 0}, port);
     if (!fd && family == AF_INET6 && port != 0) break;  // a host without IPv6 still answers IPv4
-    if (!fd) {
-      done.result = fd.error().sys_errno != 0 ? -fd.error().sys_errno : -EADDRINUSE;
-      owner_.note(TODD_NONE, "listen", fd.error().detail);
-      return owner_.complete(done);
+    const Status set = fd ? set_options(fd->get()) : tl::unexpected(fd.error());  // connections inherit them
+    if (!set) {
+      done.result = set.error().sys_errno != 0 ? -set.error().sys_errno : -EADDRINUSE;
+      owner_.note(TODD_NONE, "listen", set.error().detail);
+      break;
     }
     port = io::port_of(*io::local_address(fd->get()));
     auto listening = std::make_unique<Listening>();
     listening->flow = this;
     listening->user = op.user;
+    listening->tls = tls;
     listening->acceptor = owner_.reactor().add_acceptor(std::move(*fd), *listening);
     listening_.push_back(std::move(listening));
   }
-  done.port = port;
+  if (done.result == 0) done.port = port;
   owner_.complete(done);
 }
 
 void StreamFlow::accepted(Listening& listening, UniqueFd fd, const io::Address& peer) {
   Conn& conn = add(std::move(fd), TODD_NONE);
-  conn.connected = true;
-  conn.connecting.user = listening.user;
-  conn.receiving = true;
+  conn.accepted = true;
+  conn.user = listening.user;
+  conn.peer_port = io::port_of(peer);
   conn.stream->receive();
+  if (listening.tls == nullptr) return tell_accepted(conn);
+  conn.phase = Phase::handshake;
+  conn.tls = std::make_unique<io::StreamTls>(listening.tls, *conn.stream, conn);
+  give_up_at(conn, kAcceptHandshakeNs);
+}
+
+void StreamFlow::tell_accepted(Conn& conn) {
+  conn.phase = Phase::open;
+  conn.receiving = true;
   todd_done done = about(conn, TODD_OP_ACCEPT, 0);
-  done.port = io::port_of(peer);
+  done.port = conn.peer_port;
   owner_.complete(done);
 }
 
+// ---- TLS
+
+bool StreamFlow::begin_tls(Conn& conn, const todd_op& op) {
+  const bool named = op.slot != TODD_NONE;
+  const std::string name = named ? std::string(reinterpret_cast<const char*>(slot(op.slot)), op.len) : "";
+  if (named) release(op.slot);
+  auto context = owner_.tls_context(op.arg, false);
+  if (context == nullptr || conn.tls != nullptr || conn.phase != Phase::open || conn.receiving) return false;
+  conn.user = op.user;
+  conn.phase = Phase::handshake;
+  conn.tls = std::make_unique<io::StreamTls>(std::move(context), *conn.stream, conn);
+  give_up_at(conn, op.timeout_ns);
+  conn.stream->receive();
+  const Target* const target = owner_.target_at(conn.target);
+  conn.tls->begin(name, target != nullptr ? io::format_endpoint(target->address) : "");
+  return true;
+}
+
+void StreamFlow::shaken(Conn& conn, int result) {
+  if (conn.stream == nullptr || conn.phase != Phase::handshake) return;
+  if (conn.accepted) {
+    if (result == 0) return tell_accepted(conn);
+    owner_.note(TODD_NONE, "tls",
+                result == -ETIMEDOUT ? "no handshake within 10 s" : conn.tls->facts().error);
+    return forget(conn);
+  }
+  conn.phase = Phase::open;  // for what it is worth: tls_info() is to be had until CLOSE
+  conn.receiving = result == 0;
+  owner_.complete(about(conn, TODD_OP_TLS, result));
+}
+
+// ---- what goes on
+
 bool StreamFlow::run(const todd_op& op) {
-  const auto it = streams_.find(op.key);
-  if (it == streams_.end()) return false;
-  Conn& conn = *it->second;
+  Conn* const conn = find(op.key);
+  if (conn == nullptr) return false;
   switch (op.code) {
-    case TODD_OP_SEND:
-      out_[op.slot] = {op.user, conn.id, op.len, true};
-      conn.stream->send(slot(op.slot), op.len, op.slot);
-      return true;
+    case TODD_OP_SEND: send(*conn, op); return true;
     case TODD_OP_RECV:
-      conn.connecting.user = op.user;
-      conn.receiving = true;
-      conn.stream->receive();
+      conn->user = op.user;
+      conn->receiving = true;
+      conn->stream->receive();
       return true;
-    case TODD_OP_SHUTDOWN: conn.stream->shutdown_write(); return true;
-    case TODD_OP_CLOSE: close(op.key); return true;
+    case TODD_OP_SHUTDOWN:
+      if (conn->tls != nullptr)
+        conn->tls->shutdown_write();
+      else
+        conn->stream->shutdown_write();
+      return true;
+    case TODD_OP_TLS: return begin_tls(*conn, op);
+    case TODD_OP_CLOSE: close(*conn); return true;
     default: return false;
   }
+}
+
+void StreamFlow::send(Conn& conn, const todd_op& op) {
+  out_[op.slot] = {op.user, conn.id, op.len, true};
+  ++conn.sends;
+  if (conn.tls == nullptr) return conn.stream->send(slot(op.slot), op.len, op.slot);
+  if (!conn.tls->send(slot(op.slot), op.len, op.slot)) sent(conn, op.slot, -EPIPE, owner_.now());
 }
 
 void StreamFlow::sent(Conn& conn, uint32_t index, int result, int64_t mono_ns) {
   Out& out = out_[index];
   if (!out.busy || out.stream != conn.id) return;
   out.busy = false;
+  --conn.sends;
   release(index);
-  todd_done done = about(conn, TODD_OP_SEND, result);
+  todd_done done = about(conn, TODD_OP_SEND, result < 0 ? result : static_cast<int32_t>(out.len));
   done.user = out.user;
   done.tx_ns = done.rx_ns = mono_ns;
   done.tx_src = TODD_TS_USER;
@@ -281,45 +413,45 @@ void StreamFlow::data(Conn& conn, int result, const uint8_t* bytes, uint32_t len
   owner_.complete(done);
 }
 
-void StreamFlow::close(uint64_t id) {
-  const auto it = streams_.find(id);
-  if (it == streams_.end()) return;
-  const Conn& conn = *it->second;
+void StreamFlow::close(Conn& conn) {
   std::vector<todd_done> pending;  // told when the stream is gone: a full batch steps the testlet
-  for (const Out& out : out_) {
-    if (!out.busy || out.stream != id) continue;
+  for (size_t i = 0; conn.sends != 0 && i < out_.size(); ++i) {
+    if (!out_[i].busy || out_[i].stream != conn.id) continue;
     pending.push_back(about(conn, TODD_OP_SEND, -ECANCELED));
-    pending.back().user = out.user;
+    pending.back().user = out_[i].user;
   }
-  if (!conn.connected) {
+  if (conn.phase == Phase::connecting) {
     pending.push_back(about(conn, TODD_OP_CONNECT, -ECANCELED));
     pending.back().arg = 0;
-    if ((conn.connecting.flags & TODD_OF_PROBE) != 0) end_probe(conn, pending.back());
+    if (conn.probe) end_probe(conn, pending.back());
   }
+  if (conn.phase == Phase::handshake && !conn.accepted)
+    pending.push_back(about(conn, TODD_OP_TLS, -ECANCELED));
   if (conn.receiving) pending.push_back(about(conn, TODD_OP_RECV, -ECANCELED));
-  forget(id);
+  if (conn.tls != nullptr) conn.tls->say_goodbye();
+  forget(conn);
   for (const todd_done& done : pending) owner_.complete(done);
 }
 
-void StreamFlow::forget(uint64_t id) {
-  const auto it = streams_.find(id);
-  if (it == streams_.end()) return;
-  // We may be inside this stream's own sink: the objects die when the sinks are left. Its buffers are free
-  // only then too.
-  auto conn = std::move(it->second);
-  streams_.erase(it);
-  owner_.bury(std::move(conn->stream));
-  closed_.push_back(std::move(conn));
-  for (uint32_t i = 0; i < out_.size(); ++i) {
-    if (!out_[i].busy || out_[i].stream != id) continue;
+void StreamFlow::forget(Conn& conn) {
+  for (uint32_t i = 0; conn.sends != 0 && i < out_.size(); ++i) {
+    if (!out_[i].busy || out_[i].stream != conn.id) continue;
     out_[i].busy = false;
+    --conn.sends;
     owner_.add_timer(owner_.now(), [this, i] { release(i); });
   }
+  // We may be inside this stream's own sink: the objects die when the sinks are left. Its buffers are free
+  // only then too.
+  const auto index = static_cast<uint32_t>(conn.id & kIndexMask);
+  owner_.bury(std::move(conn.stream));
+  closed_.push_back(std::move(streams_[index].conn));
+  free_.push_back(index);
 }
 
 void StreamFlow::cancel_all() {
   listening_.clear();
-  while (!streams_.empty()) close(streams_.begin()->first);
+  for (size_t i = 0; i < streams_.size(); ++i)
+    if (streams_[i].conn != nullptr) close(*streams_[i].conn);
 }
 
 }  // namespace todd::lane

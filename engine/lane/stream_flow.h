@@ -1,11 +1,14 @@
 #pragma once
-// A flow of TCP connections: connected ones of a source, accepted ones of a responder.
+// A flow of TCP connections: connected ones of a source, accepted ones of a responder; with TLS where the
+// testlet asks for it.
 
 #include <algorithm>
 #include <memory>
-#include <unordered_map>
+#include <queue>
+#include <string>
 #include <vector>
 
+#include "engine/io/stream_tls.h"
 #include "engine/lane/flow.h"
 #include "engine/lane/instance.h"
 
@@ -15,38 +18,60 @@ class StreamFlow : public Flow {
  public:
   StreamFlow(Instance& owner, uint32_t index, const todd_flow& flow);
   ~StreamFlow() override;
+  StreamFlow* as_stream() override { return this; }
 
+  // Whether this host has what the flow asks of its sockets: else -errno and why.
+  todd_status usable(todd_error* error) const;
   void connect(const todd_op& op);
   void listen(const todd_op& op);
-  // SEND (slot taken), RECV, SHUTDOWN, CLOSE of the stream in op.key. False: no such stream.
+  // SEND (slot taken), RECV, SHUTDOWN, TLS, CLOSE of the stream in op.key. False: no such stream.
   bool run(const todd_op& op);
   void cancel_all();  // closes every stream
-  bool has(uint64_t stream) const { return streams_.count(stream) != 0; }
-  int fd(uint64_t stream) const;
+  bool has(uint64_t stream) const { return find(stream) != nullptr; }
+  int fd(uint64_t stream) const;  // -1: no such stream
+  // Null: no such stream, or it has no TLS.
+  const io::StreamTls* tls(uint64_t stream) const;
   uint16_t local_port(int) const override { return wanted_.local_port; }
   void forget_ended() override { std::ranges::fill(numbers_, 0); }
+  // Gives up the connections and handshakes that have taken too long.
+  void expire(int64_t now_ns);
+  int64_t next_deadline() const { return deadlines_.empty() ? INT64_MAX : deadlines_.top().at_ns; }
+  void forget_closed() { closed_.clear(); }  // outside any sink
 
  private:
-  struct Conn : io::StreamSink {
+  enum class Phase : uint8_t { connecting, handshake, open };
+  struct Conn final : io::StreamSink, io::StreamTlsSink {
     StreamFlow* flow = nullptr;
-    uint64_t id = 0;
-    todd_op connecting{};
-    bool connected = false, receiving = false;
-    int64_t began_ns = 0;  // connect()
+    uint64_t id = 0, user = 0;
     uint64_t number = 0;   // of the probe it is, per target
-    uint32_t target = TODD_NONE;
-    std::unique_ptr<io::Stream> stream;
+    int64_t at_ns = 0;     // of a probe: when it was due
+    int64_t began_ns = 0;  // connect()
+    int64_t deadline_ns = INT64_MAX;
+    uint32_t target = TODD_NONE, sends = 0;  // sends: under way
+    uint16_t peer_port = 0;
+    Phase phase = Phase::connecting;
+    bool probe = false, accepted = false, receiving = false;
+    std::unique_ptr<io::StreamTls> tls;  // ends after the stream, which sends from it
+    std::unique_ptr<io::Stream> stream;  // null: closed
     void on_connected(uint64_t, int result) override { flow->connected(*this, result); }
     void on_stream_sent(uint64_t cookie, int result, int64_t mono_ns) override {
-      flow->sent(*this, static_cast<uint32_t>(cookie), result, mono_ns);
+      if (tls == nullptr || tls->sent(cookie))
+        flow->sent(*this, static_cast<uint32_t>(cookie), result, mono_ns);
     }
     void on_stream_data(int result, const uint8_t* data, uint32_t len, int64_t mono_ns) override {
+      if (tls != nullptr) return tls->received(result, data, len, mono_ns);
       flow->data(*this, result, data, len, mono_ns);
+    }
+    void on_handshake(int result) override { flow->shaken(*this, result); }
+    bool on_plain(int result, const uint8_t* data, uint32_t len, int64_t mono_ns) override {
+      if (stream != nullptr) flow->data(*this, result, data, len, mono_ns);
+      return stream != nullptr;
     }
   };
   struct Listening : io::AcceptSink {
     StreamFlow* flow = nullptr;
     uint64_t user = 0;
+    std::shared_ptr<io::StreamTlsContext> tls;
     std::unique_ptr<io::Acceptor> acceptor;
     void on_accepted(UniqueFd fd, const io::Address& peer) override {
       flow->accepted(*this, std::move(fd), peer);
@@ -57,30 +82,46 @@ class StreamFlow : public Flow {
     uint32_t len = 0;
     bool busy = false;
   };
+  struct Deadline {
+    int64_t at_ns;
+    uint64_t stream;
+    bool operator>(const Deadline& o) const { return at_ns > o.at_ns; }
+  };
+  struct Entry {  // of a stream's number
+    std::unique_ptr<Conn> conn;
+    uint32_t generation = 0;
+  };
 
+  Conn* find(uint64_t id) const;
   Conn& add(UniqueFd fd, uint32_t target);
+  Status set_options(int fd) const;
+  Result<UniqueFd> open_socket(const todd_op& op, const io::Address& to) const;
+  void give_up_at(Conn& conn, int64_t timeout_ns);
   // Counts the probe that a connection was, and puts its times into `done`.
   void end_probe(const Conn& conn, todd_done& done);
   void connected(Conn& conn, int result);
   void accepted(Listening& listening, UniqueFd fd, const io::Address& peer);
+  void tell_accepted(Conn& conn);
+  bool begin_tls(Conn& conn, const todd_op& op);
+  void shaken(Conn& conn, int result);
+  void send(Conn& conn, const todd_op& op);
   void sent(Conn& conn, uint32_t slot, int result, int64_t mono_ns);
   void data(Conn& conn, int result, const uint8_t* bytes, uint32_t len, int64_t mono_ns);
-  void close(uint64_t id);  // what is pending completes -ECANCELED
-  void forget(uint64_t id);
+  void close(Conn& conn);  // what is pending completes -ECANCELED
+  void forget(Conn& conn);
   todd_done about(const Conn& conn, uint16_t code, int32_t result) const;
 
   Instance& owner_;
   uint32_t index_;
   todd_flow wanted_;
-  std::unordered_map<uint64_t, std::unique_ptr<Conn>> streams_;
+  std::string congestion_;  // behind wanted_
+  std::vector<Entry> streams_;
+  std::vector<uint32_t> free_;
   std::vector<std::unique_ptr<Conn>> closed_;  // until the sinks are left
   std::vector<std::unique_ptr<Listening>> listening_;
   std::vector<Out> out_;
   std::vector<uint64_t> numbers_;  // probes by target, if samples are kept
-  uint64_t next_id_ = 0;
-
- public:
-  void forget_closed() { closed_.clear(); }  // outside any sink
+  std::priority_queue<Deadline, std::vector<Deadline>, std::greater<>> deadlines_;
 };
 
 }  // namespace todd::lane

@@ -97,12 +97,17 @@ enum {
   TODD_OP_TIMER,    /* completes at at_ns */
   TODD_OP_RESOLVE,  /* the target's name to addresses; completes 0 or -ENOENT/-ETIMEDOUT. A literal completes at once */
   TODD_OP_CONNECT,  /* flow (stream) to target; completes with the stream id in arg, or -errno */
-  TODD_OP_LISTEN,   /* flow (stream); completes with port in `port`; then one completion of code TODD_OP_ACCEPT per peer */
+  TODD_OP_LISTEN,   /* flow (stream); completes with port in `port`; then one completion of code TODD_OP_ACCEPT per peer. arg: a TLS context with
+                       TODD_TLF_SERVER, 0 = none: who connects is told of when its handshake is done, and not if it fails */
   TODD_OP_ACCEPT,   /* completion only: a new stream, id in arg; receiving is already on */
   TODD_OP_RECV,     /* stream: from now on one RECV completion per piece until the end (result 0 = peer's end, <0 = -errno).
                        datagram flows: completion only, one per datagram that matched no exchange of the host */
   TODD_OP_SHUTDOWN, /* stream: no more bytes from us, after queued sends. No completion, but -ENOTCONN for an unknown stream */
-  TODD_OP_CLOSE     /* stream: closed and forgotten; pending SENDs and its RECV complete -ECANCELED. No completion itself */
+  TODD_OP_CLOSE,    /* stream: closed and forgotten; pending SENDs and its RECV complete -ECANCELED. No completion itself */
+  TODD_OP_TLS       /* connected stream, before anything is sent or received: becomes TLS by the context in arg (todd_stream.tls), as its client.
+                       slot, if any: the server's name, for SNI and for what its certificate must be for; an address is no SNI. Completes with 0;
+                       -EKEYREJECTED: the certificate does not verify, tls_info tells why; -ETIMEDOUT; -ECONNRESET; -EPROTO: anything else
+                       that was wrong with the handshake. From 0 on SEND and RECV are of the plain text, and receiving is on; else only CLOSE is of use */
 };
 enum {
   TODD_OF_REPLY = 1, /* SEND: to the sender of the datagram whose token is in `key`, from the same local address. A token stays valid until
@@ -269,11 +274,18 @@ typedef struct {
   uint32_t slot_cap;          /* bytes of payload per slot, largest message either way */
   uint32_t slots;             /* how many sends may be in flight; 0 = the host decides */
   uint16_t ident, reserved;   /* ICMP: the ident of the echoes; 0 = one that no other flow of this host has. -EADDRINUSE if another has it */
+  /* TCP, connections of either side; 0 or NULL = as the system does. A congestion control that this host does not have or allow: -ENOENT, -EPERM */
+  uint32_t mss, send_buffer, receive_buffer, reserved2; /* bytes */
+  uint64_t pacing;            /* bytes per second at most (SO_MAX_PACING_RATE) */
+  const char *congestion;
 } todd_flow;
 typedef struct {
   uint32_t size, mss, rtt_us, rttvar_us, cwnd, retransmits, pmtu, reserved;
   uint64_t bytes_acked, bytes_received;
-} todd_stream_info; /* growable, from TCP_INFO */
+  uint32_t min_rtt_us, reordering, send_window, ecn_ce; /* ecn_ce: delivered segments that the peer says met congestion */
+  uint64_t delivery_rate, bytes_sent, bytes_retransmitted; /* rate: bytes per second, of the last measured window */
+  uint64_t busy_us, receive_window_limited_us, send_buffer_limited_us;
+} todd_stream_info; /* growable, from TCP_INFO; up to bytes_received at least */
 typedef struct {
   uint32_t size, reserved;
   todd_status (*open)(const todd_lane *, todd_flow *, uint32_t *flow, todd_error *);
@@ -292,6 +304,50 @@ typedef struct {
    * and the others go on. */
   void (*refuse)(const todd_lane *, uint32_t target, const char *text, size_t len);
 } todd_net;
+
+/* "todd.stream/1": TLS, and targets that are known only on the way. [lane] in start() and step(). */
+#define TODD_STREAM_1 "todd.stream/1"
+enum { TODD_TLS_1_2 = 0x0303, TODD_TLS_1_3 = 0x0304 };
+enum {
+  TODD_TLF_SERVER = 1,  /* of LISTEN; else of clients */
+  TODD_TLF_INSECURE = 2, /* client: goes on with a certificate that does not verify; tls_info tells what is wrong all the same */
+  TODD_TLF_RESUME = 4   /* client: the last session with a server is offered to it again (per target and server name) */
+};
+typedef struct { /* growable; all of it is copied */
+  uint32_t size, flags;              /* TODD_TLF_* */
+  uint16_t min_version, max_version; /* 0 = the lowest and highest the host allows: 1.2 and 1.3 */
+  uint32_t reserved;
+  const char *alpn;                  /* "h2,http/1.1", the preferred one first; a server picks the first of these that the client has. NULL = none */
+  const char *authorities;           /* PEM: trusted instead of this host's own. NULL = those. Server: clients must have a certificate of these */
+  const char *certificate, *key;     /* PEM: the chain, own first, and its key. NULL = none; a server has one made that signs itself */
+} todd_tls;
+typedef struct { /* growable, host fills. Text is never NULL, and valid until the next call */
+  uint32_t size;
+  uint16_t version;                  /* TODD_TLS_*; 0: no handshake came so far */
+  uint8_t resumed, chain;            /* chain: how many certificates the peer sent; 0 in a resumed session of TLS 1.2 */
+  int32_t verify;                    /* 0: chain, dates and name are good; else OpenSSL's X509_V_ERR_* */
+  uint32_t key_bits;                 /* of the leaf's key */
+  int64_t not_before_s, not_after_s; /* Unix time, of the leaf; 0: there is none */
+  int64_t chain_not_after_s;         /* the earliest end in what the peer sent */
+  int64_t trusted_not_after_s;       /* the earliest end in the chain that was verified; 0: none was */
+  const char *verify_text, *cipher, *alpn;
+  const char *subject, *issuer;      /* RFC 2253 */
+  const char *names;                 /* subject alternative names: "DNS:a.example, IP:192.0.2.1" */
+  const char *serial, *fingerprint;  /* hex; SHA-256 of the leaf */
+  const char *error;                 /* why the handshake failed, for people */
+} todd_tls_info;
+typedef struct {
+  uint32_t size, reserved;
+  /* start(): makes a context, numbered from 1 on, for TODD_OP_TLS and TODD_OP_LISTEN. -EINVAL with a text: a bad PEM, no common version, ... */
+  todd_status (*tls)(const todd_lane *, const todd_tls *, uint32_t *context, todd_error *);
+  /* What is known of the stream's TLS, until CLOSE; -ENOENT: it has none. */
+  todd_status (*tls_info)(const todd_lane *, uint64_t stream, todd_tls_info *out);
+  /* A further target: a host name or an address, where another one led (a redirect). It records as the edge of `from`, and must be resolved
+   * (TODD_OP_RESOLVE) before it is connected to, a literal too: the host refuses (-EACCES) what it lets nobody test, and what is nearer to this
+   * host (loopback, link-local) than `from` is. -ENOBUFS: 4,096 of them are in use. */
+  todd_status (*add_target)(const todd_lane *, uint32_t from, const char *host, uint16_t port, uint32_t *target);
+  void (*drop_target)(const todd_lane *, uint32_t target); /* of add_target; without streams. Its number may come again */
+} todd_stream;
 
 /* ---- plugin -------------------------------------------------------------------------------------------------- */
 

@@ -63,6 +63,7 @@ struct HostTables {
   static void refuse(const todd_lane* lane, uint32_t target, const char* text, size_t len) {
     of(lane).refuse_target(target, std::string(text, std::min<size_t>(len, 240)));
   }
+  static void finish(const todd_lane* lane, uint32_t target) { of(lane).finish_target(target); }
   static uint32_t peer(const todd_lane* lane, uint64_t token) {
     Instance& i = of(lane);
     const auto it = i.peers_.find(token);
@@ -118,8 +119,8 @@ const void* query_interface(const todd_host*, const char* id) {
   using T = HostTables;
   static const todd_record record{sizeof record, 0, T::count, T::set, T::observe, T::tally, T::info, T::note};
   static const todd_samples samples{sizeof samples, 0, T::sample};
-  static const todd_net net{sizeof net, 0,        T::open,        T::target, T::peer,
-                            T::publish, T::ready, T::stream_info, T::local,  T::refuse};
+  static const todd_net net{sizeof net,     0,        T::open,   T::target, T::peer, T::publish, T::ready,
+                            T::stream_info, T::local, T::refuse, T::finish};
   if (strcmp(id, TODD_RECORD_1) == 0) return &record;
   if (strcmp(id, TODD_SAMPLES_1) == 0) return &samples;
   static const todd_stream stream{sizeof stream, 0, T::tls, T::tls_info, T::add_target, T::drop_target};

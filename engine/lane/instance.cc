@@ -214,9 +214,7 @@ void Instance::advance() {
   if (stop_wanted_ && (phase_ == Phase::started || phase_ == Phase::prepared))
     return finish("complete", "", "");
   if (phase_ == Phase::running) {
-    const bool schedule_done =
-        source && setup_.manifest.schedule.tickets && !warming_up_ && pacer_->done() && tickets_.empty();
-    if (schedule_done || stop_wanted_) {
+    if ((source && schedule_over()) || stop_wanted_) {
       phase_ = Phase::draining;
       drain_by_ns_ = now_ns_ + kDrainNs + (source ? setup_.timeout_ns : 0);
     }

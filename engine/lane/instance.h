@@ -107,6 +107,7 @@ class Instance {
   void stamps(uint8_t tx_src, uint8_t rx_src);  // of one answer, TODD_TS_*
   void testlet_ready();
   void refuse_target(uint32_t target, std::string why);  // in the testlet's start()
+  void finish_target(uint32_t target);                   // in its step(): no more tickets for it
   void publish(uint16_t port) { port_ = port; }
   todd_status open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error);
   todd_status describe_target(uint32_t index, todd_target& out);
@@ -143,6 +144,10 @@ class Instance {
   void begin_counting();
   void forget_counts();  // of the period
   void take_tickets();
+  bool draw_tickets(size_t most);
+  void drop_finished();
+  bool is_finished(uint32_t target) const { return finished_targets_ != 0 && target_finished_[target]; }
+  bool schedule_over() const;
   void skip(uint32_t target, uint64_t times);  // tickets that the schedule gives up
   bool keep_tickets();
   void settle_tickets(uint32_t served);
@@ -188,6 +193,8 @@ class Instance {
   std::vector<uint32_t> scheduled_;  // the others, where there are such: what the schedule's numbers mean
   schedule::Schedule schedule_;
   std::optional<schedule::Pacer> pacer_;  // of schedule_, which it refers to
+  std::vector<bool> target_finished_;     // sized when the first is
+  uint32_t finished_targets_ = 0;
   std::vector<todd_ticket> tickets_;
   bool kept_ = false;  // the tickets were offered before
   // What last kept the lane from taking all that was due.

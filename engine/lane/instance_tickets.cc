@@ -10,6 +10,8 @@ namespace todd::lane {
 namespace {
 
 constexpr size_t kTickets = schedule::Pacer::kBurst;
+// How often one round of work draws again because what it drew was for targets that are finished.
+constexpr int kDraws = 64;
 
 }  // namespace
 
@@ -53,6 +55,7 @@ void Instance::begin_counting() {
   warming_up_ = false;
   forget_counts();
   samples_taken_ = 0;
+  finished_targets_ = 0;
   noted_.clear();
   cells_.mute(false);
   plan_tickets();
@@ -70,26 +73,54 @@ void Instance::take_tickets() {
     slots = std::min<size_t>(slots, flow->free_slots());
   }
   const size_t room = std::min(ahead, slots);
-  static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
-  std::array<schedule::Ticket, kTickets> due;
-  const size_t n = room == 0 ? 0
-                             : pacer_->take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), room),
-                                            [this](uint32_t target, uint64_t times) {
-                                              skip(scheduled_.empty() ? target : scheduled_[target], times);
-                                            });
-  if (n < room)
+  tickets_.clear();
+  kept_ = false;
+  bool all = false;
+  for (int draws = 0; draws < kDraws && !all && tickets_.size() < room; ++draws) {
+    all = draw_tickets(room - tickets_.size());
+    if (finished_targets_ != 0) drop_finished();
+  }
+  if (all)
     held_back_ = HeldBack::nothing;
   else if (room < kTickets)
     held_back_ = ahead <= slots ? HeldBack::answers : HeldBack::sends;
-  tickets_.resize(n);
-  kept_ = false;
-  for (size_t i = 0; i < n; ++i) {
-    const uint32_t target = scheduled_.empty() ? due[i].target : scheduled_[due[i].target];
-    tickets_[i] = {due[i].due_ns, target, due[i].round};
-    __builtin_prefetch(&setup_.targets[target]);
-  }
   // The targets of a batch lie far apart: what the batch will touch is asked for all at once.
   for (const todd_ticket& ticket : tickets_) cells_.expect(setup_.targets[ticket.target].edge);
+}
+
+// Appends what is due, at most so many. True: no more is.
+bool Instance::draw_tickets(size_t most) {
+  static_assert(sizeof(todd_ticket) == sizeof(schedule::Ticket));
+  std::array<schedule::Ticket, kTickets> due;
+  const size_t n = pacer_->take(now_ns_, start_ns_ + setup_.phase_ns, std::span(due.data(), most),
+                                [this](uint32_t target, uint64_t times) {
+                                  skip(scheduled_.empty() ? target : scheduled_[target], times);
+                                });
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t target = scheduled_.empty() ? due[i].target : scheduled_[due[i].target];
+    tickets_.push_back({due[i].due_ns, target, due[i].round});
+    __builtin_prefetch(&setup_.targets[target]);
+  }
+  return n < most;
+}
+
+void Instance::finish_target(uint32_t target) {
+  if (phase_ != Phase::running || target >= setup_.targets.size() || refused_.contains(target)) return;
+  if (finished_targets_ == 0) target_finished_.assign(setup_.targets.size(), false);
+  if (target_finished_[target]) return;
+  target_finished_[target] = true;
+  ++finished_targets_;
+}
+
+void Instance::drop_finished() {
+  std::erase_if(tickets_, [this](const todd_ticket& ticket) { return target_finished_[ticket.target]; });
+}
+
+// The warm-up is over when its time is.
+bool Instance::schedule_over() const {
+  if (!setup_.manifest.schedule.tickets || warming_up_) return false;
+  const bool all_finished = finished_targets_ != 0 && finished_targets_ == setup_.plan.targets;
+  return tickets_.empty() && (all_finished || pacer_->done());
 }
 
 // What was not served of a plan as fast as served stays due until the plan is over. True: there is some.
@@ -108,14 +139,17 @@ void Instance::settle_tickets(uint32_t served) {
   const size_t taken = std::min<size_t>(served, tickets_.size());
   const bool keep = !schedule_.paced();
   for (size_t i = 0; i < tickets_.size(); ++i) {
+    if (is_finished(tickets_[i].target)) continue;
     if (i < taken || !keep) host_count(kPlanned, tickets_[i].target);
     if (i >= taken && !keep) host_count(kUnsent, tickets_[i].target);
   }
   tickets_.erase(tickets_.begin(), keep ? tickets_.begin() + static_cast<ptrdiff_t>(taken) : tickets_.end());
+  if (finished_targets_ != 0) drop_finished();
   kept_ = !tickets_.empty();
 }
 
 void Instance::skip(uint32_t target, uint64_t times) {
+  if (is_finished(target)) return;
   host_count(kPlanned, target, times);
   host_count(kUnsent, target, times);
   constexpr const char* kOutcome = "unsent";

@@ -114,6 +114,7 @@ void Ping::start() {
 void Ping::start_source() {
   begin_counting();
   paced_ = !std::isinf(run().rate);
+  until_answer_ = (*this)[until_answer];
   check_ports();
   if (mode_ == kTcp) return open_streams();
   if (mode_ == kIcmp) {
@@ -286,6 +287,10 @@ void Ping::probe_tickets(todd_batch& b) {
   for (uint32_t i = b.served; i < b.n_ticket; ++i) __builtin_prefetch(&targets_[b.ticket[i].target], 1);
   while (b.served < b.n_ticket) {
     const todd_ticket& ticket = b.ticket[b.served];
+    if (needs_no_more(ticket.target)) {
+      ++b.served;
+      continue;
+    }
     const uint32_t flow = flows_[flow_at(ticket.round)].id;
     if (!can_send(b, flow)) break;
     ++b.served;
@@ -311,6 +316,7 @@ void Ping::probe_tickets(todd_batch& b) {
 void Ping::connect_tickets(todd_batch& b) {
   while (b.served < b.n_ticket && b.n_op < b.cap_op && !free_handshakes_.empty()) {
     const todd_ticket& ticket = b.ticket[b.served++];
+    if (needs_no_more(ticket.target)) continue;
     const uint32_t place = free_handshakes_.back();
     free_handshakes_.pop_back();
     handshakes_[place] = {ticket.target, ticket.round, ticket.due_ns};
@@ -413,6 +419,7 @@ void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round, int64
   observe(rtt, target, rtt_ns);
   if (paced_) observe(rtt_corrected, target, std::max(d.rx_ns - due_ns, rtt_ns));
   const bool first = !t.answered;
+  if (first && until_answer_) finish(target);
   take_jitter(t, target, round, rtt_ns);
   take_order(t, d, target, round, rtt_ns);
   if (d.ttl != 0) take_ttl(t, target, d.ttl);

@@ -68,8 +68,10 @@ class Ping : public testlet<Ping> {
   static constexpr auto source_port =
       todd::text("source_port", "", "with udp and tcp: the first of them, or all: 40000 or 40000-40015")
           .matching("([0-9]{1,5}(-[0-9]{1,5})?)?");
-  static constexpr auto params =
-      todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way, &ident, &flows, &source_port);
+  static constexpr auto until_answer =
+      todd::boolean("until_answer", "false", "send no more to a target once it has answered");
+  static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way, &ident,
+                                              &flows, &source_port, &until_answer);
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
@@ -224,6 +226,8 @@ class Ping : public testlet<Ping> {
   void open_streams();
   void connect_tickets(todd_batch& b);
   void finish_connect(const todd_done& d);
+  // A ticket that came in the same batch as the answer is passed over.
+  bool needs_no_more(uint32_t target) const { return until_answer_ && targets_[target].answered; }
   void let_in(todd_batch& b);
   void start_responder();
   void probe_tickets(todd_batch& b);
@@ -271,6 +275,7 @@ class Ping : public testlet<Ping> {
   uint8_t ttl_ = 0, tos_ = 0;
   uint32_t in_flight_ = 0;
   bool paced_ = false;  // probes have times at which they are due
+  bool until_answer_ = false;
   bool warming_up_ = false;
   std::vector<Handshake> handshakes_;  // mode tcp: kMaxConnecting of them
   std::vector<uint32_t> free_handshakes_;

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <iterator>
 #include <stdexcept>
 #include <utility>
 
@@ -76,6 +77,10 @@ struct TestletHost::Api {
   static void refuse(const todd_lane* l, uint32_t t, const char* text, size_t len) {
     of(l).refused[t] = std::string(text, len);
   }
+  static void finish(const todd_lane* l, uint32_t t) {
+    if (t >= of(l).options_.targets.size()) broken("finishes a target that is none");
+    of(l).finished_targets_.insert(t);
+  }
   static void info(const todd_lane*, uint32_t, uint32_t, const char*, size_t) {}
   static void note(const todd_lane* l, uint32_t, const char* outcome, const char* text, size_t len) {
     of(l).notes.push_back(std::string(outcome) + ": " + std::string(text, len));
@@ -139,7 +144,8 @@ struct TestletHost::Api {
   static const void* query(const todd_host*, const char* id) {
     static const todd_record record{sizeof record, 0, count, set, observe, tally, info, note};
     static const todd_samples samples{sizeof samples, 0, sample};
-    static const todd_net net{sizeof net, 0, open, target, peer, publish, ready, stream_info, local, refuse};
+    static const todd_net net{sizeof net, 0,           open,  target, peer,  publish,
+                              ready,      stream_info, local, refuse, finish};
     const std::string name = id;
     if (name == TODD_RECORD_1) return &record;
     if (name == TODD_SAMPLES_1) return &samples;
@@ -242,6 +248,7 @@ void TestletHost::ticket(uint32_t target, uint32_t round, int64_t due_ns) {
 
 void TestletHost::begin(int64_t duration_ns) {
   state_ = TODD_RUNNING;
+  finished_targets_.clear();
   start_ns_ = world_.now_ns;
   deadline_ns_ = duration_ns != 0 ? start_ns_ + duration_ns : 0;
   wake_ns_ = world_.now_ns;
@@ -292,7 +299,7 @@ std::vector<todd_ticket> TestletHost::due_tickets() {
   if (state_ != TODD_RUNNING && state_ != TODD_WARMING_UP) due.clear();
   for (auto& ticket : due) ticket.due_ns = world_.now_ns;
   while (!tickets_.empty() && tickets_.front().due_ns <= world_.now_ns) {
-    due.push_back(tickets_.front());
+    if (!finished_target(tickets_.front().target)) due.push_back(tickets_.front());
     tickets_.pop_front();
   }
   return due;
@@ -303,6 +310,7 @@ void TestletHost::step() {
   std::vector<std::string> bytes;
   fill_done(done, bytes);
   const std::vector<todd_ticket> due = due_tickets();
+  std::vector<todd_ticket> dropped;
   std::vector<todd_op> ops(options_.cap_op);
   std::vector<todd_slots*> slots;
   for (auto& f : flows_) {
@@ -332,16 +340,17 @@ void TestletHost::step() {
   if (b.n_op > b.cap_op) broken("more operations than cap_op");
   if (b.served > b.n_ticket) broken("more tickets served than offered");
   if (!undeclared_.empty()) broken(undeclared_);
-  if (std::isinf(run_.rate)) {
-    kept_.assign(due.begin() + b.served, due.end());
-  } else {
-    dropped_tickets_ += b.n_ticket - b.served;
-  }
+  auto& left = std::isinf(run_.rate) ? kept_ : dropped;
+  std::copy_if(due.begin() + b.served, due.end(), std::back_inserter(left),
+               [this](const todd_ticket& ticket) { return !finished_target(ticket.target); });
+  dropped_tickets_ += static_cast<uint32_t>(dropped.size());
   for (uint32_t i = 0; i < b.n_op; ++i) accept(ops[i]);
 }
 
 void TestletHost::accept(const todd_op& op) {
   operations.push_back(op);
+  const bool probes = op.code == TODD_OP_EXCHANGE || (op.flags & TODD_OF_PROBE) != 0;
+  if (probes && finished_target(op.target)) broken("a probe to a target that it has finished");
   if (op.flow >= flows_.size()) broken("operation on a flow that is not open");
   std::string payload;
   if (op.slot != TODD_NONE) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,7 +112,7 @@ class TestletHost {
   todd_status start();  // creates too, if that was not done
 
   void ticket(uint32_t target, uint32_t round, int64_t due_ns);
-  void begin(int64_t duration_ns = 0);  // state RUNNING, deadline now + duration
+  void begin(int64_t duration_ns = 0);  // state RUNNING, deadline now + duration; no target is finished
   void warm_up();                       // state WARMING_UP, until begin()
   void drain() {
     state_ = TODD_DRAINING;
@@ -128,7 +129,8 @@ class TestletHost {
   todd_status status() const { return status_; }
   bool ready() const { return ready_; }
   uint16_t published() const { return published_; }
-  uint32_t dropped_tickets() const { return dropped_tickets_; }
+  uint32_t dropped_tickets() const { return dropped_tickets_; }  // not served, of targets it has not finished
+  bool finished_target(uint32_t target) const { return finished_targets_.contains(target); }
   size_t pending_operations() const { return pending_.size(); }
   size_t open_streams() const;
 
@@ -199,6 +201,7 @@ class TestletHost {
   uint64_t next_id_ = 1, datagrams_ = 0, lcg_ = 42;
   std::deque<todd_ticket> tickets_;
   std::vector<todd_ticket> kept_;  // not served, of a plan as fast as served
+  std::set<uint32_t> finished_targets_;
   std::vector<std::unique_ptr<Flow>> flows_;
   std::map<uint64_t, Stream> streams_;
   std::map<uint64_t, Pending> pending_;

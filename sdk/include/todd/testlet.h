@@ -303,6 +303,11 @@ typedef struct {
   /* Source, within start() alone: this target cannot be tested as it is given. Its edge is an error with the text, no tickets come for it,
    * and the others go on. */
   void (*refuse)(const todd_lane *, uint32_t target, const char *text, size_t len);
+  /* Source, within step() alone and before the batch's tickets are served: this target needs no more. No tickets come for it any more, and
+   * those of this batch are to be passed over; they count neither as planned nor as unsent. What is under way ends as ever. When every
+   * target is finished so is the schedule: TODD_DRAINING follows. What was said in TODD_WARMING_UP is forgotten when TODD_RUNNING follows,
+   * and does not end the warm-up. */
+  void (*finish)(const todd_lane *, uint32_t target);
 } todd_net;
 
 /* "todd.stream/1": TLS, and targets that are known only on the way. [lane] in start() and step(). */

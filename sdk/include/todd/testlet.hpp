@@ -8,12 +8,13 @@
 //
 //   class Beacon : public todd::testlet<Beacon> {
 //    public:
-//     static constexpr todd::info info{"com.example.beacon", "1.0.0", "how long a beacon takes",
-//     TODD_SOURCE}; static constexpr auto bytes = todd::size("size", "64", "payload of a probe").range("8",
-//     "1400"); static constexpr auto params = todd::params(&bytes); static constexpr auto rtt =
-//     todd::histogram("rtt", "ns", "from departure to reply"); static constexpr auto metrics =
-//     todd::metrics(&rtt); void start();                 // [lane] open flows; throw todd::error to refuse
-//     bool step(todd_batch& batch); // [lane] true = finished
+//     static constexpr todd::info info{"com.example.beacon", "1.0.0", "how long it takes", TODD_SOURCE};
+//     static constexpr auto bytes = todd::size("size", "64", "payload of a probe").range("8", "1400");
+//     static constexpr auto params = todd::params(&bytes);
+//     static constexpr auto rtt = todd::histogram("rtt", "ns", "from departure to reply");
+//     static constexpr auto metrics = todd::metrics(&rtt);
+//     void start();                  // [lane] open flows; throw todd::error to refuse
+//     bool step(todd_batch& batch);  // [lane] true = finished
 //   };
 //   TODD_REGISTER(Beacon)
 //
@@ -106,20 +107,12 @@ template <class T>
 constexpr todd_metric make_metric(T kind, const char* name, const char* unit, const char* doc,
                                   int merge = TODD_MERGE_SUM, const char* numerator = nullptr,
                                   const char* denominator = nullptr) {
-  return {sizeof(todd_metric),
-          static_cast<uint16_t>(kind),
-          static_cast<uint16_t>(merge),
-          name,
-          unit,
-          doc,
-          numerator,
-          denominator,
-          0,
-          0,
-          nullptr,
-          nullptr,
-          0,
-          0};
+  todd_metric m{};
+  m.size = sizeof m;
+  m.kind = static_cast<uint16_t>(kind), m.merge = static_cast<uint16_t>(merge);
+  m.name = name, m.unit = unit, m.doc = doc;
+  m.numerator = numerator, m.denominator = denominator;
+  return m;
 }
 }  // namespace detail
 
@@ -411,13 +404,19 @@ class testlet {
     return get(*run_, p);
   }
 
-  // Recording, from start() on. `target`: index of the run's target, or of the peer in role responder.
   // Within start(): this target cannot be tested as it is given. Its edge is an error with the text, no
   // tickets come for it, and the others go on.
   void refuse(uint32_t target, const std::string& text) {
     if (net_->size <= offsetof(todd_net, refuse)) throw error(TODD_E_PARAM, text);
     net_->refuse(lane_, target, text.data(), text.size());
   }
+  // Within step(), see todd_net.
+  void finish(uint32_t target) {
+    if (net_->size <= offsetof(todd_net, finish))
+      throw error(TODD_E_UNSUPPORTED, "this host cannot finish single targets: it is older than the testlet");
+    net_->finish(lane_, target);
+  }
+  // Recording, from start() on. `target`: index of the run's target, or of the peer in role responder.
   void count(const metric<TODD_M_COUNTER>& m, uint32_t target, uint64_t n = 1) {
     record_->count(lane_, index(m), target, n);
   }

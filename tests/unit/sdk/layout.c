@@ -22,4 +22,4 @@ LAYOUT(run, offsetof(todd_run, value) == 24 && offsetof(todd_run, flags) == 72 &
 LAYOUT(target, offsetof(todd_target, address) == 8 && offsetof(todd_target, peer_token) == 32 && offsetof(todd_target, clock_offset_ns) == 72);
 LAYOUT(flow, offsetof(todd_flow, slots) == 16 && offsetof(todd_flow, ident) == 20);
 LAYOUT(record, offsetof(todd_record, count) == 8 && sizeof(todd_record) == 56);
-LAYOUT(net, offsetof(todd_net, open) == 8 && offsetof(todd_net, local) == 56 && offsetof(todd_net, refuse) == 64);
+LAYOUT(net, offsetof(todd_net, open) == 8 && offsetof(todd_net, local) == 56 && offsetof(todd_net, refuse) == 64 && offsetof(todd_net, finish) == 72);

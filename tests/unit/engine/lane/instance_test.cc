@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 
 #include "engine/io/sockets.h"
@@ -30,7 +31,9 @@ struct Bench {
   uint64_t planned = 0, unsent = 0;  // of target 0 in all periods
   int64_t from_wall_ns = 0;          // the first of them
   int64_t started_wall_ns = 0;
-  uint32_t refuses = TODD_NONE;     // a target
+  uint32_t refuses = TODD_NONE;  // a target
+  const todd_net* calls = nullptr;
+  const todd_lane* on = nullptr;    // where they are to be called
   InstanceEvents::Refused refused;  // as the worker hears it
   std::unique_ptr<Instance> instance;
 
@@ -38,6 +41,8 @@ struct Bench {
     testlet.size = sizeof testlet;
     testlet.start = [](void* self, const todd_lane* lane, todd_error*) -> todd_status {
       const auto* net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
+      static_cast<Bench*>(self)->calls = net;
+      static_cast<Bench*>(self)->on = lane;
       todd_flow flow{};
       flow.size = sizeof flow;
       flow.proto = TODD_TCP;
@@ -215,6 +220,110 @@ TEST(InstanceTest, WhoRefusesAllHasNothingToDo) {
   bench.run({.count = 2, .interval_ns = kMs});
   EXPECT_EQ(bench.refused.size(), 1u);
   EXPECT_EQ(bench.counter(kPlanned), 0u);
+}
+
+// What it finishes before it serves a batch is over within it.
+TEST(InstanceTest, AFinishedTargetGetsNoMoreTicketsAndNoneOfThemCounts) {
+  std::map<uint32_t, uint32_t> offered;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    for (; b.served < b.n_ticket; ++b.served) {
+      const uint32_t target = b.ticket[b.served].target;
+      if (++offered[target] == 3 && target != 1) bench.calls->finish(bench.on, target);
+    }
+    bench.calls->finish(bench.on, 3);  // there is none, and a second time changes nothing
+    if (offered[0] >= 3) bench.calls->finish(bench.on, 0);
+    return b.state == TODD_RUNNING ? 0 : 1;
+  });
+  bench.setup.targets.resize(3);
+  bench.run({.count = 20, .interval_ns = kMs});
+  EXPECT_EQ(offered, (std::map<uint32_t, uint32_t>{{0, 3}, {1, 20}, {2, 3}}));
+  EXPECT_EQ(bench.counter(kPlanned, 0), 2u) << "the one it was finished with was passed over";
+  EXPECT_EQ(bench.counter(kPlanned, 1), 20u);
+  EXPECT_EQ(bench.counter(kPlanned, 2), 2u);
+  for (uint32_t i = 0; i < 3; ++i) EXPECT_EQ(bench.counter(kUnsent, i), 0u);
+}
+
+// A burst comes as one batch; what it leaves of it would otherwise be unsent, or be offered again.
+TEST(InstanceTest, WhatIsLeftOfAFinishedTargetIsNeitherUnsentNorKept) {
+  for (const schedule::Plan& plan :
+       {schedule::Plan{.count = 8, .interval_ns = 10 * kMs, .burst = 8}, {.count = 8, .rate = HUGE_VAL}}) {
+    uint32_t tickets = 0;
+    Bench bench([&](todd_batch& b) -> todd_status {
+      tickets += b.n_ticket;
+      if (b.n_ticket != 0) bench.calls->finish(bench.on, 0);
+      return b.state == TODD_RUNNING ? 0 : 1;
+    });
+    bench.run(plan);
+    EXPECT_EQ(tickets, 8u);
+    EXPECT_EQ(bench.counter(kPlanned), 0u);
+    EXPECT_EQ(bench.counter(kUnsent), 0u);
+  }
+}
+
+// A year of tickets is left, and each of the schedule's ways to skip them.
+TEST(InstanceTest, TheScheduleIsOverWhenEveryTargetIsFinished) {
+  constexpr int64_t kYear = 31'536'000 * kS;
+  for (const schedule::Plan& plan :
+       {schedule::Plan{.rate = HUGE_VAL, .duration_ns = kYear},
+        {.count = UINT32_MAX, .rate = HUGE_VAL},
+        {.interval_ns = 50 * kMs, .duration_ns = kYear},
+        {.interval_ns = 50 * kMs, .duration_ns = kYear, .shape = schedule::Shape::poisson},
+        {.interval_ns = 50 * kMs, .duration_ns = kYear, .burst = 3}}) {
+    std::vector<uint32_t> states;
+    Bench bench([&](todd_batch& b) -> todd_status {
+      if (states.empty() || states.back() != b.state) states.push_back(b.state);
+      // Each is served once, and finished with the next ticket for any.
+      for (uint32_t i = 0; i < b.n_ticket; ++i) bench.calls->finish(bench.on, b.ticket[i].target);
+      return b.state == TODD_RUNNING ? 0 : 1;
+    });
+    bench.setup.targets.resize(1000);
+    bench.refuses = 17;
+    bench.run(plan);
+    EXPECT_EQ(states, (std::vector<uint32_t>{TODD_RUNNING, TODD_DRAINING}));
+    uint64_t planned = 0;
+    for (uint32_t i = 0; i < 1000; ++i) planned += bench.counter(kPlanned, i);
+    EXPECT_EQ(planned, 0u);
+  }
+}
+
+// It is over neither with the warm-up's last target nor for what counts.
+TEST(InstanceTest, WhatWasFinishedInTheWarmUpIsForgotten) {
+  std::map<uint32_t, uint32_t> served;  // by state
+  Bench bench([&](todd_batch& b) -> todd_status {
+    served[b.state] += b.n_ticket;
+    b.served = b.n_ticket;
+    if (b.state == TODD_WARMING_UP && b.n_ticket != 0) {
+      --b.served;
+      bench.calls->finish(bench.on, 0);
+    }
+    return b.state == TODD_RUNNING || b.state == TODD_WARMING_UP ? 0 : 1;
+  });
+  bench.setup.warm_up_ns = 100 * kMs;
+  bench.setup.timeout_ns = 10 * kMs;
+  bench.run({.count = 5, .interval_ns = 10 * kMs});
+  EXPECT_EQ(served[TODD_WARMING_UP], 1u);
+  EXPECT_EQ(served[TODD_RUNNING], 5u);
+  EXPECT_EQ(bench.counter(kPlanned), 5u);
+}
+
+// Those that the schedule gives up while the lane is busy are none of a finished target either.
+TEST(InstanceTest, WhatTheScheduleSkipsOfAFinishedTargetDoesNotCount) {
+  Bench bench([&](todd_batch& b) -> todd_status {
+    bool first = false;
+    for (; b.served < b.n_ticket; ++b.served) first |= b.ticket[b.served].target == 0;
+    if (first) {
+      bench.calls->finish(bench.on, 0);
+      for (const int64_t until = b.now_ns + 250 * kMs; monotonic_ns() < until;) {
+      }
+    }
+    return b.state == TODD_RUNNING ? 0 : 1;
+  });
+  bench.setup.targets.resize(2);
+  bench.run({.count = 400, .interval_ns = kMs});
+  EXPECT_EQ(bench.counter(kPlanned, 0), 0u);
+  EXPECT_EQ(bench.counter(kUnsent, 0), 0u);
+  EXPECT_EQ(bench.counter(kPlanned, 1), 400u);
+  EXPECT_GT(bench.counter(kUnsent, 1), 50u);
 }
 
 // The schedule gives up on what is due for more than 100 ms while the testlet keeps the lane busy.

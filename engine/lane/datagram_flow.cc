@@ -9,6 +9,7 @@
 
 #include "engine/io/sockets.h"
 #include "engine/lane/errors.h"
+#include "engine/lane/packet_bytes.h"
 #include "engine/lane/sent_packet.h"
 
 namespace todd::lane {
@@ -319,6 +320,7 @@ void DatagramFlow::sent(uint32_t index, int result, int64_t tx_ns) {
   e.deadline_ns = tx_ns + (out.op.timeout_ns != 0 ? out.op.timeout_ns : owner_.setup().timeout_ns);
   e.state = Exchange::flying;
   owner_.host_count(kSent, e.target);
+  owner_.host_count(kSentBytes, e.target, packet_bytes(wanted_.proto, out.to, out.op.len));
   if (e.due_ns != 0) owner_.sent_late(tx_ns - e.due_ns);
 }
 
@@ -421,12 +423,13 @@ void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
 }
 
 void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
+  if (e.state == Exchange::sending || e.state == Exchange::ended) return;
+  owner_.host_count(kReceivedBytes, e.target, packet_bytes(wanted_.proto, in.from, in.len));
   if (e.state == Exchange::answered) return owner_.host_count(kDuplicate, e.target);
   if (e.state == Exchange::lost) {
     e.state = Exchange::ended;
     return owner_.host_count(kLate, e.target);
   }
-  if (e.state != Exchange::flying) return;
   const Times times = times_of(e, in);
   if (times.rx_ns > e.deadline_ns) {
     owner_.host_count(kLost, e.target);

@@ -79,6 +79,8 @@ enum HostMetric : uint32_t {
   kDuplicate,
   kUndetermined,
   kLossRatio,
+  kSentBytes,
+  kReceivedBytes,
   kHostMetrics
 };
 

@@ -113,7 +113,8 @@ std::string write_manifest(const Manifest& manifest);
 // period.
 const std::vector<Param>& host_params();
 
-// planned, unsent, sent, received, lost, late, duplicate, undetermined and loss, with host = true.
+// planned, unsent, sent, received, lost, late, duplicate, undetermined, loss, sent_bytes and received_bytes,
+// with host = true.
 const std::vector<Metric>& probe_metrics();
 
 // Those that the host counts for this testlet, always in front of its own: all of probe_metrics() with

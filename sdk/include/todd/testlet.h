@@ -358,7 +358,8 @@ typedef struct {
 
 enum { TODD_NEED_RAW = 1 };
 enum {
-  TODD_TF_PROBES = 1, /* the host counts planned, unsent, sent, received, lost, late, duplicate, undetermined, loss for EXCHANGEs */
+  TODD_TF_PROBES = 1, /* the host counts planned, unsent, sent, received, lost, late, duplicate, undetermined, loss for EXCHANGEs,
+                         and the sent_bytes and received_bytes of their IP packets */
   TODD_TF_TICKETS = 2, /* the host's schedule hands out tickets; else the instance only knows start and duration */
   TODD_TF_HEAVY = 4,   /* one edge at a time per agent */
   TODD_TF_WARMS_UP = 8 /* forgets what it remembers of its probes when TODD_WARMING_UP ends, so that users may ask for a warm_up */

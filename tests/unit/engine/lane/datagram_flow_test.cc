@@ -170,6 +170,43 @@ TEST_F(DatagramFlowTest, AReplyIsReceivedAndItsCopyADuplicate) {
   EXPECT_LE(due_ns, prober_.done[0].tx_ns);
 }
 
+// 20 and 8 bytes of headers, or 40 and 8, and no others; what comes counts as often as it comes.
+TEST_F(DatagramFlowTest, TheBytesOfProbesAndRepliesAreThoseOfTheirPackets) {
+  begin({"192.0.2.1"}, 2, 100 * kMs);
+  EXPECT_EQ(count(kSentBytes), 0u) << "nothing has left";
+  sent();
+  ASSERT_EQ(all_.size(), 2u);
+  EXPECT_EQ(count(kSentBytes), 2u * (kBytes + 28));
+  auto forged = all_[0].bytes;
+  forged[kStampOff + 5] ^= 1;
+  socket().reply(forged, all_[0].to, wall_ns());
+  EXPECT_EQ(count(kReceivedBytes), 0u);
+  reply(0);
+  EXPECT_EQ(count(kReceivedBytes), kBytes + 28u);
+  socket().reply(all_[0].bytes + "longer", all_[0].to, wall_ns());
+  ASSERT_EQ(count(kDuplicate), 1u);
+  EXPECT_EQ(count(kReceivedBytes), 2u * (kBytes + 28) + 6);
+  work(200 * kMs);
+  ASSERT_EQ(count(kLost), 1u);
+  EXPECT_EQ(count(kReceivedBytes), 2u * (kBytes + 28) + 6);
+  reply(1, 200 * kMs);
+  ASSERT_EQ(count(kLate), 1u);
+  EXPECT_EQ(count(kReceivedBytes), 3u * (kBytes + 28) + 6);
+  reply(1, 200 * kMs);  // counted nowhere
+  EXPECT_EQ(count(kReceivedBytes), 3u * (kBytes + 28) + 6);
+  EXPECT_EQ(count(kSentBytes), 2u * (kBytes + 28));
+}
+
+TEST_F(DatagramFlowTest, ThoseOfIpv6HaveALargerHeader) {
+  if (UniqueFd(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0)).get() < 0) GTEST_SKIP() << "no IPv6 here";
+  begin({"2001:db8::1"}, 1);
+  sent();
+  ASSERT_EQ(all_.size(), 1u);
+  reply(0);
+  EXPECT_EQ(count(kSentBytes), kBytes + 48u);
+  EXPECT_EQ(count(kReceivedBytes), kBytes + 48u);
+}
+
 TEST_F(DatagramFlowTest, ForgedStrangeAndCutRepliesChangeNothing) {
   begin({"192.0.2.1"}, 1);
   sent();
@@ -250,6 +287,7 @@ TEST_F(DatagramFlowTest, WhatDidNotLeaveIsUnsentNotLost) {
   EXPECT_EQ(count(kPlanned), 1u);
   EXPECT_EQ(count(kUnsent), 1u);
   EXPECT_EQ(count(kSent), 0u);
+  EXPECT_EQ(count(kSentBytes), 0u);
   EXPECT_EQ(count(kLost), 0u);
 }
 

@@ -82,7 +82,7 @@ TEST(Manifest, ProbeMetricsStandInFront) {
   EXPECT_EQ(t->metrics[0].name, "planned");
   EXPECT_TRUE(t->metrics[0].host);
   EXPECT_EQ(t->metric("loss")->numerator, "lost");
-  EXPECT_EQ(t->metrics.size(), 11u);
+  EXPECT_EQ(t->metrics.size(), 13u);
   EXPECT_EQ(t->param("mode")->choices.size(), 2u);
   EXPECT_EQ(t->param("nothing"), nullptr);
   EXPECT_EQ(parsed->testlet("http"), nullptr);
@@ -91,7 +91,8 @@ TEST(Manifest, ProbeMetricsStandInFront) {
 TEST(Manifest, TicketsAloneBringPlannedAndUnsent) {
   Manifest made = sample();
   made.testlets[0].probes = false;
-  made.testlets[0].metrics.erase(made.testlets[0].metrics.begin() + 2, made.testlets[0].metrics.begin() + 9);
+  auto& metrics = made.testlets[0].metrics;
+  metrics.erase(metrics.begin() + 2, metrics.begin() + static_cast<ptrdiff_t>(probe_metrics().size()));
   const auto parsed = parse_manifest(write_manifest(made));
   ASSERT_TRUE(parsed) << parsed.error().detail;
   EXPECT_EQ(parsed->testlets[0].metrics, made.testlets[0].metrics);
@@ -166,6 +167,18 @@ TEST(Manifest, OnlyATextMayBeRepeated) {
   EXPECT_THAT(parse_manifest(write_manifest(m)).error().detail, HasSubstr("one of its texts is empty"));
 }
 
+// A target among a million costs nothing for them.
+TEST(Manifest, TheBytesOfProbesHaveNoPlaceInFlatRows) {
+  Testlet with;
+  with.metrics = probe_metrics();
+  Testlet without = with;
+  std::erase_if(without.metrics, [](const Metric& metric) { return metric.unit == "By"; });
+  ASSERT_EQ(without.metrics.size() + 2, with.metrics.size());
+  constexpr uint32_t kMany = stats::kTwoBankEdges + 1;
+  EXPECT_EQ(cell_layout(with, kMany, 0, kMany).flat_stride(),
+            cell_layout(without, kMany, 0, kMany).flat_stride());
+}
+
 Metric spread_of_rtt(double low, double high) {
   Metric spread;
   spread.name = "spread", spread.unit = "ns";
@@ -177,7 +190,7 @@ Metric spread_of_rtt(double low, double high) {
 TEST(Manifest, ASpreadIsOfAHistogramOfItsTestlet) {
   const auto with = [](Metric spread, bool histogram_total = false) {
     Manifest m = sample();
-    m.testlets[0].metrics[9].only_total = histogram_total;
+    m.testlets[0].metrics[probe_metrics().size()].only_total = histogram_total;
     m.testlets[0].metrics.push_back(std::move(spread));
     auto parsed = parse_manifest(write_manifest(m));
     if (parsed) {

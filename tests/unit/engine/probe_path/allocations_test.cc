@@ -219,6 +219,10 @@ TEST(ProbePathVirtualMemoryTest, NoAllocationWhateverBecomesOfTheProbes) {
     EXPECT_EQ(path.counter(lane::kReceived), kAll / 16 * 14);
     EXPECT_EQ(path.counter(lane::kLost), kAll / 8);
     EXPECT_EQ(path.counter(lane::kDuplicate), kAll / 16);
+    const uint64_t packet = path.counter(lane::kSentBytes) / kAll;
+    EXPECT_EQ(packet, 20u + 8u + 56u);
+    EXPECT_EQ(path.counter(lane::kSentBytes), kAll * packet);
+    EXPECT_EQ(path.counter(lane::kReceivedBytes), kAll / 16 * 15 * packet) << "ICMP errors are no replies";
   }
 }
 

@@ -65,7 +65,7 @@ class SupervisorBooks : public testing::Test {
     for (const auto& row : record.rows()) {
       for (const auto& cell : row.cells()) {
         book.counters[row.edge()][cell.metric()] += cell.counter();
-        if (cell.metric() == 9 && cell.has_histogram()) {  // rtt, the first of ping's own
+        if (cell.metric() == 11 && cell.has_histogram()) {  // rtt, the first of ping's own
           book.rtts += cell.histogram().count();
           book.rtt_max = std::max<uint64_t>(book.rtt_max, cell.histogram().max());
         }

@@ -78,6 +78,10 @@ struct Quality {
   double clock_error_s = 0;
   uint64_t unmatched = 0;        // packets that came and answer no probe
   uint64_t samples_dropped = 0;  // single samples without room; the metrics count them all the same
+  // CPU time of the source's threads that probed, and of their whole process, while they measured for so
+  // long.
+  double lane_cpu_s = 0, worker_cpu_s = 0, measured_s = 0;
+  uint64_t other_tasks = 0;  // the most that these ran beside it
 };
 
 struct Example {

@@ -212,6 +212,10 @@ Quality read_quality(Reader& reader, element at) {
   quality.clock_error_s = reader.number(value, "clock_error_s");
   quality.unmatched = reader.count(value, "unmatched");
   quality.samples_dropped = reader.count(value, "samples_dropped");
+  quality.lane_cpu_s = reader.number(value, "lane_cpu_s");
+  quality.worker_cpu_s = reader.number(value, "worker_cpu_s");
+  quality.measured_s = reader.number(value, "measured_s");
+  quality.other_tasks = reader.count(value, "other_tasks");
   return quality;
 }
 

@@ -78,7 +78,9 @@ void write_quality(JsonWriter& json, const Quality& quality) {
   text_or_null(json, "engine", quality.engine);
   json.field("lateness_p99_s", quality.lateness_p99_s).field("local_drops", quality.local_drops);
   json.field("clock_error_s", quality.clock_error_s).field("unmatched", quality.unmatched);
-  json.field("samples_dropped", quality.samples_dropped).end_object();
+  json.field("samples_dropped", quality.samples_dropped).field("lane_cpu_s", quality.lane_cpu_s);
+  json.field("worker_cpu_s", quality.worker_cpu_s).field("measured_s", quality.measured_s);
+  json.field("other_tasks", quality.other_tasks).end_object();
 }
 
 void write_periods(JsonWriter& json, const std::vector<PeriodReport>& periods) {

@@ -23,6 +23,7 @@ model::Quality judged(const Task& task) {
   model::Quality quality = task.quality;
   quality.lateness_p99_s = task.lateness.percentile(99) / 1e9;
   quality.clock_error_s = static_cast<double>(task.clock_error_ns) / 1e9;
+  quality.measured_s = static_cast<double>(task.to_ns - task.from_ns) / 1e9;
   if (task.missing > 0 || !task.dropped.empty()) quality.causes.push_back("records_missing");
   if (quality.lateness_p99_s > kLateMostS) quality.causes.push_back("late_departures");
   if (quality.local_drops > 0 && quality.local_drops * 100 > task.sent)

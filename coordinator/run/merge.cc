@@ -218,6 +218,9 @@ class Merger {
     quality.local_drops += in.local_drops();
     quality.unmatched += in.unmatched();
     quality.samples_dropped = std::max(quality.samples_dropped, in.samples_dropped());
+    quality.lane_cpu_s += static_cast<double>(in.lane_cpu_ns()) / 1e9;
+    quality.worker_cpu_s += static_cast<double>(in.worker_cpu_ns()) / 1e9;
+    quality.other_tasks = std::max<uint64_t>(quality.other_tasks, in.other_tasks());
     task_.lateness.merge(histogram_of(in.lateness()));
   }
 

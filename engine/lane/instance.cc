@@ -259,7 +259,10 @@ void Instance::finish(const char* state, std::string reason, std::string detail)
   cancel_flows();
   done_.clear();
   if (warming_up_) forget_counts();
-  if (phase_ == Phase::started || phase_ == Phase::prepared) period_from_ns_ = now_ns_;
+  if (phase_ == Phase::started || phase_ == Phase::prepared) {
+    period_from_ns_ = now_ns_;
+    read_cpu();
+  }
   phase_ = Phase::ending;
 }
 

@@ -140,6 +140,7 @@ class Instance {
   void tell_ready();
   void plan_tickets();
   void begin_periods();
+  void read_cpu();
   int64_t warm_up_end_ns() const;  // INT64_MAX: none is under way
   void begin_counting();
   void forget_counts();  // of the period
@@ -237,6 +238,7 @@ class Instance {
   int64_t softnet_asked_ns_ = INT64_MIN;
   uint8_t worst_tx_src_ = TODD_TS_NIC, worst_rx_src_ = TODD_TS_NIC;  // of the period's answers
   bool answered_ = false;
+  int64_t lane_cpu_from_ns_ = 0, worker_cpu_from_ns_ = 0;  // when the period began
   WallOffset clock_;
   bool clock_read_ = false;
 

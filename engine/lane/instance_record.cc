@@ -3,6 +3,7 @@
 #include <cstring>
 #include <utility>
 
+#include "engine/base/cpu_time.h"
 #include "engine/lane/instance.h"
 
 namespace todd::lane {
@@ -66,6 +67,12 @@ void Instance::note(uint32_t target, std::string_view outcome, std::string_view 
 void Instance::begin_periods() {
   period_from_ns_ = start_ns_;
   period_end_ns_ = setup_.period_ns > 0 && !warming_up_ ? start_ns_ + setup_.period_ns : INT64_MAX;
+  read_cpu();
+}
+
+void Instance::read_cpu() {
+  lane_cpu_from_ns_ = thread_cpu_ns();
+  worker_cpu_from_ns_ = process_cpu_ns();
 }
 
 void Instance::forget_counts() {
@@ -92,6 +99,11 @@ void Instance::close_period(bool last) {
   closed.local_drops = local_drops_;
   closed.unmatched = unmatched_;
   closed.received = received_;
+  const int64_t lane_cpu_from_ns = lane_cpu_from_ns_;
+  closed.worker_cpu_from_ns = worker_cpu_from_ns_;
+  read_cpu();
+  closed.lane_cpu_ns = lane_cpu_from_ns_ - lane_cpu_from_ns;
+  closed.worker_cpu_to_ns = worker_cpu_from_ns_;
   closed.lateness.count = lateness_count_;
   closed.lateness.sum = lateness_sum_;
   closed.lateness.max = lateness_max_;

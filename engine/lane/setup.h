@@ -93,7 +93,10 @@ struct Closed {
   std::string state, reason, detail;  // with last
   std::string tx_stamp, rx_stamp;
   uint64_t local_drops = 0, unmatched = 0;
-  uint64_t received = 0;  // ACCEPT and RECV completions
+  uint64_t received = 0;    // ACCEPT and RECV completions
+  int64_t lane_cpu_ns = 0;  // that the lane's thread used meanwhile, for whatever it runs
+  int64_t worker_cpu_from_ns = 0,
+          worker_cpu_to_ns = 0;  // of the whole process, when the period began and ended
   stats::Histogram lateness;
 };
 

@@ -41,7 +41,10 @@ struct Control::Running {
   uint64_t serial = 0;  // of the set-ups: an id may come again before the lanes have let go of them
   uint32_t ready = 0, ended = 0;
   bool failed = false;  // and said so
-  v1::Ready message;    // what names resolved to
+  bool begun = false;
+  uint32_t company = 0;          // the most others that had begun and not ended meanwhile
+  int64_t worker_cpu_to_ns = 0;  // up to which its periods were charged with what the process used
+  v1::Ready message;             // what names resolved to
 };
 
 Control::Control(io::Loop& loop, Options options)
@@ -179,8 +182,24 @@ void Control::on_closed(const std::string& task, const lane::Closed& closed) {
   quality.set_local_drops(closed.local_drops);
   quality.set_unmatched(closed.unmatched);
   quality.set_received(closed.received);
+  quality.set_lane_cpu_ns(static_cast<uint64_t>(closed.lane_cpu_ns));
+  if (const auto it = running_.find(task); it != running_.end()) {
+    // The periods of the shards of one task overlap, and the process is one.
+    Running& running = it->second;
+    const int64_t from_ns = std::max(running.worker_cpu_to_ns, closed.worker_cpu_from_ns);
+    quality.set_worker_cpu_ns(static_cast<uint64_t>(std::max<int64_t>(closed.worker_cpu_to_ns - from_ns, 0)));
+    running.worker_cpu_to_ns = std::max(running.worker_cpu_to_ns, closed.worker_cpu_to_ns);
+    quality.set_other_tasks(running.company);
+  }
   if (closed.lateness.count != 0) wire::put_histogram(closed.lateness, *quality.mutable_lateness());
   send(message);
+}
+
+void Control::count_company() {
+  const auto begun =
+      std::count_if(running_.begin(), running_.end(), [](const auto& one) { return one.second.begun; });
+  for (auto& [id, running] : running_)
+    if (running.begun) running.company = std::max(running.company, static_cast<uint32_t>(begun - 1));
 }
 
 void Control::on_ended(uint32_t lane, std::unique_ptr<lane::TaskSetup> setup) {
@@ -230,6 +249,8 @@ void Control::start_task(const std::string& task, int64_t at_wall_ns) {
   const auto it = running_.find(task);
   if (it == running_.end()) return;
   for (const uint32_t lane : it->second.lanes) lanes_[lane].lane->start_task(task, at_wall_ns);
+  it->second.begun = true;
+  count_company();
 }
 
 // The shared memory that comes with every prepare.

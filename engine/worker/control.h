@@ -67,6 +67,7 @@ class Control {
   void on_failed(const std::string& task, uint32_t lane, const std::string& reason,
                  const std::string& detail);
   void on_closed(const std::string& task, const lane::Closed& closed);
+  void count_company();
   void on_ended(uint32_t lane, std::unique_ptr<lane::TaskSetup> setup);
 
   io::Loop& loop_;

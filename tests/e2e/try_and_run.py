@@ -13,7 +13,7 @@ lab.ip(near.name, "route", "add", "10.64.0.0/15", "via", far.address)
 work = lab.scratch()
 # What two runs of one test may differ in: when they were, who ran them, and how long things took.
 OWN = {"id", "run", "suite", "spec_digest", "labels", "started_at", "finished_at", "agents", "from", "agent", "worst_edge", "at",
-       "lateness_p99_s", "clock_error_s"}
+       "lateness_p99_s", "clock_error_s", "lane_cpu_s", "worker_cpu_s", "measured_s"}
 
 
 def forms(try_words, run_words, fleet, suite, code):

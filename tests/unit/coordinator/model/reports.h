@@ -28,7 +28,8 @@ inline Report small_report() {
   edge.periods = {{1'000'000'000'000'000'000, 1, true, {{"loss", loss}}}};
   edge.samples = {{1'000'000'000'000'000'000, 0.01, "ok", 7, 64, "kernel", "kernel"},
                   {1'000'000'000'000'000'000, NAN, "timeout", 8, -1, "kernel", ""}};
-  edge.quality = {Grade::suspect, {"local_drops"}, "kernel", "kernel", "uring", 0.001, 3, 0.0002, 4, 5};
+  edge.quality = {
+      Grade::suspect, {"local_drops"}, "kernel", "kernel", "uring", 0.001, 3, 0.0002, 4, 5, 0.25, 0.5, 2, 1};
 
   EdgeReport lost;
   lost.source_agent = "branch-2";

@@ -68,13 +68,21 @@ TEST_F(RunsTest, WhatIsDroppedIsSaid) {
     v1::Record record = record_of(echo, source, seq, seq == 2, 5, 5);
     record.mutable_quality()->set_samples_dropped(seq * 10);  // so far
     record.mutable_quality()->set_unmatched(seq);
+    record.mutable_quality()->set_lane_cpu_ns(seq * 100'000'000);
+    record.mutable_quality()->set_worker_cpu_ns(seq * 250'000'000);
+    record.mutable_quality()->set_other_tasks(3 - static_cast<uint32_t>(seq));
     record.add_samples();
     record.add_samples();
     runs->on_record("a", record);
   }
   const model::Report done = report(id);
   EXPECT_EQ(done.tests[0].edges[0].quality.samples_dropped, 20u);
-  EXPECT_EQ(done.tests[0].edges[0].quality.unmatched, 3u);
+  const model::Quality& quality = done.tests[0].edges[0].quality;
+  EXPECT_EQ(quality.unmatched, 3u);
+  EXPECT_DOUBLE_EQ(quality.lane_cpu_s, 0.3);
+  EXPECT_DOUBLE_EQ(quality.worker_cpu_s, 0.75);
+  EXPECT_EQ(quality.other_tasks, 2u);
+  EXPECT_GT(quality.measured_s, 0);
   EXPECT_EQ(done.tests[0].edges[0].samples.size(), 3u);
   EXPECT_EQ(done.warnings, std::vector<std::string>{"only the first 3 samples are kept"});
 }

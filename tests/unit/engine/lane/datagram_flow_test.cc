@@ -262,6 +262,28 @@ TEST_F(DatagramFlowTest, SilenceWhileThisHostDropsIsUndetermined) {
   EXPECT_EQ(count(kLate), 0u) << "what is undetermined is not lost, so not late either";
 }
 
+// It waited for the socket until the counting began. What became of it then would be of a probe that nobody
+// had planned: more received than sent.
+TEST_F(DatagramFlowTest, AProbeOfTheWarmUpThatLeavesLateIsCutOff) {
+  interval_ns_ = 1000 * kMs;
+  setup_.warm_up_ns = 50 * kMs;
+  begin({"192.0.2.1"}, 1);
+  ASSERT_EQ(socket().sent.size(), 1u);
+  work(1000 * kMs);
+  ASSERT_EQ(socket().sent.size(), 2u) << "the one that counts";
+  ASSERT_EQ(prober_.done.size(), 1u);
+  EXPECT_EQ(prober_.done[0].result, -ECANCELED);
+  sent();
+  reply(0);
+  reply(1);
+  work(1000 * kMs);
+  EXPECT_EQ(count(kPlanned), 1u);
+  EXPECT_EQ(count(kSent), 1u);
+  EXPECT_EQ(count(kReceived), 1u);
+  EXPECT_EQ(count(kUndetermined) + count(kUnsent), 0u);
+  EXPECT_EQ(prober_.done.size(), 2u);
+}
+
 // More datagrams come than a batch takes completions.
 TEST_F(DatagramFlowTest, EveryDatagramKeepsItsBytes) {
   constexpr uint32_t kDatagrams = 1000;

@@ -27,6 +27,12 @@ spdlog::logger& logger() {
 
 void set_log_level(LogLevel least) { logger().set_level(level_of(least)); }
 
+LogLevel log_level() {
+  for (const LogLevel level : {LogLevel::debug, LogLevel::info, LogLevel::warn})
+    if (logger().should_log(level_of(level))) return level;
+  return LogLevel::error;
+}
+
 void log(LogLevel level, std::string_view component, std::string_view text) {
   logger().log(level_of(level), "{}: {}", component, text);
 }

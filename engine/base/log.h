@@ -7,6 +7,7 @@ namespace todd {
 // [any-thread]
 enum class LogLevel { debug, info, warn, error };
 void set_log_level(LogLevel least);
+LogLevel log_level();  // info, until it is set
 void log(LogLevel level, std::string_view component, std::string_view text);
 
 }  // namespace todd

@@ -9,6 +9,7 @@
 #include "engine/base/clock.h"
 #include "engine/io/event_datagram.h"
 #include "engine/io/event_stream.h"
+#include "engine/io/libevent_log.h"
 
 namespace todd::io {
 namespace {
@@ -17,6 +18,7 @@ constexpr int kMorePasses = 16;
 
 // PRECISE_TIMER: libevent waits by a timerfd on CLOCK_MONOTONIC instead of epoll_wait's milliseconds.
 event_base* make_base() {
+  take_libevent_log();
   const std::unique_ptr<event_config, decltype(&event_config_free)> config(event_config_new(),
                                                                            event_config_free);
   TODD_CHECK(config);

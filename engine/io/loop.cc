@@ -13,6 +13,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/fd.h"
+#include "engine/io/libevent_log.h"
 
 namespace todd::io {
 namespace {
@@ -56,6 +57,7 @@ class EventHandle final : public Handle {
 };
 
 event_base* make_base() {
+  take_libevent_log();
   event_config* config = event_config_new();
   TODD_CHECK(config != nullptr);
   // Foreign threads only touch the queue and the eventfd below, so the base needs no lock.

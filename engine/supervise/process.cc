@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "engine/base/log.h"
 #include "engine/io/frame.h"
 #include "engine/io/sockets.h"
 #include "todd/v1/worker.pb.h"
@@ -46,8 +47,9 @@ constexpr int kControlFd = 3, kDescriptorFd = 4;
 
 Result<int> spawn_process(const std::string& binary, const WorkerProcess::Engine& engine,
                           const std::vector<std::string>& libraries, int control, int descriptors) {
-  std::vector<std::string> words{binary, std::to_string(kControlFd), std::to_string(kDescriptorFd),
-                                 engine.name, std::to_string(engine.lanes)};
+  std::vector<std::string> words{
+      binary,      std::to_string(kControlFd),   std::to_string(kDescriptorFd),
+      engine.name, std::to_string(engine.lanes), std::to_string(static_cast<int>(log_level()))};
   words.insert(words.end(), libraries.begin(), libraries.end());
   std::vector<char*> argv;
   for (auto& word : words) argv.push_back(word.data());

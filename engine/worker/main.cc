@@ -17,7 +17,7 @@
 int main(int argc, char** argv) {
   using namespace todd;
   return_large_blocks();
-  if (argc < 5) {
+  if (argc < 6) {
     fprintf(stderr,
             "todd-worker is started by todd-agent, todd try and todd serve; it has no use by itself\n");
     return 2;
@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
   }
   options.engine = *engine;
   options.lanes = static_cast<uint32_t>(std::max(1, atoi(argv[4])));
-  for (int i = 5; i < argc; ++i) options.libraries.emplace_back(argv[i]);
+  set_log_level(static_cast<LogLevel>(std::clamp(atoi(argv[5]), 0, static_cast<int>(LogLevel::error))));
+  for (int i = 6; i < argc; ++i) options.libraries.emplace_back(argv[i]);
 
   io::Loop loop;
   worker::Control control(loop, std::move(options));

@@ -150,6 +150,7 @@ def check_names(report_of, how):
     for names, options, detail in ((["nothing.test"], [], "nothing.test"), (["six.test"], ["v4"], "six.test: no address of the wanted family")):
         code, found, said = report_of(names, options)
         check(code == (2 if how == "try" else 5), f"{how}: {names[0]} {options} exits {code}: {said[:200]}")
+        check("ameserver" not in said, f"  and nothing of libevent's is on stderr: {said}")
         edge = found[names[0]][0]
         check(edge["state"] == "error" and edge["reason"] == "name_resolution" and detail in edge["detail"] and edge["verdict"] == "unknown", f"{how}: {names[0]} is an error of resolution: {edge['state']}, {edge['reason']}, {edge['detail']}")
     code, found, _ = report_of(["one.test", "nothing.test", "10.64.0.9"], [])
@@ -221,7 +222,7 @@ def check_resolution():
 
 
 fleet = lab.Fleet(work, near, near.address)
-fleet.add_agent("a1", near, near.address, prefix=with_names()[len(lab.inside(near.name)):])
+fleet.add_agent("a1", near, near.address, prefix=with_names()[len(lab.inside(near.name)):], options=["--log-level", "debug"])
 group = work / "all.yaml"
 group.write_text("apiVersion: todd/v1\nkind: Group\nmetadata: {name: all}\nspec: {match: {agent: a1}}\n")
 check(fleet.todd("apply", "-f", group).returncode == 0, "a group of the agent")
@@ -235,5 +236,7 @@ check_together(fleet)
 for check_all in (check_names, check_misfits):
     check_all(names_by_try, "try")
     check_all(names_by_run, "run")
+log = (work / "a1.log").read_text()
+check("debug names: All nameservers have failed" in log and "[msg]" not in log and "[warn]" not in log, "that its name server is dead stands in the agent's log at debug level")
 done = subprocess.run([lab.BIN / "todd-agent", "--test-address", "foo"], capture_output=True, text=True)
 check_refused(done, "todd-agent --test-address foo", 'todd-agent: --test-address: "foo" is no IPv4 or IPv6 address')

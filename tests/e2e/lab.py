@@ -283,7 +283,7 @@ class Fleet:
     def add_agent(self, name, namespace=None, test_address=None, labels=(), prefix=(), options=()):
         token = self.todd("agents", "invite").stdout.strip()
         check(token, f"a token for {name}")
-        words = [*prefix, BIN / "todd-agent", "--data-dir", self.work / name, "--name", name, "--join", token, "--engine", self.engine]
+        words = [*prefix, BIN / "todd-agent", "--data-dir", self.work / name, "--name", name, "--join", token, "--engine", self.engine, *options]
         for address in [test_address] if isinstance(test_address, str) else test_address or ():
             words += ["--test-address", address]
         for label in labels:

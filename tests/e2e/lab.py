@@ -1,5 +1,5 @@
 """Processes and network namespaces of an end-to-end test, cleaned up whatever happens."""
-import atexit, csv, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import atexit, contextlib, csv, ctypes, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 BIN = pathlib.Path(os.environ["TODD_BIN"])
 SOURCE = pathlib.Path(os.environ["TODD_SOURCE"])
@@ -35,11 +35,29 @@ def need_namespaces():
     if os.geteuid() != 0:
         skip("network namespaces need root")
     need_programs(ip="iproute2", nsenter="util-linux")
-    name = f"probe-{os.getpid()}"
+    remove_namespaces_of_the_dead()
+    name = namespace_name("probe")
     made = subprocess.run(["ip", "netns", "add", name], capture_output=True, text=True)
     subprocess.run(["ip", "netns", "del", name], capture_output=True)
     if made.returncode != 0:
         skip(f"no network namespace can be made here: {made.stderr.strip()}")
+
+
+def namespace_name(word):
+    return f"todd-{word}-{os.getpid()}"
+
+
+def remove_namespaces_of_the_dead():
+    """Those of tests that were killed and could not clean up, with what still runs in them."""
+    listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True).stdout
+    for name in re.findall(r"^(todd-\S+-\d+)\b", listed, re.MULTILINE):
+        if pathlib.Path(f"/proc/{name.rsplit('-', 1)[1]}").exists():
+            continue
+        pids = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout
+        for pid in pids.split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(pid), signal.SIGKILL)
+        subprocess.run(["ip", "netns", "del", name], capture_output=True)  # another test may be about it too
 
 
 def back_ends():
@@ -74,13 +92,41 @@ def free_port():
         return tcp.getsockname()[1]
 
 
+def _killed(signo, _):
+    """Ends what waits for a child, in other threads too, and leaves as at the end of the test."""
+    signal.signal(signo, signal.SIG_IGN)
+    for pid in children(os.getpid()):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    sys.exit(128 + signo)
+
+
+def _end_with_ctest():
+    """ctest that is killed leaves its tests running: they ask the kernel to be told."""
+    parent = os.getppid()
+    if pathlib.Path(f"/proc/{parent}/comm").read_text().strip() != "ctest":
+        return
+    PR_SET_PDEATHSIG = 1
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+for _signo in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_signo, _killed)
+_end_with_ctest()
+
+
 @atexit.register
 def _cleanup():
+    for signo in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # once is enough
+        signal.signal(signo, signal.SIG_IGN)
     for undo in reversed(_undo):
         try:
             undo()
         except Exception as error:  # one failure must not keep the others from being cleaned
-            print("cleanup:", error, file=sys.stderr)
+            with contextlib.suppress(OSError):  # nobody reads any more
+                print("cleanup:", error, file=sys.stderr)
 
 
 def scratch():
@@ -165,15 +211,15 @@ class Namespace:
     bridge = None
 
     def __init__(self, name, n, bridged=True):
-        self.name, self.address, self.address6 = f"{name}-{os.getpid()}", f"198.18.0.{n}", f"fd18::{n}"
+        self.name, self.address, self.address6 = namespace_name(name), f"198.18.0.{n}", f"fd18::{n}"
         if bridged and Namespace.bridge is None:
-            Namespace.bridge = f"hub-{os.getpid()}"
-            sh("ip", "netns", "add", Namespace.bridge)
+            Namespace.bridge = namespace_name("hub")
             _undo.append(lambda: sh("ip", "netns", "del", Namespace.bridge))
+            sh("ip", "netns", "add", Namespace.bridge)
             ip(Namespace.bridge, "link", "add", "br0", "type", "bridge")
             ip(Namespace.bridge, "link", "set", "br0", "up")
+        _undo.append(lambda: sh("ip", "netns", "del", self.name))  # first: a signal may come in between
         sh("ip", "netns", "add", self.name)
-        _undo.append(lambda: sh("ip", "netns", "del", self.name))
         ip(self.name, "link", "set", "lo", "up")
         if bridged:
             sh("ip", "link", "add", "eth0", "netns", self.name, "type", "veth", "peer", "name", f"p{n}", "netns", Namespace.bridge)

@@ -13,7 +13,7 @@
 
 #include "coordinator/cli/output.h"
 #include "coordinator/model/table.h"
-#include "coordinator/model/utf8.h"
+#include "engine/base/utf8.h"
 
 namespace todd::cli {
 namespace {
@@ -30,7 +30,7 @@ int terminal_width() {
 std::string cut(const std::string& text, int width) {
   std::string out;
   for (size_t at = 0; at < text.size();) {
-    const size_t length = std::max<size_t>(1, model::utf8_length(std::string_view(text).substr(at)));
+    const size_t length = std::max<size_t>(1, utf8_length(std::string_view(text).substr(at)));
     const std::string next = text.substr(at, length);
     width -= model::display_width(next);
     if (width < 0) break;

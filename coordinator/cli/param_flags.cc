@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "engine/base/paths.h"
 #include "engine/manifest/params.h"
 
 namespace todd::cli {
@@ -13,6 +14,7 @@ struct ParamFlags::Flag {
   std::string name;
   std::string text;
   std::vector<std::string> texts;  // instead, of one that may be given several times
+  bool secret = false;
   CLI::Option* option = nullptr;
 };
 
@@ -68,9 +70,15 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
       names += ",--" + param.name;
     flag->option = param.repeat ? app.add_option(names, flag->texts, help_of(param))->allow_extra_args(false)
                                 : app.add_option(names, flag->text, help_of(param));
-    flag->option->type_name(manifest::param_type_name(param.type));
+    flag->option->type_name(param.secret ? "secret:NAME" : manifest::param_type_name(param.type));
     if (param.type == manifest::ParamType::boolean) {
       flag->option->expected(0, 1)->default_str("true");
+    } else if (param.secret) {
+      flag->secret = true;
+      flag->option->check([](const std::string& text) {
+        const auto good = manifest::parse_secret(text);
+        return good ? "" : good.error().detail;
+      });
     } else if (param.repeat) {
       flag->option->check([](const std::string& text) {
         const auto good = manifest::join_texts({text});
@@ -106,6 +114,14 @@ std::string as_flags(std::string message, const manifest::Testlet& testlet) {
   return message;
 }
 
+std::string default_secrets() { return config_folder("todd") + "/secrets"; }
+
+void add_secrets(CLI::App& app, std::string& folder) {
+  app.add_option("--secrets", folder, "folder of the secrets given as secret:NAME")
+      ->envname("TODD_SECRETS")
+      ->capture_default_str();
+}
+
 ParamFlags::~ParamFlags() = default;
 
 std::map<std::string, std::string> ParamFlags::given() const {
@@ -123,7 +139,8 @@ std::map<std::string, std::string> ParamFlags::given() const {
 std::map<std::string, model::ParamForm> ParamFlags::forms() const {
   std::map<std::string, model::ParamForm> out;
   for (const auto& flag : flags_)
-    if (!flag->texts.empty()) out[flag->name] = model::ParamForm::list;
+    if (flag->option->count() != 0 && (flag->secret || !flag->texts.empty()))
+      out[flag->name] = flag->secret ? model::ParamForm::secret : model::ParamForm::list;
   return out;
 }
 

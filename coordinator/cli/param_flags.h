@@ -31,6 +31,11 @@ class ParamFlags {
   std::vector<std::unique_ptr<Flag>> flags_;
 };
 
+// --secrets: the folder of the secrets that are given as secret:NAME; else $TODD_SECRETS, else
+// ~/.config/todd/secrets.
+std::string default_secrets();
+void add_secrets(CLI::App& app, std::string& folder);
+
 // What a plan says of the one test of a command line, with its params as the flags they were given as:
 // `test "ping": interval: 1s and rate: 5 exclude each other` becomes `--interval: 1s and --rate: 5 ...`.
 std::string as_flags(std::string message, const manifest::Testlet& testlet);

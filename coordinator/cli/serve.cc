@@ -29,7 +29,7 @@ constexpr int64_t kStopWaitNs = 2'000'000'000;
 struct ServeCommand {
   manifest::Testlet testlet;
   std::unique_ptr<ParamFlags> params;
-  std::string engine = "auto";
+  std::string engine = "auto", secrets = default_secrets();
   uint16_t port = 0;
   bool once = false;
 };
@@ -100,6 +100,7 @@ int serve(const ServeCommand& command) {
   auto engine = io::parse_engine(command.engine);
   if (!engine) return complain(engine.error());
   options.engine = *engine;
+  options.secrets.folder = command.secrets;
   io::Loop loop;
   int code = kOk;
   int quiet = -1;  // periods since something came; -1: nothing has yet
@@ -163,6 +164,7 @@ void add_serve(CLI::App& app, const Globals&, Chosen& chosen) {
         ->check(check_port);
     sub->add_flag("--once", command->once, "end 3 s after the last that the first client sent");
     sub->add_option("--engine", command->engine, io::kEngineHelp);
+    add_secrets(*sub, command->secrets);
     command->params = std::make_unique<ParamFlags>(*sub, testlet, false);
     sub->callback([command, &chosen] { chosen.action = [command] { return serve(*command); }; });
   });

@@ -58,7 +58,9 @@ std::string default_of(const manifest::Param& param) {
 std::string param_table(const std::vector<manifest::Param>& params) {
   std::vector<Row> rows;
   for (const auto& param : params) {
-    const std::string type = manifest::param_type_name(param.type) + std::string(param.repeat ? "..." : "");
+    const std::string type =
+        param.secret ? "secret"
+                     : manifest::param_type_name(param.type) + std::string(param.repeat ? "..." : "");
     rows.push_back({param.name, type, model::printable(param.required ? "(required)" : default_of(param)),
                     model::printable(range_of(param)), model::printable(param.doc)});
   }

@@ -27,7 +27,7 @@ constexpr int64_t kStartLeadNs = 2'000'000;  // START goes to a process beside u
 constexpr int64_t kInterruptWaitNs = 3'000'000'000;
 
 struct TryOptions {
-  std::string testlet, from, output = "table", engine = "auto", family;
+  std::string testlet, from, output = "table", engine = "auto", family, secrets = default_secrets();
   std::vector<std::string> targets, expect;
   uint32_t threads = 0;
   bool allow_incomplete = false, yes = false, unprivileged = false;
@@ -85,8 +85,12 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
   std::string params;
   const auto forms = command.params->forms();
   for (const auto& [name, value] : command.params->given()) {
-    const std::string written =
-        forms.contains(name) ? quoted_list(manifest::split_texts(value)) : quoted(value);
+    const auto form = forms.find(name);
+    std::string written = quoted(value);
+    if (form != forms.end() && form->second == model::ParamForm::list)
+      written = quoted_list(manifest::split_texts(value));
+    else if (form != forms.end())
+      written = fmt::format("{{secret: {}}}", quoted(value.substr(manifest::kSecretPrefix.size())));
     params += (params.empty() ? "" : ", ") + name + ": " + written;
   }
   std::string to = fmt::format("{{hosts: {}}}", list);
@@ -130,8 +134,8 @@ std::optional<Nothing> nothing_began(const model::Report& report) {
 int exit_for_nothing(const Nothing& nothing) {
   namespace reason = model::reason;
   if (nothing.reason == reason::kPermission) return kDenied;
-  for (const char* ours :
-       {reason::kNameResolution, reason::kUnsupported, reason::kBadParam, reason::kTestletMissing})
+  for (const char* ours : {reason::kNameResolution, reason::kUnsupported, reason::kBadParam,
+                           reason::kTestletMissing, reason::kSecretMissing})
     if (nothing.reason == ours) return kUsage;
   return kInternal;
 }
@@ -223,6 +227,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
     if (auto given = give_up_net_raw(); !given) return complain(given.error());
   }
   options.lanes = command.options.threads;
+  options.secrets.folder = command.options.secrets;
   const auto facts = local_facts();
   const auto suite = suite_of(command, targets);
   auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
@@ -264,6 +269,7 @@ void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
     sub->add_option("-o,--output", o.output, "table, json or jsonl");
     sub->add_option("--engine", o.engine, io::kEngineHelp);
     sub->add_flag("--unprivileged", o.unprivileged, "without CAP_NET_RAW, though this process may have it");
+    add_secrets(*sub, o.secrets);
     sub->add_option("--threads", o.threads, "at most so many threads probe; 0: one for each core")
         ->check(CLI::Range(0, 256));
     const auto take = [command](const char* family) {

@@ -24,10 +24,12 @@ enum class Severity { fail, warn };
 
 // Why an edge is not complete: the only words EdgeReport::reason may hold.
 namespace reason {
-inline constexpr const char* kNameResolution = "name_resolution";    // the target's name has no address
-inline constexpr const char* kPermission = "permission";             // a privilege is missing on the agent
-inline constexpr const char* kUnsupported = "unsupported";           // this version or host cannot
-inline constexpr const char* kBadParam = "bad_param";                // the testlet refused a value
+inline constexpr const char* kNameResolution = "name_resolution";  // the target's name has no address
+inline constexpr const char* kPermission = "permission";           // a privilege is missing on the agent
+inline constexpr const char* kUnsupported = "unsupported";         // this version or host cannot
+inline constexpr const char* kBadParam = "bad_param";              // the testlet refused a value
+inline constexpr const char* kSecretMissing =
+    "secret_missing";  // the agent does not have it, or may not use it
 inline constexpr const char* kTestletMissing = "testlet_missing";    // the agent does not have it
 inline constexpr const char* kTestletFailed = "testlet_failed";      // it gave up
 inline constexpr const char* kTestletCrashed = "testlet_crashed";    // its worker died

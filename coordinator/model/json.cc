@@ -3,9 +3,9 @@
 #include <charconv>
 #include <cmath>
 
-#include "coordinator/model/utf8.h"
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
+#include "engine/base/utf8.h"
 
 namespace todd::model {
 

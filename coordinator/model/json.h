@@ -83,7 +83,7 @@ struct ReportOptions {
 // The whole report as one object.
 void write_report(JsonWriter& json, const Report& report, const ReportOptions& options = {});
 
-// "params": {...}, into an object that is open: texts, and lists of texts.
+// "params": {...}, into an object that is open: texts, lists of texts, {secret: NAME}.
 void write_params(JsonWriter& json, const std::map<std::string, ParamReport>& params);
 
 // JSON lines, one at a time because the edges may be many: the run without its edges, then a line for every

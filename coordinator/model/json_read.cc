@@ -123,6 +123,11 @@ class Reader {
         param.text = joined.value_or("");
         return;
       }
+      if (item.is_object()) {
+        param.form = ParamForm::secret;
+        param.text = text(item, "secret");
+        return;
+      }
       std::string_view found;
       if (item.get(found)) wrong("params");
       param.text = found;

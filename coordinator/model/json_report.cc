@@ -253,6 +253,8 @@ void write_params(JsonWriter& json, const std::map<std::string, ParamReport>& pa
   for (const auto& [name, param] : params) {
     if (param.form == ParamForm::list)
       json.field(name, manifest::split_texts(param.text));
+    else if (param.form == ParamForm::secret)
+      json.key(name).begin_object().field("secret", param.text).end_object();
     else
       json.field(name, param.text);
   }

@@ -189,6 +189,12 @@ class Planner {
       const ParamForm form = written == plan.test.param_forms.end() ? ParamForm::text : written->second;
       const manifest::Param* param = plan.testlet.param(name);
       const bool repeat = param != nullptr && param->repeat;
+      const bool secret = param != nullptr && param->secret;
+      const bool in_file = plan.test.param_positions.contains(name);
+      if (form == ParamForm::secret && !secret && (param != nullptr || is_host_param(name)))
+        return refuse_param(plan, Error{Errc::invalid, 0, name + ": is no secret; write its value"});
+      if (form == ParamForm::text && secret && in_file && text.starts_with(manifest::kSecretPrefix))
+        return refuse_param(plan, Error{Errc::invalid, 0, name + ": is a secret; write {secret: NAME}"});
       if (form == ParamForm::list && !repeat && (param != nullptr || is_host_param(name)))
         return refuse_param(plan, Error{Errc::invalid, 0, name + ": takes one value, not a list"});
       if (form == ParamForm::text && repeat && text.find('\n') != text.npos)
@@ -223,9 +229,9 @@ class Planner {
         const auto fits = matches_pattern("/" + param.pattern + "/", text, false);
         if (!fits || *fits)
           continue;  // a pattern that is none is its author's fault: the testlet checks itself
-        const std::string shown = param.secret ? "" : fmt::format(" \"{}\"", text);
-        return refuse_param(plan, Error{Errc::invalid, 0,
-                                        fmt::format("{}:{} does not fit: {}", param.name, shown, param.doc)});
+        return refuse_param(
+            plan,
+            Error{Errc::invalid, 0, fmt::format("{}: \"{}\" does not fit: {}", param.name, text, param.doc)});
       }
     }
     return {};
@@ -311,8 +317,11 @@ std::map<std::string, ParamReport> params_of(const TestPlan& plan) {
   for (const auto& [name, value] : plan.test.params) {
     const manifest::Param* param = plan.testlet.param(name);
     const bool repeat = param != nullptr && param->repeat;
-    params[name].form = repeat ? ParamForm::list : ParamForm::text;
-    params[name].text = param != nullptr && param->secret ? "***" : value;
+    const bool secret = param != nullptr && param->secret;
+    params[name] = {secret   ? ParamForm::secret
+                    : repeat ? ParamForm::list
+                             : ParamForm::text,
+                    secret ? value.substr(std::min(manifest::kSecretPrefix.size(), value.size())) : value};
   }
   return params;
 }

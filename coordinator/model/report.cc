@@ -47,12 +47,12 @@ std::optional<Enum> find_value(std::span<const Named<Enum>> table, std::string_v
   return std::nullopt;
 }
 
-constexpr const char* kReasons[] = {reason::kNameResolution, reason::kPermission,      reason::kUnsupported,
-                                    reason::kBadParam,       reason::kTestletMissing,  reason::kTestletFailed,
-                                    reason::kTestletCrashed, reason::kQuarantined,     reason::kLocalResource,
-                                    reason::kResponderLost,  reason::kResponderFailed, reason::kAgentOffline,
-                                    reason::kAgentLost,      reason::kDeadline,        reason::kCancelled,
-                                    reason::kBusy,           reason::kInternal};
+constexpr const char* kReasons[] = {
+    reason::kNameResolution, reason::kPermission,    reason::kUnsupported,     reason::kBadParam,
+    reason::kTestletMissing, reason::kTestletFailed, reason::kTestletCrashed,  reason::kQuarantined,
+    reason::kLocalResource,  reason::kResponderLost, reason::kResponderFailed, reason::kAgentOffline,
+    reason::kAgentLost,      reason::kDeadline,      reason::kCancelled,       reason::kBusy,
+    reason::kInternal,       reason::kSecretMissing};
 
 }  // namespace
 

@@ -129,7 +129,10 @@ std::string joined_texts(const Node& list, const std::string& what, Problems& pr
 
 void read_param(const std::string& name, const Node& value, Test& test, Problems& problems) {
   const std::string what = fmt::format("param \"{}\"", name);
-  if (value.is_list()) {
+  if (value.is_map() && value.keys.size() == 1 && value.keys[0].text == "secret") {
+    test.params[name] = std::string(manifest::kSecretPrefix) + one_text(value.items[0], what, problems);
+    test.param_forms[name] = ParamForm::secret;
+  } else if (value.is_list()) {
     test.params[name] = joined_texts(value, what, problems);
     test.param_forms[name] = ParamForm::list;
   } else {

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-#include "coordinator/model/utf8.h"
+#include "engine/base/utf8.h"
 
 namespace todd::model {
 

@@ -120,6 +120,8 @@ model::Report assemble_frame(const Run& run) {
   out.state = model::RunState::running;
   out.started_at_ns = run.started_wall_ns;
   out.warnings = run.warnings;
+  for (const auto& [what, agents] : run.lacking)
+    out.warnings.push_back(joined({agents.begin(), agents.end()}) + ": " + what);
   for (const model::Facts& facts : run.request.agents) {
     model::AgentReport agent;
     agent.name = facts.agent;

@@ -13,7 +13,12 @@ void encode_params(const std::vector<manifest::TypedValue>& values, v1::Task& ou
       case ParamType::real:
       case ParamType::rate:
       case ParamType::ratio: value.set_r(in.r); break;
-      case ParamType::text: value.set_s(in.s); break;
+      case ParamType::text:
+        if (in.secret.empty())
+          value.set_s(in.s);
+        else
+          value.set_secret(in.secret);
+        break;
       default: value.set_i(in.i);
     }
   }

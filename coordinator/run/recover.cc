@@ -78,6 +78,10 @@ void note_failure(Task& task, const std::string& reason, const std::string& deta
 
 void Runs::Impl::task_failed(Run& run, Task& task, const v1::Failed& failed) {
   note_failure(task, failed.reason(), failed.detail());
+  if (task.failed_reason == model::reason::kSecretMissing) {
+    run.lacking[task.failed_detail].insert(task.agent);
+    run.agent_reasons.try_emplace(task.agent, task.failed_detail);
+  }
   end_task(run, task);
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -186,6 +187,8 @@ struct Run {
   std::map<std::string, std::string> agent_engines;
   size_t periods = 0, samples = 0;
   std::vector<std::string> warnings;
+  std::map<std::string, std::set<std::string>>
+      lacking;  // what is said of a secret that is missing -> by which agents
   std::string waiting;
   int64_t progress_due_ns = 0;  // 0: nothing to tell
   int64_t progress_last_ns = 0;

@@ -205,10 +205,12 @@ void Runs::Impl::prepare_sources(Run& run, Unit& unit) {
       if (responder.phase == Task::Phase::ready) {
         unit.answerers[e].port = responder.port;
       } else {
-        // A value that the testlet refuses is wrong whoever was asked first.
-        const bool refused = responder.failed_reason == reason::kBadParam;
-        decide_edge(test, e, EdgeState::error, refused ? reason::kBadParam : reason::kResponderFailed,
-                    why_ended(responder));
+        // A value that the testlet refuses is wrong whoever was asked first, and so is a secret that is not
+        // there.
+        const char* why = reason::kResponderFailed;
+        for (const char* own : {reason::kBadParam, reason::kSecretMissing})
+          if (responder.failed_reason == own) why = own;
+        decide_edge(test, e, EdgeState::error, why, why_ended(responder));
       }
     }
   }

@@ -21,6 +21,7 @@ constexpr int64_t kFarewellNs = 5'000'000'000;  // for last records to be made a
 supervise::SupervisorOptions supervisor_options(const Config& config) {
   supervise::SupervisorOptions options = supervise::default_options();
   if (!config.testlet_folders.empty()) options.testlet_folders = config.testlet_folders;
+  options.secrets.folder = config.secrets;
   options.engine = config.engine;
   options.lanes = config.threads;
   return options;

@@ -24,7 +24,7 @@ constexpr char kFooter[] =
 // What CLI11 fills before it is checked and converted.
 struct Raw {
   std::string join, data_dir = default_data_dir(), name = host_name(), coordinator, ports = "7500-7599",
-                    engine = "auto", level = "info";
+                    engine = "auto", secrets, level = "info";
   uint32_t threads = 0;
   bool unprivileged = false;
   std::vector<std::string> labels, test_addresses, testlets;
@@ -48,6 +48,8 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_option("--threads", raw.threads, "At most so many threads probe; 0: one for each core")
       ->check(CLI::Range(0, 256))
       ->capture_default_str();
+  app.add_option("--secrets", raw.secrets,
+                 "Folder with a file for each secret that tests may use [secrets in --data-dir]");
   app.add_option("--testlets", raw.testlets, "Folder of testlets; may be repeated");
   app.add_option("--log-level", raw.level, "debug, info, warn or error")->capture_default_str();
 }
@@ -104,6 +106,7 @@ Result<Config> convert(const Raw& raw) {
   config.name = raw.name;
   config.test_addresses = raw.test_addresses;
   config.testlet_folders = raw.testlets;
+  config.secrets = raw.secrets.empty() ? raw.data_dir + "/secrets" : raw.secrets;
   if (!raw.join.empty()) {
     auto token = io::parse_join_token(raw.join);
     if (!token) return wrong("--join", token.error().detail);

@@ -24,6 +24,7 @@ struct Config {
   io::EngineChoice engine;
   bool unprivileged = false;                 // gives up CAP_NET_RAW
   uint32_t threads = 0;                      // that probe, at most; 0: one for each core
+  std::string secrets;                       // folder with a file for each secret
   std::vector<std::string> testlet_folders;  // empty: the supervisor's default
   LogLevel log_level = LogLevel::info;
 };

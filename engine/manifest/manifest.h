@@ -27,7 +27,7 @@ struct Param {
   std::string pattern;  // of a text: what a value must match as a whole, in RE2 syntax; "" = anything
   ParamType type = ParamType::text;
   bool required = false;
-  bool secret = false;  // never shown or logged
+  bool secret = false;  // a text that is never written down, shown or logged; see parse_secret (params.h)
   bool repeat = false;  // a text that may be given several times; see join_texts (params.h)
 
   bool operator==(const Param&) const = default;

@@ -118,15 +118,39 @@ std::vector<std::string> split_texts(const std::string& value) {
   return texts;
 }
 
+Status check_secret_name(const std::string& name) {
+  const bool good = std::all_of(name.begin(), name.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '_' || c == '-';
+  });
+  if (good && !name.empty() && name.size() <= 64 && name.front() != '.') return {};
+  return fail(Errc::invalid,
+              "the name of a secret is A-Z, a-z, 0-9, '.', '_' and '-', at most 64, and begins with no dot");
+}
+
+Result<std::string> parse_secret(const std::string& text) {
+  if (!text.starts_with(kSecretPrefix))
+    return fail(
+        Errc::invalid,
+        "is a secret, which is never written down: put it into a file NAME in the folder of secrets of "
+        "each host that tests, and write secret:NAME on the command line, {secret: NAME} in a suite");
+  std::string name = text.substr(kSecretPrefix.size());
+  if (auto good = check_secret_name(name); !good) return tl::unexpected(good.error());
+  return name;
+}
+
 Result<TypedValue> parse_value(const Param& param, const std::string& text) {
   TypedValue value;
   value.type = param.type;
+  if (param.secret) {
+    auto name = parse_secret(text);
+    if (!name) return invalid(param, name.error().detail);
+    value.secret = std::move(*name);
+    return value;
+  }
   Status parsed = parse_scalar(param, text, value);
   if (parsed) parsed = check_range(param, text, value);
   if (parsed) return value;
-  if (param.secret)
-    return invalid(param, fmt::format("the value is no {} or out of range (not shown, it is secret)",
-                                      param_type_name(param.type)));
   return invalid(param, parsed.error().detail);
 }
 

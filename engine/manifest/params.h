@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/egress.h"
@@ -17,6 +18,7 @@ struct TypedValue {
   int64_t i = 0;       // boolean, integer, ns, bytes, bit/s, index of the choice
   double r = 0;        // real, rate (per second), ratio
   std::string s;       // text, the choice's text
+  std::string secret;  // of a secret: its name. Only the host that tests with it knows the value
   bool given = false;  // by the user, not the default
 
   bool operator==(const TypedValue&) const = default;
@@ -27,8 +29,14 @@ struct TypedValue {
 Result<std::string> join_texts(const std::vector<std::string>& texts);
 std::vector<std::string> split_texts(const std::string& value);
 
+// A secret is given by its name alone, "secret:NAME". NAME: A-Z, a-z, 0-9, '.', '_', '-', at most 64, and no
+// dot in front. Errors: invalid, without the text, which may be the secret itself.
+inline constexpr std::string_view kSecretPrefix = "secret:";
+Result<std::string> parse_secret(const std::string& text);
+Status check_secret_name(const std::string& name);
+
 // Reads a value and checks its range. Errors: invalid, naming param, value and what is allowed
-// ("size: 70000 is out of range, allowed 0 to 65507"). The value of a secret is not quoted.
+// ("size: 70000 is out of range, allowed 0 to 65507"). What is given for a secret is not quoted.
 Result<TypedValue> parse_value(const Param& param, const std::string& text);
 
 // One value per declared param, in their order, defaults filled in (a param without default and value keeps

@@ -45,6 +45,9 @@ Status validate_param(const Testlet& testlet, const Param& param) {
     return wrong("a choice, and nothing else, has choices");
   if (param.type != ParamType::text && !param.pattern.empty()) return wrong("only a text has a pattern");
   if (param.type != ParamType::text && param.repeat) return wrong("only a text may be repeated");
+  if (param.secret && param.type != ParamType::text) return wrong("only a text is a secret");
+  if (param.secret && (param.repeat || !param.dflt.empty() || !param.pattern.empty()))
+    return wrong("a secret is given once, has no default, and no pattern: nobody could check it");
   if (!has_range(param.type) && !(param.min.empty() && param.max.empty()))
     return wrong("this type has no range");
   if (param.required && !param.dflt.empty())

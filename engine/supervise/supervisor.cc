@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -86,6 +87,8 @@ SupervisorOptions default_options() {
   const auto here = std::filesystem::read_symlink("/proc/self/exe", ignored).parent_path();
   SupervisorOptions options;
   options.worker_binary = (here / "todd-worker").string();
+  if (const char* const credentials = std::getenv("CREDENTIALS_DIRECTORY"); credentials != nullptr)
+    options.secrets.credentials = credentials;
   options.testlet_folders = {(here / "../lib/todd/testlets").lexically_normal().string()};
   return options;
 }
@@ -209,6 +212,8 @@ struct Supervisor::Impl {
     const auto edges = count_edges(task);
     if (!edges) return refuse(task.id(), "bad_param", edges.error().detail);
     if (!no_worker.empty()) return refuse(task.id(), "local_resource", no_worker);
+    if (auto filled = fill_secrets(task, options.secrets); !filled)
+      return refuse(task.id(), "secret_missing", filled.error().detail);
     auto& state = tasks[task.id()];
     state.testlet = file->manifest.testlet(task.testlet());
     state.edges = *edges;

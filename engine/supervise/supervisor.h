@@ -13,6 +13,7 @@
 #include "engine/io/loop.h"
 #include "engine/io/reactor.h"
 #include "engine/manifest/scan.h"
+#include "engine/supervise/secrets.h"
 
 namespace todd::v1 {
 class Task;
@@ -26,7 +27,8 @@ namespace todd::supervise {
 struct SupervisorOptions {
   std::string worker_binary;  // default: todd-worker beside this program
   std::vector<std::string>
-      testlet_folders;  // scanned for *.so; default: ../lib/todd/testlets beside this program
+      testlet_folders;   // scanned for *.so; default: ../lib/todd/testlets beside this program
+  SecretPlaces secrets;  // default: the credentials of systemd alone
   io::EngineChoice engine;
   uint32_t lanes = 0;  // of the worker, at most; 0: one for each core this process may use
   int64_t hang_limit_ns =
@@ -64,7 +66,8 @@ class Supervisor {
   // A worker's death ends its tasks with what shared memory held: partial, last, state "error", reason
   // "testlet_crashed", the signal in detail. Reasons of failed: name_resolution, permission, unsupported
   // (also: the task's manifest is not this host's), bad_param, testlet_missing, local_resource,
-  // testlet_crashed, quarantined, cancelled (stopped before it was ready).
+  // testlet_crashed, quarantined, secret_missing, cancelled (stopped before it was ready). The names of
+  // secrets among the params are replaced by their values here.
   void prepare(const v1::Task& task);
   void start_task(const std::string& task, int64_t at_wall_ns);
   void stop_task(const std::string& task, bool cancel);

@@ -90,6 +90,9 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
     refuse(whose + ": '" + p.name + "': choices belong to type choice, and to no other");
   if ((p.flags & TODD_PF_REQUIRED) != 0 && p.dflt != nullptr && *p.dflt != '\0')
     refuse(whose + ": '" + p.name + "': the user must give it, so it has no default");
+  if ((p.flags & TODD_PF_SECRET) != 0 &&
+      (p.type != TODD_P_TEXT || (p.flags & TODD_PF_REPEAT) != 0 || (p.dflt != nullptr && *p.dflt != '\0')))
+    refuse(whose + ": '" + p.name + "': a secret is of type text, given once, and has no default");
   out << "{\"name\":" << quoted(p.name) << ",\"type\":\"" << named(kParamTypes, p.type, whose)
       << "\",\"dflt\":" << quoted(p.dflt) << ",\"min\":" << quoted(p.min) << ",\"max\":" << quoted(p.max)
       << ",\"choices\":[";
@@ -97,6 +100,8 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
   const bool has_pattern = p.size >= offsetof(todd_param, pattern) + sizeof p.pattern;
   if (has_pattern && p.pattern != nullptr && p.type != TODD_P_TEXT)
     refuse(whose + ": '" + p.name + "': a pattern belongs to type text");
+  if (has_pattern && p.pattern != nullptr && (p.flags & TODD_PF_SECRET) != 0)
+    refuse(whose + ": '" + p.name + "': nobody could check the pattern of a secret");
   if ((p.flags & TODD_PF_REPEAT) != 0 && p.type != TODD_P_TEXT)
     refuse(whose + ": '" + p.name + "': only type text may be repeated");
   out << "],\"pattern\":" << quoted(has_pattern ? p.pattern : nullptr) << ",\"doc\":" << quoted(p.doc)

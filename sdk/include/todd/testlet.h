@@ -45,7 +45,7 @@ enum {
 };
 enum {
   TODD_PF_REQUIRED = 1,
-  TODD_PF_SECRET = 2,
+  TODD_PF_SECRET = 2, /* TODD_P_TEXT without default and pattern: given by name, its value is on the host alone. Put it into no text, metric or log */
   TODD_PF_REPEAT = 4 /* TODD_P_TEXT: may be given several times. The value has them joined by newlines; none contains one */
 };
 /* count, interval, rate, shape, burst, duration, timeout, samples, stamps, source, interface, df, via and period are the host's

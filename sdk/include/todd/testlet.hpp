@@ -80,7 +80,8 @@ struct param {
   }
   // The user must give it, so it has no default: give "" as such, any other is refused.
   constexpr param required() const { return flagged(TODD_PF_REQUIRED); }
-  // The value is never shown or logged.
+  // Of a text without default: given by its name, the value lies on the host that tests. Put it into no
+  // text, metric or log.
   constexpr param secret() const { return flagged(TODD_PF_SECRET); }
   // Of a text: may be given several times. Its value is read with each_line.
   constexpr param repeated() const {

@@ -87,6 +87,17 @@ TEST_F(SealTest, OnlyATextMayBeRepeated) {
   EXPECT_THAT(refused.output, HasSubstr("'key': only type text may be repeated"));
 }
 
+TEST_F(SealTest, ASecretIsATextWithoutDefault) {
+  EXPECT_EQ(seal("beat", "TODD_PF_SECRET", "0").status, 0);
+  EXPECT_EQ(seal("beat", "TODD_PF_SECRET | TODD_PF_REQUIRED", "\"\"").status, 0);
+  for (const Ran& ran :
+       {seal("beat", "TODD_PF_SECRET", "\"x\""), seal("beat", "TODD_PF_SECRET | TODD_PF_REPEAT", "0"),
+        seal("beat", "TODD_PF_SECRET", "0", "\"rtt\", 0, 1", "TODD_P_INT")}) {
+    EXPECT_NE(ran.status, 0);
+    EXPECT_THAT(ran.output, HasSubstr("'key': a secret is of type text, given once, and has no default"));
+  }
+}
+
 TEST_F(SealTest, RefusesASpreadOfNothing) {
   EXPECT_EQ(seal("beat", "0", "\"x\"", "\"rtt\", 0, 1").status, 0);
   for (const char* of : {"0, 0, 1", "\"rrt\", 0, 1", "\"spread\", 0, 1", "\"rtt\", 0.5, 0.5",

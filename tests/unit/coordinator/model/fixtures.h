@@ -38,9 +38,10 @@ inline manifest::Testlet ping_testlet() {
   ping.schedule.interval = "1s";
   ping.schedule.timeout = "1s";
   ping.default_expect = {"loss < 100%"};
-  ping.params = {param("size", manifest::ParamType::size, "56"),
-                 param("mode", manifest::ParamType::text, "icmp"),
-                 param("header", manifest::ParamType::text, "")};
+  ping.params = {
+      param("size", manifest::ParamType::size, "56"), param("mode", manifest::ParamType::text, "icmp"),
+      param("header", manifest::ParamType::text, ""), param("password", manifest::ParamType::text, "")};
+  ping.params[3].secret = true;
   ping.params[2].pattern = "[A-Z]: .*";
   ping.params[2].repeat = true;
   ping.params[1].pattern = "icmp|udp(-[0-9])?";

@@ -183,6 +183,10 @@ TEST(ObjectsTest, RefusesBadTests) {
             "f.yaml:2:53: param \"count\" has no value");
   EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: {y: 1}}}"),
               StartsWith("f.yaml:2:49: param \"x\" holds a map where only text"));
+  EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: {secret: }}}"),
+              StartsWith("f.yaml:2:58: param \"x\" has no value"));
+  EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: {secret: a, y: b}}}"),
+              HasSubstr("holds a map where only text"));
   EXPECT_THAT(error_of_test("{testlet: ping, from: a, to: b, params: {x: [1, [2]]}}"),
               StartsWith("f.yaml:2:53: param \"x\" holds a list where only text"));
   EXPECT_EQ(error_of_test("{testlet: ping, from: a, to: b, params: {x: [1, \"\"]}}"),

@@ -215,6 +215,31 @@ TEST(PlanTest, ARepeatedParamTakesAListOrOneText) {
   EXPECT_THAT(error_of(with("header: []"), {{"ping.header", "A: b\nC: d"}}), HasSubstr("more than one line"));
 }
 
+TEST(PlanTest, ASecretIsNamed) {
+  const auto with = [](const std::string& params) {
+    return "tests:\n  - {testlet: ping, from: branches, to: datacenters, params: {" + params + "}}\n";
+  };
+  auto plans = plan(with("password: {secret: db.1}"));
+  ASSERT_TRUE(plans) << plans.error().detail;
+  EXPECT_EQ((*plans)[0].params.at(3).secret, "db.1");
+  EXPECT_EQ((*plans)[0].params.at(3).s, "");
+  EXPECT_EQ(params_of((*plans)[0]).at("password"), (ParamReport{ParamForm::secret, "db.1"}));
+  plans = plan(with("password: {secret: db}"), {{"ping.password", "secret:other"}});
+  EXPECT_EQ(plans->at(0).params.at(3).secret, "other");
+  EXPECT_THAT(error_of(with("size: 8, password: geheim")),
+              testing::AllOf(StartsWith("f.yaml:2:72: test \"ping\": password: is a secret, which is never"),
+                             testing::Not(HasSubstr("geheim"))));
+  EXPECT_THAT(error_of(with("size: 8"), {{"ping.password", "geheim"}}),
+              testing::AllOf(HasSubstr("password: is a secret"), testing::Not(HasSubstr("geheim"))));
+  EXPECT_THAT(error_of(with("password: 'secret:db'")),
+              HasSubstr("password: is a secret; write {secret: NAME}"));
+  EXPECT_THAT(error_of(with("password: {secret: ../db}")), HasSubstr("password: the name of a secret is"));
+  EXPECT_THAT(error_of(with("password: [db]")), HasSubstr("password: takes one value, not a list"));
+  EXPECT_EQ(error_of(with("size: 8, mode: {secret: db}")),
+            "f.yaml:2:72: test \"ping\": mode: is no secret; write its value");
+  EXPECT_THAT(error_of(with("count: {secret: db}")), HasSubstr("count: is no secret"));
+}
+
 TEST(PlanTest, ShapeAndBurstAreReckonedWith) {
   auto plans = plan(
       "tests: [{testlet: ping, from: branches, to: datacenters, params: {count: 10, interval: 2s, burst: "

@@ -44,6 +44,7 @@ inline Report small_report() {
   test.testlet_version = "1.0";
   test.params["count"].text = "100";
   test.params["header"] = {ParamForm::list, "A: b\nC: d"};
+  test.params["password"] = {ParamForm::secret, "db"};
   test.params["none"] = {ParamForm::list, ""};
   test.from = "branches";
   test.to = "datacenters";

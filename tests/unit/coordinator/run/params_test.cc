@@ -28,5 +28,21 @@ TEST(ParamsTest, EachTravelsAsItsTypeDoes) {
   EXPECT_EQ(task.params(2).s(), "/x");
 }
 
+TEST(ParamsTest, OfASecretTheNameTravels) {
+  std::vector<manifest::Param> params{param("password", manifest::ParamType::text)};
+  params[0].secret = true;
+  for (const auto& [given, name] :
+       {std::pair<std::map<std::string, std::string>, std::string>{{{"password", "secret:db"}}, "db"},
+        {{}, ""}}) {
+    const auto values = manifest::resolve_params(params, given);
+    ASSERT_TRUE(values) << values.error().detail;
+    v1::Task task;
+    encode_params(*values, task);
+    EXPECT_EQ(task.params(0).secret(), name);
+    EXPECT_EQ(task.params(0).has_secret(), !name.empty());
+    EXPECT_EQ(task.params(0).s(), "");
+  }
+}
+
 }  // namespace
 }  // namespace todd::run

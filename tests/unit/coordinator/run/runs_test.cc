@@ -194,6 +194,23 @@ TEST_F(RunsTest, ValuesThatAResponderRefusesAreABadParam) {
   EXPECT_NE(edge.detail.find("size and sizes exclude"), std::string::npos) << edge.detail;
 }
 
+TEST_F(RunsTest, TheRunNamesWhoLacksASecret) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}, {"b", "r1", false}, {"c", "d"}})}))
+          .value();
+  runs->on_failed("d", failed_of(script.last("d", v1::RESPONDER), "secret_missing", "secret \"db\": not there"));
+  runs->on_ready("a", ready_of(script.last("a", v1::SOURCE)));
+  runs->on_failed("b", failed_of(script.last("b", v1::SOURCE), "secret_missing", "secret \"db\": not there"));
+  runs->on_record("a", record_of(echo, script.last("a", v1::SOURCE), 1, true, 5, 5));
+  const model::Report done = report(id);
+  EXPECT_EQ(done.state, RunState::partial);
+  EXPECT_EQ(done.tests[0].edges[0].state, EdgeState::complete);
+  EXPECT_EQ(done.tests[0].edges[1].reason, "secret_missing");
+  EXPECT_EQ(done.tests[0].edges[1].detail, "secret \"db\": not there");
+  EXPECT_EQ(done.tests[0].edges[2].reason, "secret_missing") << "of a responder too";
+  EXPECT_EQ(done.warnings, std::vector<std::string>{"b, d: secret \"db\": not there"});
+}
+
 TEST_F(RunsTest, ResponderDyingMidRunIsResponderLost) {
   const std::string id = runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "b"}})})).value();
   const v1::Task source = bring_up("a", "b");

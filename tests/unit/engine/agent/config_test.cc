@@ -22,17 +22,39 @@ TEST(ConfigTest, DefaultsNeedNothing) {
   EXPECT_FALSE(parsed->config.data_dir.empty());
   EXPECT_EQ(parsed->config.listen_first, 7500);
   EXPECT_EQ(parsed->config.listen_last, 7599);
+  EXPECT_EQ(parsed->config.secrets, parsed->config.data_dir + "/secrets");
 }
 
 TEST(ConfigTest, TakesEveryOption) {
   const std::string token =
       io::write_join_token({{{"192.0.2.1", 7481}}, std::string(64, 'a'), "id", "secret"});
-  const auto parsed =
-      parse({"--join",     token.c_str(),   "--data-dir",     "/x",         "--name",
-             "lab-1",      "--coordinator", "[::1]:99",       "--label",    "site=a",
-             "--label",    "role=b=c",      "--test-address", "192.0.2.7",  "--listen-ports",
-             "8000-8009",  "--engine",      "event",          "--testlets", "/t1",
-             "--testlets", "/t2",           "--log-level",    "debug",      "--unprivileged"});
+  const auto parsed = parse({"--join",
+                             token.c_str(),
+                             "--data-dir",
+                             "/x",
+                             "--name",
+                             "lab-1",
+                             "--coordinator",
+                             "[::1]:99",
+                             "--label",
+                             "site=a",
+                             "--label",
+                             "role=b=c",
+                             "--test-address",
+                             "192.0.2.7",
+                             "--listen-ports",
+                             "8000-8009",
+                             "--engine",
+                             "event",
+                             "--testlets",
+                             "/t1",
+                             "--testlets",
+                             "/t2",
+                             "--log-level",
+                             "debug",
+                             "--unprivileged",
+                             "--secrets",
+                             "/s"});
   ASSERT_TRUE(parsed) << parsed.error().detail;
   const Config& config = parsed->config;
   EXPECT_EQ(config.join->id, "id");
@@ -43,6 +65,7 @@ TEST(ConfigTest, TakesEveryOption) {
   EXPECT_EQ(config.engine, io::EngineChoice{io::Backend::event});
   EXPECT_EQ(config.testlet_folders, (std::vector<std::string>{"/t1", "/t2"}));
   EXPECT_TRUE(config.unprivileged);
+  EXPECT_EQ(config.secrets, "/s");
   EXPECT_EQ(config.log_level, LogLevel::debug);
 }
 

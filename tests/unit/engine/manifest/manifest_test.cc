@@ -179,6 +179,22 @@ TEST(Manifest, TheBytesOfProbesHaveNoPlaceInFlatRows) {
             cell_layout(without, kMany, 0, kMany).flat_stride());
 }
 
+TEST(Manifest, ASecretIsATextWithoutDefaultAndPattern) {
+  const auto with = [](auto change) {
+    Manifest m = sample();
+    Param& key = m.testlets[0].params[2];
+    key.required = false;
+    change(key);
+    const auto parsed = parse_manifest(write_manifest(m));
+    return parsed ? "" : parsed.error().detail;
+  };
+  EXPECT_EQ(with([](Param&) {}), "");
+  EXPECT_THAT(with([](Param& key) { key.type = ParamType::integer; }), HasSubstr("only a text is a secret"));
+  EXPECT_THAT(with([](Param& key) { key.dflt = "x"; }), HasSubstr("a secret is given once, has no default"));
+  EXPECT_THAT(with([](Param& key) { key.pattern = "x"; }), HasSubstr("a secret is given once"));
+  EXPECT_THAT(with([](Param& key) { key.repeat = true; }), HasSubstr("a secret is given once"));
+}
+
 Metric spread_of_rtt(double low, double high) {
   Metric spread;
   spread.name = "spread", spread.unit = "ns";

@@ -80,11 +80,21 @@ TEST(Params, TextsAreJoinedAndSplit) {
   EXPECT_THAT(join_texts({"a\nb"}).error().detail, HasSubstr("more than one line"));
 }
 
-TEST(Params, SecretsAreNotQuoted) {
-  Param pin = param("pin", ParamType::integer);
+TEST(Params, ASecretIsGivenByItsNameAndNeverQuoted) {
+  Param pin = param("pin", ParamType::text);
   pin.secret = true;
-  EXPECT_THAT(parse_value(pin, "geheim").error().detail,
-              AllOf(HasSubstr("pin"), testing::Not(HasSubstr("geheim"))));
+  EXPECT_EQ(parse_value(pin, "secret:db-1.Key_x")->secret, "db-1.Key_x");
+  EXPECT_EQ(parse_value(pin, "secret:db")->s, "");
+  for (const std::string bad : {"geheim", "", "secret", "Secret:geheim", "secret:", "secret:.geheim",
+                                "secret:ge/heim", "secret:ge heim"}) {
+    const auto value = parse_value(pin, bad);
+    ASSERT_FALSE(value) << bad;
+    EXPECT_THAT(value.error().detail,
+                AllOf(testing::StartsWith("pin: "), HasSubstr("secret"), testing::Not(HasSubstr("heim"))));
+  }
+  EXPECT_THAT(parse_value(pin, "geheim").error().detail, HasSubstr("write secret:NAME on the command line"));
+  EXPECT_EQ(parse_value(param("path", ParamType::text), "secret:db")->s, "secret:db")
+      << "of others it is a text";
 }
 
 TEST(Params, ResolveFillsDefaultsInOrder) {

@@ -1,6 +1,6 @@
-#include "coordinator/model/utf8.h"
+#include "engine/base/utf8.h"
 
-namespace todd::model {
+namespace todd {
 
 size_t utf8_length(std::string_view text, uint32_t* code_point) {
   if (text.empty()) return 0;
@@ -29,4 +29,4 @@ size_t utf8_length(std::string_view text, uint32_t* code_point) {
   return length;
 }
 
-}  // namespace todd::model
+}  // namespace todd

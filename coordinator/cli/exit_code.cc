@@ -11,7 +11,7 @@ namespace reason = model::reason;
 
 // The code of a reason that somebody has to mend before a measurement means anything.
 std::optional<ExitCode> code_of(const std::string& why) {
-  if (why == reason::kPermission) return kDenied;
+  if (why == reason::kPermission || why == reason::kDenied) return ExitCode::kDenied;
   if (why == reason::kBadParam) return kUsage;
   return std::nullopt;
 }

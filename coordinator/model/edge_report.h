@@ -28,6 +28,7 @@ inline constexpr const char* kNameResolution = "name_resolution";  // the target
 inline constexpr const char* kPermission = "permission";           // a privilege is missing on the agent
 inline constexpr const char* kUnsupported = "unsupported";         // this version or host cannot
 inline constexpr const char* kBadParam = "bad_param";              // the testlet refused a value
+inline constexpr const char* kDenied = "denied";  // the agent's configuration refuses the target
 inline constexpr const char* kSecretMissing =
     "secret_missing";  // the agent does not have it, or may not use it
 inline constexpr const char* kTestletMissing = "testlet_missing";    // the agent does not have it

@@ -200,9 +200,14 @@ void Runs::on_ready(const std::string& agent, const v1::Ready& ready) {
       slot.details().resolve_ns = endpoint.resolve_ns();
     }
     if (endpoint.error().empty()) continue;
-    const bool refused = endpoint.reason() == model::reason::kBadParam;
-    impl_->decide(test, slot, model::EdgeState::error,
-                  refused ? model::reason::kBadParam : model::reason::kNameResolution, endpoint.error());
+    const char* why = model::reason::kNameResolution;
+    for (const char* known : {model::reason::kBadParam, model::reason::kDenied})
+      if (endpoint.reason() == known) why = known;
+    const size_t left = task->slots.size() - endpoint.edge();
+    const size_t edges = std::min<size_t>(std::max(endpoint.edges(), 1u), left);
+    for (size_t i = 0; i < edges; ++i)
+      impl_->decide(test, test.slots[task->slots[endpoint.edge() + i]], model::EdgeState::error, why,
+                    endpoint.error());
   }
   impl_->check(*run, impl_->unit_of(*run, *task));
   impl_->settle();

@@ -186,6 +186,7 @@ void Agent::Impl::prepare(const v1::Task& task) {
     mine.set_listen_first(config.listen_first);
     mine.set_listen_last(config.listen_last);
   }
+  *mine.mutable_refuse_targets() = {config.refuse_targets.begin(), config.refuse_targets.end()};
   supervisor.prepare(mine);
 }
 

@@ -6,6 +6,7 @@
 #include "engine/agent/facts.h"
 #include "engine/base/paths.h"
 #include "engine/base/version.h"
+#include "engine/io/networks.h"
 #include "engine/io/sockets.h"
 #include "engine/manifest/nearest.h"
 
@@ -27,7 +28,7 @@ struct Raw {
                     engine = "auto", secrets, level = "info";
   uint32_t threads = 0;
   bool unprivileged = false;
-  std::vector<std::string> labels, test_addresses, testlets;
+  std::vector<std::string> labels, test_addresses, testlets, refuse_targets;
 };
 
 void declare(CLI::App& app, Raw& raw) {
@@ -50,6 +51,8 @@ void declare(CLI::App& app, Raw& raw) {
       ->capture_default_str();
   app.add_option("--secrets", raw.secrets,
                  "Folder with a file for each secret that tests may use [secrets in --data-dir]");
+  app.add_option("--refuse-targets", raw.refuse_targets,
+                 "Network or address that no test may send to; may be repeated");
   app.add_option("--testlets", raw.testlets, "Folder of testlets; may be repeated");
   app.add_option("--log-level", raw.level, "debug, info, warn or error")->capture_default_str();
 }
@@ -86,6 +89,13 @@ Status check_addresses(const std::vector<std::string>& texts) {
   return {};
 }
 
+Status check_networks(const std::vector<std::string>& texts) {
+  for (const std::string& text : texts)
+    if (auto network = io::Network::parse(text); !network)
+      return wrong("--refuse-targets", network.error().detail);
+  return {};
+}
+
 Status take_level(const std::string& text, LogLevel& level) {
   if (text == "debug")
     level = LogLevel::debug;
@@ -119,6 +129,8 @@ Result<Config> convert(const Raw& raw) {
   }
   if (config.data_dir.empty()) return wrong("--data-dir", "empty; name a folder");
   if (auto good = check_addresses(raw.test_addresses); !good) return tl::unexpected(good.error());
+  if (auto good = check_networks(raw.refuse_targets); !good) return tl::unexpected(good.error());
+  config.refuse_targets = raw.refuse_targets;
   if (auto good = take_labels(raw.labels, config.labels); !good) return tl::unexpected(good.error());
   if (auto good = parse_port_range(raw.ports, config.listen_first, config.listen_last); !good) {
     return wrong("--listen-ports", good.error().detail);

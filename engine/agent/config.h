@@ -26,6 +26,7 @@ struct Config {
   uint32_t threads = 0;                      // that probe, at most; 0: one for each core
   std::string secrets;                       // folder with a file for each secret
   std::vector<std::string> testlet_folders;  // empty: the supervisor's default
+  std::vector<std::string> refuse_targets;   // networks and addresses that no test may send to
   LogLevel log_level = LogLevel::info;
 };
 

@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <cstring>
 
+#include <fmt/format.h>
+
 namespace todd::lane {
 
 todd_status set_error(todd_error* error, todd_status code, const std::string& text) {
@@ -36,6 +38,15 @@ bool needs_family(const TaskSetup& setup, int family) {
   if (setup.targets.empty()) return true;
   return std::any_of(setup.targets.begin(), setup.targets.end(),
                      [family](const Target& t) { return t.address.sa.sa_family == family; });
+}
+
+Status permitted(const TaskSetup& setup, const io::Address& address, const std::string& shown) {
+  const io::Network* const rule = setup.refused ? io::find_network(*setup.refused, address) : nullptr;
+  if (rule == nullptr) return {};
+  const std::string what = shown.empty() ? io::format_address(address) : shown;
+  const std::string as_written = rule->text() == what ? "" : fmt::format(" by {}", rule->text());
+  return fail(Errc::denied, fmt::format("{} is refused{}, in refuse-targets of the agent's configuration",
+                                        what, as_written));
 }
 
 bool wanted_family(const TaskSetup& setup, const Target& target, int family) {

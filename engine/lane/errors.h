@@ -25,6 +25,10 @@ bool needs_family(const TaskSetup& setup, int family);
 bool wanted_family(const TaskSetup& setup, const Target& target, int family);
 inline uint64_t setup_targets(const TaskSetup& setup) { return setup.targets.size(); }
 
+// Whether this host lets the task send there. Error: denied, naming the address (or `shown`, what stands for
+// it), the rule and where it is written.
+Status permitted(const TaskSetup& setup, const io::Address& address, const std::string& shown = "");
+
 // A bound (and for tcp listening) socket: on the wanted port, else the task's fixed port, else the first free
 // one of its listen range, else any.
 Result<UniqueFd> bind_listener(const TaskSetup& setup, io::SocketRequest request, uint16_t wanted);

@@ -10,6 +10,7 @@
 
 #include "engine/base/egress.h"
 #include "engine/base/mapping.h"
+#include "engine/io/networks.h"
 #include "engine/io/reactor.h"
 #include "engine/manifest/manifest.h"
 #include "engine/manifest/params.h"
@@ -42,6 +43,7 @@ struct TaskCommon {
   manifest::Stamps stamps = manifest::Stamps::exact;
   Egress egress;
   std::shared_ptr<std::vector<schedule::TargetSpec>> specs;
+  std::shared_ptr<const std::vector<io::Network>> refused;  // where this host sends nothing
   std::vector<uint64_t> peer_tokens;
   uint16_t listen_first = 0, listen_last = 0, listen_port = 0;
 };

@@ -338,13 +338,22 @@ void Control::resolve_names(const std::shared_ptr<Pending>& pending) {
 void Control::need_sockets(const std::shared_ptr<Pending>& pending) {
   auto& setup = *pending->shards[0];
   const bool source = setup.run.role == TODD_SOURCE;
+  bool denied = false;
+  for (const Denied& one : drop_denied(setup)) {
+    auto& endpoint = *pending->ready.add_endpoints();
+    endpoint.set_edge(one.edge);
+    endpoint.set_edges(one.edges);
+    endpoint.set_error(one.why);
+    endpoint.set_reason("denied");
+    denied = true;
+  }
   drop_unresolved(setup);
   if (setup.egress.flow_label != 0) label_flows(setup);
   if (source && setup.targets.empty()) {
     std::string detail;
     for (const auto& endpoint : pending->ready.endpoints())
       detail += (detail.empty() ? "" : "; ") + endpoint.error();
-    return failed(setup.id, "name_resolution", detail.empty() ? "no target" : detail);
+    return failed(setup.id, denied ? "denied" : "name_resolution", detail.empty() ? "no target" : detail);
   }
   const bool wanted = source && needs_raw(setup);
   const bool frames = wanted && wants_frames(setup);

@@ -131,6 +131,17 @@ Status add_targets(lane::TaskSetup& setup, const v1::Task& task) {
   return {};
 }
 
+Status add_refused(lane::TaskSetup& setup, const v1::Task& task) {
+  auto refused = std::make_shared<std::vector<io::Network>>();
+  for (const std::string& text : task.refuse_targets()) {
+    auto network = io::Network::parse(text);
+    if (!network) return tl::unexpected(network.error());
+    refused->push_back(std::move(*network));
+  }
+  setup.refused = std::move(refused);
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const host::Loaded& loaded) {
@@ -156,6 +167,7 @@ Result<std::unique_ptr<lane::TaskSetup>> make_setup(const v1::Task& task, const 
   for (const auto& peer : task.peers()) setup->peer_tokens.push_back(peer.token());
   if (auto good = add_values(*setup, task); !good) return tl::unexpected(good.error());
   if (auto good = add_targets(*setup, task); !good) return tl::unexpected(good.error());
+  if (auto good = add_refused(*setup, task); !good) return tl::unexpected(good.error());
   setup->plan = {.targets = 0,
                  .count = schedule.count(),
                  .interval_ns = schedule.interval_ns(),
@@ -215,6 +227,42 @@ std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup) {
   setup.run.n_target = static_cast<uint32_t>(setup.targets.size());
   setup.plan.targets = setup.run.n_target;
   return dropped;
+}
+
+namespace {
+using TargetIterator = std::vector<lane::Target>::iterator;
+
+// Of the targets of one spec, whose addresses follow each other.
+void drop_denied_of(lane::TaskSetup& setup, TargetIterator from, TargetIterator to,
+                    std::vector<Denied>& out) {
+  const auto& rules = *setup.refused;
+  const bool any = std::any_of(rules.begin(), rules.end(), [&](const io::Network& rule) {
+    return rule.meets(from->address, std::prev(to)->address);
+  });
+  for (auto target = from; any && target != to;) {
+    const io::Network* const rule = io::find_network(rules, target->address);
+    const auto first = target;
+    while (target != to && io::find_network(rules, target->address) == rule) ++target;
+    if (rule == nullptr) continue;
+    const auto edges = static_cast<uint32_t>(target - first);
+    std::string shown = io::format_address(first->address);
+    if (edges > 1) shown += "-" + io::format_address(std::prev(target)->address);
+    out.push_back({first->edge, edges, lane::permitted(setup, first->address, shown).error().detail});
+    for (auto one = first; one != target; ++one) one->address = {};
+  }
+}
+}  // namespace
+
+std::vector<Denied> drop_denied(lane::TaskSetup& setup) {
+  std::vector<Denied> denied;
+  if (setup.refused->empty()) return denied;
+  for (auto from = setup.targets.begin(); from != setup.targets.end();) {
+    const auto to = std::find_if(from, setup.targets.end(),
+                                 [&](const lane::Target& target) { return target.spec != from->spec; });
+    if (from->address.sa.sa_family != 0) drop_denied_of(setup, from, to, denied);
+    from = to;
+  }
+  return denied;
 }
 
 void label_flows(lane::TaskSetup& setup) {

@@ -37,6 +37,13 @@ uint32_t edges_of(const lane::TaskSetup& setup);
 std::vector<Name> names_of(const lane::TaskSetup& setup);
 // Gives the target of this spec its address; false if none of them fits the task's family.
 bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses);
+// Takes from the targets that this host's configuration refuses their addresses, so that drop_unresolved
+// leaves them out; returns them, those that follow each other and fall under one rule together.
+struct Denied {
+  uint32_t edge, edges;
+  std::string why;
+};
+std::vector<Denied> drop_denied(lane::TaskSetup& setup);
 // Leaves out the targets without address; returns the edges left out. Call once, after resolution; the
 // schedule then covers the rest.
 std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup);

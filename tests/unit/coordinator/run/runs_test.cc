@@ -196,9 +196,11 @@ TEST_F(RunsTest, ValuesThatAResponderRefusesAreABadParam) {
 
 TEST_F(RunsTest, TheRunNamesWhoLacksASecret) {
   const std::string id =
-      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}, {"b", "r1", false}, {"c", "d"}})}))
+      runs->create(
+              request_of({plan_of(echo, "lat", 0, {{"a", "r1", false}, {"b", "r1", false}, {"c", "d"}})}))
           .value();
-  runs->on_failed("d", failed_of(script.last("d", v1::RESPONDER), "secret_missing", "secret \"db\": not there"));
+  runs->on_failed("d",
+                  failed_of(script.last("d", v1::RESPONDER), "secret_missing", "secret \"db\": not there"));
   runs->on_ready("a", ready_of(script.last("a", v1::SOURCE)));
   runs->on_failed("b", failed_of(script.last("b", v1::SOURCE), "secret_missing", "secret \"db\": not there"));
   runs->on_record("a", record_of(echo, script.last("a", v1::SOURCE), 1, true, 5, 5));
@@ -460,6 +462,27 @@ TEST_F(RunsTest, UnresolvedNamesAreErrorsOfTheirEdge) {
   EXPECT_EQ(edge.reason, "name_resolution");
   EXPECT_FALSE(edge.quality.grade);
   EXPECT_EQ(edge.quality.tx_stamp, "");
+}
+
+TEST_F(RunsTest, WhatAnAgentRefusesIsDenied) {
+  const std::string id =
+      runs->create(request_of({plan_of(echo, "lat", 0, {{"a", "192.0.2.0/29", false}, {"a", "r1", false}})}))
+          .value();
+  const v1::Task source = script.last("a", v1::SOURCE);
+  v1::Ready ready = ready_of(source);
+  v1::Endpoint& refused = *ready.add_endpoints();
+  refused.set_edge(1);
+  refused.set_edges(1'000'000);  // no more than there are
+  refused.set_error("refused");
+  refused.set_reason("denied");
+  runs->on_ready("a", ready);
+  runs->on_record("a", record_of(echo, source, 1, true, 5, 5));
+  const model::Report done = report(id);
+  const auto& edges = done.tests[0].edges;
+  ASSERT_EQ(edges.size(), 7u);
+  EXPECT_EQ(edges[0].state, EdgeState::complete);
+  for (size_t i = 1; i < edges.size(); ++i) EXPECT_EQ(edges[i].reason, "denied") << i;
+  EXPECT_EQ(edges[6].detail, "refused");
 }
 
 TEST_F(RunsTest, TheReportSaysHowLongANameTook) {

@@ -54,7 +54,11 @@ TEST(ConfigTest, TakesEveryOption) {
                              "debug",
                              "--unprivileged",
                              "--secrets",
-                             "/s"});
+                             "/s",
+                             "--refuse-targets",
+                             "10.0.0.0/8",
+                             "--refuse-targets",
+                             "2001:db8::1"});
   ASSERT_TRUE(parsed) << parsed.error().detail;
   const Config& config = parsed->config;
   EXPECT_EQ(config.join->id, "id");
@@ -66,6 +70,7 @@ TEST(ConfigTest, TakesEveryOption) {
   EXPECT_EQ(config.testlet_folders, (std::vector<std::string>{"/t1", "/t2"}));
   EXPECT_TRUE(config.unprivileged);
   EXPECT_EQ(config.secrets, "/s");
+  EXPECT_EQ(config.refuse_targets, (std::vector<std::string>{"10.0.0.0/8", "2001:db8::1"}));
   EXPECT_EQ(config.log_level, LogLevel::debug);
 }
 

@@ -334,7 +334,6 @@ class Fleet:
             words += ["--test-address", address]
         for label in labels:
             words += ["--label", label]
-        words += options
         self.agents[name] = (words, namespace)
         return self.start_agent(name)
 

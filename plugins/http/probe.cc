@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "plugins/http/request.h"
 #include "plugins/http/url.h"
 
 namespace todd::http {

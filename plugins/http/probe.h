@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "plugins/http/responder.h"
-#include "plugins/http/wire.h"
+#include "plugins/http/response_reader.h"
 #include "todd/testlet.hpp"
 
 namespace todd::http {
@@ -104,7 +104,7 @@ class Http : public testlet<Http> {
     bool sent = false, retried = false;
   };
   struct Connection {
-    explicit Connection(uint64_t limit) : reader(limit) {}
+    explicit Connection(uint64_t limit) : reader(Want{limit}) {}
     ResponseReader reader;
     std::optional<Request> request;  // none: idle, or free
     uint64_t stream = 0;             // 0: not connected

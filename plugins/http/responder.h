@@ -6,7 +6,7 @@
 #include <string>
 #include <unordered_map>
 
-#include "plugins/http/wire.h"
+#include "plugins/http/request_reader.h"
 #include "todd/testlet.hpp"
 
 namespace todd::http {

@@ -101,7 +101,12 @@ std::string Http::request_for(const todd_target& facts, Target& t) {
   t.name = "GET http://" + host + what;
   t.resolves = facts.family == 0 || (!given.empty() && !host_name.empty() && !is_literal(host_name));
   t.default_port = facts.port == 0;
-  return get_request(what, host, (*this)[user_agent], keep_alive_);
+  RequestSpec spec;
+  spec.url.path = what;
+  spec.host = host;
+  spec.user_agent = (*this)[user_agent];
+  spec.keep_alive = keep_alive_;
+  return todd::http::Request(spec).wire();
 }
 
 bool Http::step(todd_batch& b) {

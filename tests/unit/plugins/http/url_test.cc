@@ -16,11 +16,22 @@ TEST(UrlTest, TakesApart) {
   EXPECT_TRUE(parse_url("https://h").https);
   EXPECT_EQ(authority_of("2001:db8::1", 8080), "[2001:db8::1]:8080");
   EXPECT_EQ(authority_of("h", 80), "h");
+  EXPECT_EQ(authority_of("h", 443, 443), "h");
+  EXPECT_EQ(authority_of("h", 80, 443), "h:80");
+  EXPECT_EQ(url.host, "example.net");
+  EXPECT_EQ(url.port, 8080);
+  EXPECT_EQ(url.text(), "http://example.net:8080/a?b=c");
+  const Url v6 = parse_url("HTTPS://[2001:DB8::1]/");
+  EXPECT_EQ(v6.host, "2001:db8::1");
+  EXPECT_EQ(v6.effective_port(), 443);
+  EXPECT_TRUE(same_origin(parse_url("http://A/x"), parse_url("http://a:80/y")));
+  EXPECT_FALSE(same_origin(parse_url("http://a"), parse_url("https://a:80")));
 }
 
 TEST(UrlTest, Refuses) {
-  for (const char* text :
-       {"ftp://h/", "http://", "http:///x", "http://u:p@h/", "http://h/a b", "http://h/a\r\nX: y", "h"}) {
+  for (const char* text : {"ftp://h/", "http://", "http:///x", "http://u:p@h/", "http://h/a b",
+                           "http://h/a\r\nX: y", "h", "http://h:x/", "http://h:0/", "http://h:65536/",
+                           "http://[::1/", "http://[::1]x/", "http://h\\x/", "http://h:1:2/"}) {
     EXPECT_THROW(parse_url(text), error) << text;
   }
 }

@@ -2,6 +2,7 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "engine/base/check.h"
@@ -52,7 +53,7 @@ void EventStream::connect(const Address& to, uint64_t cookie) {
 }
 
 void EventStream::send(const uint8_t* data, uint32_t len, uint64_t cookie) {
-  pieces_.push_back({data, len, 0, cookie});
+  queue_.push(data, len, cookie);
   queue_flush();
 }
 
@@ -94,17 +95,19 @@ void EventStream::on_writable() {
 void EventStream::finish_connect(int result) {
   connecting_ = Connecting::no;
   if (receive_wanted_ && result == 0) event_add(readable_.get(), nullptr);
-  if (!pieces_.empty() || shutdown_wanted_) queue_flush();
+  if (!queue_.empty() || shutdown_wanted_) queue_flush();
   ++reactor_.shared().callbacks;
   sink_.on_connected(connect_cookie_, result);
 }
 
 void EventStream::write_pieces() {
   Watch watch(*this);
-  for (size_t left = pieces_.size(); left > 0;) {  // what the sink sends from now on waits for the next turn
-    Piece& piece = pieces_.front();
-    const ssize_t sent =
-        ::send(fd(), piece.data + piece.done, piece.len - piece.done, MSG_DONTWAIT | MSG_NOSIGNAL);
+  for (size_t left = queue_.size(); left > 0;) {  // what the sink sends from now on waits for the next turn
+    iovec pieces[SendQueue::kVector];
+    msghdr message{};
+    message.msg_iov = pieces;
+    message.msg_iovlen = std::min(queue_.fill(pieces), left);
+    const ssize_t sent = sendmsg(fd(), &message, MSG_DONTWAIT | MSG_NOSIGNAL);
     const int error = errno;
     ++reactor_.shared().syscalls;
     if (sent < 0 && error == EINTR) continue;
@@ -113,17 +116,16 @@ void EventStream::write_pieces() {
       event_add(writable_.get(), nullptr);
       return;
     }
-    if (sent >= 0) piece.done += static_cast<uint32_t>(sent);
-    if (sent >= 0 && piece.done < piece.len) continue;
-    const uint64_t cookie = piece.cookie;
-    const int outcome = sent < 0 ? -error : static_cast<int>(piece.len);
-    pieces_.pop_front();
-    --left;
-    ++reactor_.shared().callbacks;
-    sink_.on_stream_sent(cookie, outcome, monotonic_ns());
-    if (watch.gone()) return;
+    for (auto bytes = static_cast<uint32_t>(std::max<ssize_t>(sent, 0)); sent < 0 || queue_.advance(bytes);) {
+      const SendQueue::Piece piece = queue_.pop();
+      --left;
+      ++reactor_.shared().callbacks;
+      sink_.on_stream_sent(piece.cookie, sent < 0 ? -error : static_cast<int>(piece.len), monotonic_ns());
+      if (watch.gone()) return;
+      if (sent < 0 || left == 0) break;
+    }
   }
-  if (shutdown_wanted_ && pieces_.empty()) {
+  if (shutdown_wanted_ && queue_.empty()) {
     ::shutdown(fd(), SHUT_WR);
     ++reactor_.shared().syscalls;
   }

@@ -1,8 +1,7 @@
 #pragma once
-#include <deque>
-
 #include "engine/io/event_reactor.h"
 #include "engine/io/mortal.h"
+#include "engine/io/send_queue.h"
 
 namespace todd::io {
 
@@ -20,11 +19,6 @@ class EventStream final : public Stream, public EventFlushable, public Mortal {
   void flush() override;
 
  private:
-  struct Piece {
-    const uint8_t* data;
-    uint32_t len, done;
-    uint64_t cookie;
-  };
   enum class Connecting { no, asked, waiting };
 
   void queue_flush();
@@ -42,7 +36,7 @@ class EventStream final : public Stream, public EventFlushable, public Mortal {
   const EventPtr readable_, writable_;
   Address peer_{};
   uint64_t connect_cookie_ = 0;
-  std::deque<Piece> pieces_;
+  SendQueue queue_;
   Connecting connecting_ = Connecting::no;
   bool flush_queued_ = false, blocked_ = false, receive_wanted_ = false, shutdown_wanted_ = false;
 };

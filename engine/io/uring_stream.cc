@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "engine/base/check.h"
@@ -43,7 +45,7 @@ void UringStream::connect(const Address& to, uint64_t cookie) {
 }
 
 void UringStream::send(const uint8_t* data, uint32_t len, uint64_t cookie) {
-  pieces_.push_back({data, len, 0, cookie});
+  queue_.push(data, len, cookie);
   pump();
 }
 
@@ -60,17 +62,28 @@ void UringStream::shutdown_write() {
 
 void UringStream::pump() {
   if (connecting_ || sending_) return;
-  if (pieces_.empty()) {
+  if (queue_.empty()) {
     // A plain call: the ring's SHUTDOWN always goes to a kernel worker thread, and this never blocks.
     if (shutdown_wanted_) ::shutdown(fd(), SHUT_WR);
     return;
   }
-  const Piece& piece = pieces_.front();
   sending_ = true;
+  iovec pieces[SendQueue::kVector];
+  const size_t n = queue_.fill(pieces);
   io_uring_sqe& sqe = reactor_.next_sqe();
   // MSG_WAITALL on a send (Linux 5.19) spares completions of short sends; where it is ignored, on_sent() goes
   // on.
-  io_uring_prep_send(&sqe, fd(), piece.data + piece.done, piece.len - piece.done, MSG_NOSIGNAL | MSG_WAITALL);
+  constexpr int kFlags = MSG_NOSIGNAL | MSG_WAITALL;
+  if (n == 1) {
+    io_uring_prep_send(&sqe, fd(), pieces[0].iov_base, pieces[0].iov_len, kFlags);
+  } else {
+    if (vector_ == nullptr) vector_ = std::make_unique<Vector>();
+    std::copy_n(pieces, n, vector_->pieces);
+    vector_->message = {};
+    vector_->message.msg_iov = vector_->pieces;
+    vector_->message.msg_iovlen = n;
+    io_uring_prep_sendmsg(&sqe, fd(), &vector_->message, kFlags);
+  }
   reactor_.start(*this, UringOp::send, sqe);
 }
 
@@ -98,16 +111,19 @@ void UringStream::complete(UringOp op, int result, uint32_t flags, int64_t mono_
 
 void UringStream::on_sent(int result, int64_t mono_ns) {
   sending_ = false;
-  Piece& piece = pieces_.front();
-  if (result > 0) piece.done += static_cast<uint32_t>(result);
-  const bool retry = result == -EINTR || result == -EAGAIN;
-  if (retry || (result > 0 && piece.done < piece.len)) return pump();
-  const uint64_t cookie = piece.cookie;
-  const int outcome = result < 0 ? result : static_cast<int>(piece.len);
-  pieces_.pop_front();
+  if (result == -EINTR || result == -EAGAIN) return pump();
+  // Told when the next send is on its way, as the sink may destroy this.
+  std::array<SendQueue::Piece, SendQueue::kVector> gone;
+  size_t n = 0;
+  if (result < 0) gone[n++] = queue_.pop();
+  for (auto left = static_cast<uint32_t>(std::max(result, 0)); n < gone.size() && queue_.advance(left);)
+    gone[n++] = queue_.pop();
   pump();
-  ++reactor_.shared().callbacks;
-  sink_.on_stream_sent(cookie, outcome, mono_ns);
+  const Watch watch(*this);
+  for (size_t i = 0; i < n && !watch.gone(); ++i) {
+    ++reactor_.shared().callbacks;
+    sink_.on_stream_sent(gone[i].cookie, result < 0 ? result : static_cast<int>(gone[i].len), mono_ns);
+  }
 }
 
 void UringStream::on_received(int result, uint32_t flags, int64_t mono_ns) {

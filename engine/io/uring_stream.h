@@ -1,11 +1,11 @@
 #pragma once
-#include <deque>
-
+#include "engine/io/mortal.h"
+#include "engine/io/send_queue.h"
 #include "engine/io/uring_reactor.h"
 
 namespace todd::io {
 
-class UringStream final : public Stream, public UringSocket {
+class UringStream final : public Stream, public UringSocket, public Mortal {
  public:
   UringStream(UringReactor& reactor, UniqueFd fd, StreamSink& sink, const StreamOptions& options);
   ~UringStream() override;
@@ -19,10 +19,9 @@ class UringStream final : public Stream, public UringSocket {
   void complete(UringOp op, int result, uint32_t flags, int64_t mono_ns) override;
 
  private:
-  struct Piece {
-    const uint8_t* data;
-    uint32_t len, done;
-    uint64_t cookie;
+  struct Vector {  // of a send of several pieces, while it is in the kernel
+    msghdr message;
+    iovec pieces[SendQueue::kVector];
   };
   void on_sent(int result, int64_t mono_ns);
   void on_received(int result, uint32_t flags, int64_t mono_ns);
@@ -35,7 +34,8 @@ class UringStream final : public Stream, public UringSocket {
   const UniqueFd fd_;
   Address peer_{};
   uint64_t connect_cookie_ = 0;
-  std::deque<Piece> pieces_;
+  SendQueue queue_;
+  std::unique_ptr<Vector> vector_;
   bool connecting_ = false, sending_ = false, receive_wanted_ = false, shutdown_wanted_ = false;
 };
 

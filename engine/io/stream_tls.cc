@@ -371,15 +371,19 @@ void StreamTls::received(int result, const uint8_t* data, uint32_t len, int64_t 
   read_plain(mono_ns);
 }
 
+void StreamTls::give_up(int result, const std::string& why) {
+  if (ended_ || established_) return;
+  ended_ = true;
+  error_ = why;
+  sink_.on_handshake(result);
+}
+
 // Nothing more comes from the connection.
 void StreamTls::end(int result, int64_t mono_ns) {
+  if (!established_)
+    return give_up(result < 0 ? result : -ECONNRESET, "the connection ended during the handshake");
   ended_ = true;
-  if (established_) {
-    sink_.on_plain(result, nullptr, 0, mono_ns);
-    return;
-  }
-  error_ = "the connection ended during the handshake";
-  sink_.on_handshake(result < 0 ? result : -ECONNRESET);
+  sink_.on_plain(result, nullptr, 0, mono_ns);
 }
 
 void StreamTls::read_plain(int64_t mono_ns) {
@@ -430,11 +434,13 @@ void StreamTls::say_goodbye() {
   out_.clear();
 }
 
-TlsFacts StreamTls::facts() const {
+TlsFacts StreamTls::facts(bool certificates) const {
   TlsFacts facts;
   facts.error = error_;
-  facts.verify = static_cast<int>(SSL_get_verify_result(session_));
-  facts.verify_text = X509_verify_cert_error_string(facts.verify);
+  X509* const leaf = SSL_get0_peer_certificate(session_);
+  facts.verify = leaf != nullptr ? static_cast<int>(SSL_get_verify_result(session_)) : -1;
+  facts.verify_text =
+      leaf != nullptr ? X509_verify_cert_error_string(facts.verify) : "no certificate was sent";
   if (const SSL_CIPHER* cipher = SSL_get_current_cipher(session_)) {
     facts.version = static_cast<uint16_t>(SSL_version(session_));
     facts.cipher = SSL_CIPHER_get_name(cipher);
@@ -444,11 +450,16 @@ TlsFacts StreamTls::facts() const {
   unsigned n = 0;
   SSL_get0_alpn_selected(session_, &protocol, &n);
   if (n != 0) facts.alpn.assign(reinterpret_cast<const char*>(protocol), n);
-  const auto* sent = SSL_get_peer_cert_chain(session_);  // a client's view has the leaf in it
+  const auto* sent = SSL_get_peer_cert_chain(session_);
   facts.chain = sent != nullptr ? sk_X509_num(sent) : 0;
+  const bool apart = leaf != nullptr && context_->server();  // only a client's view has the leaf in it
+  if (apart) ++facts.chain;
+  if (!certificates) return facts;
   facts.chain_not_after_s = earliest_end(sent);
+  if (const int64_t end = apart ? unix_time(X509_get0_notAfter(leaf)) : 0; end != 0)
+    facts.chain_not_after_s = facts.chain_not_after_s == 0 ? end : std::min(end, facts.chain_not_after_s);
   if (facts.verify == X509_V_OK) facts.trusted_not_after_s = earliest_end(SSL_get0_verified_chain(session_));
-  if (X509* leaf = SSL_get0_peer_certificate(session_)) describe_leaf(leaf, facts);
+  if (leaf != nullptr) describe_leaf(leaf, facts);
   return facts;
 }
 

@@ -34,7 +34,7 @@ struct TlsFacts {
   uint16_t version = 0;  // 0: the handshake did not come so far
   bool resumed = false;
   int chain = 0;   // certificates the peer sent
-  int verify = 0;  // X509_V_*
+  int verify = 0;  // X509_V_*; -1: there was no certificate to verify
   int key_bits = 0;
   int64_t not_before_s = 0, not_after_s = 0;  // of the leaf
   int64_t chain_not_after_s = 0;              // the earliest of what was sent
@@ -65,6 +65,8 @@ class StreamTls {
   // where: which server a session belongs to, for resumption.
   void begin(const std::string& name, const std::string& where);
   bool established() const { return established_; }
+  // The handshake ends as failed, with that result and text; nothing follows.
+  void give_up(int result, const std::string& why);
   // What the connection told (StreamSink::on_stream_data).
   void received(int result, const uint8_t* data, uint32_t len, int64_t mono_ns);
   // Plain text; the cookie comes back when what it became has left. False: the session is broken.
@@ -74,7 +76,8 @@ class StreamTls {
   void shutdown_write();  // close_notify behind what was sent, then the connection's
   // Tells the peer that no more comes, if it can be told at once. The connection is closed next.
   void say_goodbye();
-  TlsFacts facts() const;
+  // certificates: what is in them too, some 20 us.
+  TlsFacts facts(bool certificates = true) const;
 
  private:
   friend class StreamTlsContext;

@@ -1,6 +1,7 @@
 // What an instance's streams need beyond their flow: names resolved, targets found on the way, TLS contexts.
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "engine/lane/errors.h"
@@ -43,7 +44,7 @@ Target* Instance::further_target(size_t index) {
 
 todd_status Instance::add_target(uint32_t from, std::string_view host, uint16_t port, uint32_t& index) {
   const Target* const origin = target_at(from);
-  if (origin == nullptr || host.empty()) return -EINVAL;
+  if (origin == nullptr || origin->address.sa.sa_family == 0 || host.empty()) return -EINVAL;
   size_t i = 0;
   while (i < further_targets_.size() && further_targets_[i].used) ++i;
   if (i == kFurtherTargets) return -ENOBUFS;
@@ -58,7 +59,12 @@ todd_status Instance::add_target(uint32_t from, std::string_view host, uint16_t 
 
 void Instance::drop_target(uint32_t index) {
   const size_t own = setup_.targets.size();
-  if (index >= own && further_target(index - own) != nullptr) further_targets_[index - own] = {};
+  if (index < own || further_target(index - own) == nullptr) return;
+  further_targets_[index - own] = {};
+  std::vector<uint64_t> asked;
+  for (const auto& [token, op] : resolving_)
+    if (op.target == index) asked.push_back(token);
+  for (const uint64_t token : asked) resolved(token, {}, ECANCELED);
 }
 
 // 0, or EACCES. What a run was given is judged where it is prepared, but a name may lead elsewhere since.
@@ -96,9 +102,13 @@ void Instance::resolved(uint64_t token, const std::vector<std::string>& addresse
   for (const auto& text : addresses) {
     if (target == nullptr) break;  // dropped meanwhile
     const auto address = io::parse_address(text, io::port_of(target->address));
-    if (!address || !wanted_family(setup_, *target, address->sa.sa_family)) continue;
-    failed = judge(op.target, *address);
-    if (failed != 0) continue;
+    if (!address) continue;
+    if (const int refused = judge(op.target, *address); refused != 0) {
+      failed = refused;
+      continue;
+    }
+    if (!wanted_family(setup_, *target, address->sa.sa_family)) continue;
+    failed = 0;
     target->address = *address;
     io::label_flow(target->address, setup_.egress);
     described_.erase(op.target);
@@ -143,7 +153,8 @@ todd_status Instance::describe_tls(uint64_t stream, todd_tls_info& out) {
   StreamFlow* const flow = stream_flow_of(stream);
   const io::StreamTls* const tls = flow != nullptr ? flow->tls(stream) : nullptr;
   if (tls == nullptr) return -ENOENT;
-  tls_facts_ = tls->facts();
+  if (out.size < offsetof(todd_tls_info, not_before_s)) return -EINVAL;
+  tls_facts_ = tls->facts(out.size > offsetof(todd_tls_info, not_before_s));
   const io::TlsFacts& facts = tls_facts_;
   const todd_tls_info whole{.size = out.size,
                             .version = facts.version,
@@ -151,19 +162,19 @@ todd_status Instance::describe_tls(uint64_t stream, todd_tls_info& out) {
                             .chain = static_cast<uint8_t>(std::min(facts.chain, 255)),
                             .verify = facts.verify,
                             .key_bits = static_cast<uint32_t>(facts.key_bits),
+                            .verify_text = facts.verify_text.c_str(),
+                            .cipher = facts.cipher.c_str(),
+                            .alpn = facts.alpn.c_str(),
+                            .error = facts.error.c_str(),
                             .not_before_s = facts.not_before_s,
                             .not_after_s = facts.not_after_s,
                             .chain_not_after_s = facts.chain_not_after_s,
                             .trusted_not_after_s = facts.trusted_not_after_s,
-                            .verify_text = facts.verify_text.c_str(),
-                            .cipher = facts.cipher.c_str(),
-                            .alpn = facts.alpn.c_str(),
                             .subject = facts.subject.c_str(),
                             .issuer = facts.issuer.c_str(),
                             .names = facts.names.c_str(),
                             .serial = facts.serial.c_str(),
-                            .fingerprint = facts.fingerprint.c_str(),
-                            .error = facts.error.c_str()};
+                            .fingerprint = facts.fingerprint.c_str()};
   // A testlet built before the struct grew gets what it has room for.
   memcpy(&out, &whole, std::min<size_t>(out.size, sizeof whole));
   return 0;

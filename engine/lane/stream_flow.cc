@@ -233,7 +233,7 @@ void StreamFlow::expire(int64_t now_ns) {
     if (conn->phase == Phase::connecting)
       connected(*conn, io::connect_result(conn->stream->fd(), ETIMEDOUT));
     else
-      shaken(*conn, -ETIMEDOUT);
+      conn->tls->give_up(-ETIMEDOUT, "the handshake took too long");
   }
 }
 
@@ -269,7 +269,9 @@ void StreamFlow::end_probe(const Conn& conn, todd_done& done) {
   }
   if (answered) owner_.stamps(done.tx_src, done.rx_src);
   owner_.host_count(answered ? kReceived : done.result == -ECANCELED ? kUndetermined : kLost, target);
-  owner_.sample(*owner_.target_at(target), conn.number, done.tx_ns, answered ? done.rx_ns - done.tx_ns : -1,
+  const Target* const probed = owner_.target_at(target);
+  if (probed == nullptr) return;  // dropped meanwhile
+  owner_.sample(*probed, conn.number, done.tx_ns, answered ? done.rx_ns - done.tx_ns : -1,
                 outcome_of(done.result), 0, done.tx_src, done.rx_src);
 }
 
@@ -334,7 +336,9 @@ bool StreamFlow::begin_tls(Conn& conn, const todd_op& op) {
   const std::string name = named ? std::string(reinterpret_cast<const char*>(slot(op.slot)), op.len) : "";
   if (named) release(op.slot);
   auto context = owner_.tls_context(op.arg, false);
-  if (context == nullptr || conn.tls != nullptr || conn.phase != Phase::open || conn.receiving) return false;
+  if (context == nullptr || conn.tls != nullptr || conn.phase != Phase::open || conn.receiving ||
+      conn.sends != 0)
+    return false;
   conn.user = op.user;
   conn.phase = Phase::handshake;
   conn.tls = std::make_unique<io::StreamTls>(std::move(context), *conn.stream, conn);
@@ -349,8 +353,7 @@ void StreamFlow::shaken(Conn& conn, int result) {
   if (conn.stream == nullptr || conn.phase != Phase::handshake) return;
   if (conn.accepted) {
     if (result == 0) return tell_accepted(conn);
-    owner_.note(TODD_NONE, "tls",
-                result == -ETIMEDOUT ? "no handshake within 10 s" : conn.tls->facts().error);
+    owner_.note(TODD_NONE, "tls", conn.tls->facts(false).error);
     return forget(conn);
   }
   conn.phase = Phase::open;  // for what it is worth: tls_info() is to be had until CLOSE
@@ -386,7 +389,10 @@ void StreamFlow::send(Conn& conn, const todd_op& op) {
   out_[op.slot] = {op.user, conn.id, op.len, true};
   ++conn.sends;
   if (conn.tls == nullptr) return conn.stream->send(slot(op.slot), op.len, op.slot);
-  if (!conn.tls->send(slot(op.slot), op.len, op.slot)) sent(conn, op.slot, -EPIPE, owner_.now());
+  if (!conn.tls->send(slot(op.slot), op.len, op.slot))
+    sent(conn, op.slot, -EPIPE, owner_.now());
+  else if (op.len == 0)
+    sent(conn, op.slot, 0, owner_.now());  // nothing became of it that could leave
 }
 
 void StreamFlow::sent(Conn& conn, uint32_t index, int result, int64_t mono_ns) {

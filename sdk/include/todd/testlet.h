@@ -326,20 +326,21 @@ typedef struct { /* growable; all of it is copied */
   const char *authorities;           /* PEM: trusted instead of this host's own. NULL = those. Server: clients must have a certificate of these */
   const char *certificate, *key;     /* PEM: the chain, own first, and its key. NULL = none; a server has one made that signs itself */
 } todd_tls;
-typedef struct { /* growable, host fills. Text is never NULL, and valid until the next call */
+typedef struct { /* growable, caller sets size, host fills; at least up to `error`, and nothing is made for what is beyond. Text is never NULL, and valid until the
+                    next call */
   uint32_t size;
   uint16_t version;                  /* TODD_TLS_*; 0: no handshake came so far */
   uint8_t resumed, chain;            /* chain: how many certificates the peer sent; 0 in a resumed session of TLS 1.2 */
-  int32_t verify;                    /* 0: chain, dates and name are good; else OpenSSL's X509_V_ERR_* */
-  uint32_t key_bits;                 /* of the leaf's key */
+  int32_t verify;                    /* 0: chain, dates and name (if one was given) are good; -1: no certificate was sent; else OpenSSL's X509_V_ERR_* */
+  uint32_t key_bits;                 /* of the leaf's key; made with what is beyond `error` */
+  const char *verify_text, *cipher, *alpn;
+  const char *error;                 /* why the handshake failed, for people */
   int64_t not_before_s, not_after_s; /* Unix time, of the leaf; 0: there is none */
   int64_t chain_not_after_s;         /* the earliest end in what the peer sent */
   int64_t trusted_not_after_s;       /* the earliest end in the chain that was verified; 0: none was */
-  const char *verify_text, *cipher, *alpn;
   const char *subject, *issuer;      /* RFC 2253 */
   const char *names;                 /* subject alternative names: "DNS:a.example, IP:192.0.2.1" */
   const char *serial, *fingerprint;  /* hex; SHA-256 of the leaf */
-  const char *error;                 /* why the handshake failed, for people */
 } todd_tls_info;
 typedef struct {
   uint32_t size, reserved;
@@ -349,9 +350,11 @@ typedef struct {
   todd_status (*tls_info)(const todd_lane *, uint64_t stream, todd_tls_info *out);
   /* A further target: a host name or an address, where another one led (a redirect). It records as the edge of `from`, and must be resolved
    * (TODD_OP_RESOLVE) before it is connected to, a literal too: the host refuses (-EACCES) what it lets nobody test, and what is nearer to this
-   * host (loopback, link-local) than `from` is. -ENOBUFS: 4,096 of them are in use. */
+   * host (loopback, link-local) than `from` is, which must have an address. todd_net.target() knows only the run's own. -ENOBUFS: 4,096 of
+   * them are in use. */
   todd_status (*add_target)(const todd_lane *, uint32_t from, const char *host, uint16_t port, uint32_t *target);
-  void (*drop_target)(const todd_lane *, uint32_t target); /* of add_target; without streams. Its number may come again */
+  void (*drop_target)(const todd_lane *, uint32_t target); /* of add_target; without streams. Its RESOLVEs complete -ECANCELED. Its number may
+                                                              come again */
 } todd_stream;
 
 /* ---- plugin -------------------------------------------------------------------------------------------------- */

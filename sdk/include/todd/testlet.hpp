@@ -30,7 +30,6 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <exception>
 #include <memory>
 #include <new>
@@ -38,6 +37,7 @@
 #include <string_view>
 #include <type_traits>
 
+#include "todd/operations.hpp"
 #include "todd/testlet.h"
 
 namespace todd {
@@ -247,103 +247,6 @@ constexpr std::array<const char*, sizeof...(S) + 1> expect(S... expression) {
   return {{expression..., nullptr}};
 }
 
-// ---- operations
-
-// Builders of todd_op: the named fields set, the others 0 ("the flow's", "the run's", "now"), slot TODD_NONE.
-inline todd_op make_op(int code, uint32_t flow, uint64_t user) {
-  todd_op op{};
-  op.code = static_cast<uint16_t>(code);
-  op.flow = flow;
-  op.user = user;
-  op.target = TODD_NONE;
-  op.slot = TODD_NONE;
-  return op;
-}
-inline todd_op exchange_op(uint32_t flow, uint32_t target, uint32_t slot, uint32_t len, uint64_t user,
-                           int64_t at_ns) {
-  todd_op op = make_op(TODD_OP_EXCHANGE, flow, user);
-  op.target = target;
-  op.slot = slot;
-  op.len = len;
-  op.at_ns = at_ns;
-  return op;
-}
-inline todd_op send_op(uint32_t flow, uint32_t target, uint32_t slot, uint32_t len, uint64_t user) {
-  todd_op op = exchange_op(flow, target, slot, len, user, 0);
-  op.code = TODD_OP_SEND;
-  return op;
-}
-// A datagram back to the sender of the one whose completion carried `token` in arg.
-inline todd_op reply_op(uint32_t flow, uint64_t token, uint32_t slot, uint32_t len, uint64_t user) {
-  todd_op op = send_op(flow, TODD_NONE, slot, len, user);
-  op.flags = TODD_OF_REPLY;
-  op.key = token;
-  return op;
-}
-inline todd_op stream_send_op(uint32_t flow, uint64_t stream, uint32_t slot, uint32_t len, uint64_t user) {
-  todd_op op = send_op(flow, TODD_NONE, slot, len, user);
-  op.key = stream;
-  return op;
-}
-// RESOLVE or CONNECT.
-inline todd_op target_op(int code, uint32_t flow, uint32_t target, uint64_t user, int64_t timeout_ns) {
-  todd_op op = make_op(code, flow, user);
-  op.target = target;
-  op.timeout_ns = timeout_ns;
-  return op;
-}
-// RECV, SHUTDOWN or CLOSE of a stream.
-inline todd_op stream_op(int code, uint32_t flow, uint64_t stream, uint64_t user) {
-  todd_op op = make_op(code, flow, user);
-  op.key = stream;
-  return op;
-}
-
-// Adds an operation to the batch. False: the batch is full and nothing was added.
-inline bool put(todd_batch& b, const todd_op& op) {
-  if (b.n_op >= b.cap_op) return false;
-  b.op[b.n_op++] = op;
-  return true;
-}
-// Takes a payload slot of a flow; TODD_NONE if none is free now. Take one only when the operation will
-// follow.
-inline uint32_t take_slot(todd_batch& b, uint32_t flow) {
-  todd_slots* s = b.slots[flow];
-  return s->taken < s->n_free ? s->free[s->taken++] : TODD_NONE;
-}
-// Room for one more operation with payload on this flow.
-inline bool can_send(const todd_batch& b, uint32_t flow) {
-  return b.n_op < b.cap_op && b.slots[flow]->taken < b.slots[flow]->n_free;
-}
-inline uint8_t* slot_data(const todd_batch& b, uint32_t flow, uint32_t slot) {
-  const todd_slots* s = b.slots[flow];
-  return s->base + static_cast<std::size_t>(slot) * s->stride;
-}
-inline std::string_view payload(const todd_batch& b, const todd_done& d) {
-  const uint8_t* p = todd_payload(&b, &d);
-  return p != nullptr ? std::string_view(reinterpret_cast<const char*>(p), d.len) : std::string_view();
-}
-// Asks to be called again by `at_ns` at the latest.
-inline void wake_by(todd_batch& b, int64_t at_ns) {
-  if (b.wake_ns == 0 || at_ns < b.wake_ns) b.wake_ns = at_ns > 0 ? at_ns : 1;
-}
-
-// Operations without payload that may have to wait for room in a batch. They leave in the order they were
-// put.
-class outbox {
- public:
-  void put(const todd_op& op) { waiting_.push_back(op); }
-  // Moves what fits into the batch; asks to be called again at once if something is left.
-  void flush(todd_batch& b) {
-    while (!waiting_.empty() && todd::put(b, waiting_.front())) waiting_.pop_front();
-    if (!waiting_.empty()) wake_by(b, b.now_ns);
-  }
-  bool empty() const { return waiting_.empty(); }
-
- private:
-  std::deque<todd_op> waiting_;
-};
-
 // ---- the base of a testlet
 
 namespace detail {
@@ -399,6 +302,11 @@ class testlet {
   const todd_run& run() const { return *run_; }
   const todd_lane& lane() const { return *lane_; }  // from start() on
   const todd_net& net() const { return *net_; }     // from start() on
+  // TLS and further targets, from start() on. Throws todd::error where the host has none.
+  const todd_stream& stream() const {
+    if (stream_ == nullptr) throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_STREAM_1);
+    return *stream_;
+  }
 
   template <class T>
   T operator[](const param<T>& p) const {
@@ -455,6 +363,25 @@ class testlet {
     if (status < 0) throw error(status, why.text[0] != '\0' ? why.text : "the host could not open a flow");
     return id;
   }
+  // Makes a TLS context, within start(). Throws todd::error.
+  uint32_t tls_context(todd_tls& wanted) {
+    uint32_t id = 0;
+    todd_error why{};
+    why.size = sizeof why;
+    wanted.size = sizeof wanted;
+    const todd_status status = stream().tls(lane_, &wanted, &id, &why);
+    if (status < 0)
+      throw error(status, why.text[0] != '\0' ? why.text : "the host could not make a TLS context");
+    return id;
+  }
+  // What is known of a stream's TLS, the certificates in it too or only what comes with the handshake. All 0
+  // of a stream without.
+  todd_tls_info tls_info(uint64_t id, bool certificates) const {
+    todd_tls_info info{};
+    info.size = certificates ? sizeof info : offsetof(todd_tls_info, not_before_s);
+    if (stream().tls_info(lane_, id, &info) < 0) return {};
+    return info;
+  }
   // A target's facts; its strings live as long as the instance. Throws todd::error for an index out of range.
   todd_target target(uint32_t index) const { return target_facts(index, sizeof(todd_target)); }
   // The same up to peer_token, without strings: costs no memory, of a target that may be one of a million.
@@ -483,6 +410,7 @@ class testlet {
     record_ = static_cast<const todd_record*>(host_->query(host_, TODD_RECORD_1));
     net_ = static_cast<const todd_net*>(host_->query(host_, TODD_NET_1));
     samples_ = static_cast<const todd_samples*>(host_->query(host_, TODD_SAMPLES_1));
+    stream_ = static_cast<const todd_stream*>(host_->query(host_, TODD_STREAM_1));
     if (record_ == nullptr || net_ == nullptr) {
       throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_RECORD_1 " or " TODD_NET_1);
     }
@@ -494,6 +422,7 @@ class testlet {
   const todd_record* record_ = nullptr;
   const todd_net* net_ = nullptr;
   const todd_samples* samples_ = nullptr;
+  const todd_stream* stream_ = nullptr;
 };
 
 // ---- the boundary

@@ -223,6 +223,9 @@ TEST_P(StreamTlsTest, VersionsThatDoNotMeetFailOnBothSides) {
   EXPECT_EQ(client_.shaken, std::vector<int>{-EPROTO});
   EXPECT_NE(client_.tls->facts().error.find("version"), std::string::npos) << client_.tls->facts().error;
   EXPECT_EQ(client_.tls->facts().not_after_s, 0);
+  EXPECT_EQ(client_.tls->facts().verify, -1);
+  ASSERT_TRUE(until([&] { return !server_.shaken.empty(); }));
+  EXPECT_EQ(server_.shaken, std::vector<int>{-EPROTO});
 }
 
 TEST_P(StreamTlsTest, WhoSpeaksNoTlsFailsTheHandshake) {
@@ -272,14 +275,27 @@ TEST_P(StreamTlsTest, TheEndAndABrokenRecordAreToldApart) {
   EXPECT_FALSE(client_.tls->facts().error.empty());
 }
 
+TEST_P(StreamTlsTest, AHandshakeThatIsGivenUpStaysSo) {
+  connect();
+  client_.tls = std::make_unique<StreamTls>(context({.insecure = true}), *client_.stream, client_);
+  client_.tls->begin("", "there");
+  client_.stream->receive();
+  client_.tls->give_up(-ETIMEDOUT, "too slow");
+  server_.tls = std::make_unique<StreamTls>(context(server_options()), *server_.stream, server_);
+  ASSERT_TRUE(until([&] { return !server_.tls->facts(false).cipher.empty(); }));
+  EXPECT_EQ(client_.shaken, std::vector<int>{-ETIMEDOUT});
+  EXPECT_FALSE(client_.tls->established());
+  EXPECT_EQ(client_.tls->facts().error, "too slow");
+  EXPECT_FALSE(client_.say("x"));
+}
+
 TEST_P(StreamTlsTest, NothingIsToldOnceTheSinkHasClosed) {
   shake(context(server_options()), context({.authorities_pem = pki().ca.certificate_pem}), "www.example");
   ASSERT_TRUE(until([&] { return !server_.shaken.empty(); }));
   client_.take = false;
-  server_.say("one");
-  server_.say("two");
+  server_.say(std::string(40'000, 'x'));  // of several records in a piece only the first is told
   ASSERT_TRUE(until([&] { return !client_.plain.empty(); }));
-  EXPECT_EQ(client_.plain, "one");
+  EXPECT_EQ(client_.plain.size(), 16'384u);
 }
 
 TEST(StreamTls, BadOptionsAreErrorsThatNameThem) {

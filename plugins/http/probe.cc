@@ -1,6 +1,5 @@
 #include "plugins/http/probe.h"
-
-#include <arpa/inet.h>
+#include "plugins/http/decode.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -8,112 +7,127 @@
 #include <cstdio>
 #include <cstring>
 
-#include "plugins/http/request.h"
 #include "plugins/http/url.h"
 
 namespace todd::http {
-
 namespace {
 
-constexpr uint32_t kPiece = 16 * 1024;
-
-bool is_literal(const std::string& host) {
-  uint8_t address[16];
-  const std::string bare = host.substr(0, host.find('%'));
-  return inet_pton(AF_INET, bare.c_str(), address) == 1 || inet_pton(AF_INET6, bare.c_str(), address) == 1;
-}
-
-// The closed word for an errno of CONNECT, SEND or RECV.
-const char* reason_of(int positive_errno) {
-  switch (positive_errno) {
-    case ECONNREFUSED: return "refused";
-    case ECONNRESET:
-    case EPIPE:
-    case ECONNABORTED: return "reset";
-    case ETIMEDOUT: return "timeout";
-    case EHOSTUNREACH:
-    case ENETUNREACH: return "unreachable";
-    case EACCES:
-    case EPERM: return "denied";
-    default: return "local";
-  }
-}
+constexpr uint32_t kMaxRequest = 4 * 1024 * 1024;  // the largest slot a host gives
 
 }  // namespace
 
-void Http::check(const todd_run& run) {
-  const std::string_view p = get(run, path);
-  if (p.empty() || p[0] != '/' || !is_clean(p, false)) {
-    throw error(TODD_E_PARAM, "path: must begin with / and have no spaces or control characters");
-  }
-  if (!is_clean(get(run, host_header), false))
-    throw error(TODD_E_PARAM, "host_header: must be plain text without spaces");
-  if (!is_clean(get(run, user_agent), true))
-    throw error(TODD_E_PARAM, "user_agent: must be plain text on one line");
-}
+void Http::check(const todd_run& run) { (void)Settings(run); }
+
+// ---- start
 
 void Http::start() {
+  settings_.emplace(run());
   if (run().role == TODD_SOURCE) return start_source();
+  start_responder();
+}
+
+uint32_t Http::make_tls(uint32_t flags, const char* protocols) {
+  const std::string trusted = pem_of("authorities", (*this)[authorities]),
+                    chain = pem_of("certificate", (*this)[certificate]),
+                    private_key = pem_of("key", (*this)[key]);
+  if (chain.empty() != private_key.empty())
+    throw error(TODD_E_PARAM,
+                chain.empty() ? "key: is of no use without certificate" : "certificate: needs key");
+  const auto given = [](const std::string& text) { return text.empty() ? nullptr : text.c_str(); };
+  todd_tls wanted{};
+  wanted.flags = flags;
+  wanted.min_version = (*this)[tls_min] == 0 ? TODD_TLS_1_2 : TODD_TLS_1_3;
+  wanted.max_version = (*this)[tls_max] == 0 ? TODD_TLS_1_2 : TODD_TLS_1_3;
+  wanted.alpn = protocols;
+  wanted.authorities = given(trusted);
+  wanted.certificate = given(chain);
+  wanted.key = given(private_key);
+  return tls_context(wanted);
+}
+
+void Http::start_responder() {
   todd_flow flow{};
   flow.proto = TODD_TCP;
   flow.flags = TODD_FF_LISTEN;
   flow.slot_cap = kPiece;
   flow_ = open(flow);
+  const bool https = (*this)[scheme] == 1;
   responder_ = std::make_unique<Responder>(static_cast<uint64_t>((*this)[response_size]));
-  responder_->open(flow_);
+  responder_->open(flow_, https ? make_tls(TODD_TLF_SERVER, "http/1.1") : 0);
 }
 
 void Http::start_source() {
-  keep_alive_ = (*this)[keep_alive];
   targets_.resize(run().n_target);
   std::size_t longest = kPiece;
+  bool https = false;
   for (uint32_t i = 0; i < run().n_target; ++i) {
-    targets_[i].request = request_for(target(i), targets_[i]);
-    longest = std::max(longest, targets_[i].request.size());
+    prepare_target(i);
+    const Target& t = targets_[i];
+    https |= t.endpoint.https;
+    if (t.request) longest = std::max(longest, t.request->wire().size());
   }
+  if (longest > kMaxRequest) throw error(TODD_E_PARAM, "body: a request has room for 4 MiB");
+  const std::string control((*this)[congestion]);
   todd_flow flow{};
   flow.proto = TODD_TCP;
   flow.slot_cap = static_cast<uint32_t>(longest);
+  flow.mss = static_cast<uint32_t>((*this)[mss]);
+  flow.congestion = control.empty() ? nullptr : control.c_str();
   flow_ = open(flow);
+  if (https || settings_->follow != 0) {
+    static constexpr const char* kProtocols[] = {"h2,http/1.1", "http/1.1", "h2"};
+    uint32_t flags = 0;
+    if ((*this)[insecure]) flags |= TODD_TLF_INSECURE;
+    if ((*this)[resume]) flags |= TODD_TLF_RESUME;
+    tls_context_ = make_tls(flags, kProtocols[static_cast<size_t>(settings_->version)]);
+  }
   net().ready(&lane());
 }
 
-std::string Http::request_for(const todd_target& facts, Target& t) {
+void Http::prepare_target(uint32_t index) {
+  const todd_target facts = target(index);
   const std::string host_name = facts.host != nullptr ? facts.host : "";
   const std::string given = facts.url != nullptr ? facts.url : "";
-  std::string host((*this)[host_header]);
-  std::string what((*this)[path]);
-  if (given.find("://") != std::string::npos) {
-    const Url url = parse_url(given);
-    if (url.https) {
-      throw error(TODD_E_UNSUPPORTED,
-                  given.substr(0, 160) + ": needs TLS streams, which this version does not have");
+  Target& t = targets_[index];
+  RequestSpec spec = settings_->request;
+  try {
+    if (given.find("://") != std::string::npos) {
+      spec.url = parse_url(given);
+    } else {
+      const std::string host =
+          !host_name.empty() || facts.address_text == nullptr ? host_name : facts.address_text;
+      spec.url.host = host;
+      spec.url.port = facts.port;
+      spec.url.authority = authority_of(host, facts.port, spec.url.https ? 443 : 80);
     }
-    what = url.path;
-    if (host.empty()) host = url.authority;
+    t.request.emplace(spec);
+  } catch (const error& e) {
+    return refuse(index, e.what());
   }
-  if (host.empty()) {
-    host = authority_of(!host_name.empty()              ? host_name
-                        : facts.address_text != nullptr ? facts.address_text
-                                                        : "",
-                        facts.port);
-  }
-  t.name = "GET http://" + host + what;
-  t.resolves = facts.family == 0 || (!given.empty() && !host_name.empty() && !is_literal(host_name));
-  t.default_port = facts.port == 0;
-  RequestSpec spec;
-  spec.url.path = what;
-  spec.host = host;
-  spec.user_agent = (*this)[user_agent];
-  spec.keep_alive = keep_alive_;
-  return todd::http::Request(spec).wire();
+  t.url = spec.url;
+  t.name = spec.method + " " + spec.url.text();
+  t.endpoint.target = index;
+  t.endpoint.port = facts.port != 0 ? 0 : spec.url.effective_port();
+  t.endpoint.https = spec.url.https;
+  t.endpoint.named = !is_literal(host_name);
+  t.endpoint.resolves = facts.family == 0 || (!given.empty() && !host_name.empty() && t.endpoint.named);
+  t.endpoint.server_name = server_name_of(spec);
 }
+
+// The name that a certificate must be for: the one asked for, of Host, or of the URL.
+std::string Http::server_name_of(const RequestSpec& spec) const {
+  if (!settings_->server_name.empty()) return settings_->server_name;
+  if (spec.host.empty()) return spec.url.host;
+  return parse_url((spec.url.https ? "https://" : "http://") + spec.host).host;
+}
+
+// ---- step
 
 bool Http::step(todd_batch& b) {
   if (run().role == TODD_SOURCE) {
     if (b.state == TODD_CANCELLED) return cancelled(b);
     step_source(b);
-    const bool over = b.state == TODD_DRAINING && wind_up();
+    const bool over = b.state == TODD_DRAINING && wind_up(b.now_ns);
     outbox_.flush(b);
     return over && outbox_.empty();
   }
@@ -127,12 +141,14 @@ bool Http::step(todd_batch& b) {
 }
 
 void Http::step_source(todd_batch& b) {
+  wall_offset_ns_ = b.wall_minus_host_ns;
+  if (!forsaken_.empty()) drop_forsaken();
   for (uint32_t i = 0; i < b.n_done; ++i) take(b, b.done[i]);
   expire(b);
   const bool unpaced = std::isinf(run().rate);  // as fast as served: without a connection the host keeps it
-  while (b.served < b.n_ticket && (!unpaced || has_room(b.ticket[b.served].target)))
+  while (b.served < b.n_ticket && (!unpaced || has_room(targets_[b.ticket[b.served].target])))
     due(b, b.ticket[b.served++]);
-  send_requests(b);
+  write(b);
   if (!deadlines_.empty()) wake_by(b, deadlines_.front().at_ns);
 }
 
@@ -145,42 +161,34 @@ bool Http::cancelled(todd_batch& b) {
   for (uint32_t i = 0; i < b.n_done; ++i) {
     if (b.done[i].result != -ECANCELED) take(b, b.done[i]);
   }
-  for (uint32_t i = 0; i < connections_.size(); ++i) {
-    if (connections_[i].request)
-      fail(connections_[i], i, "cancelled", "the test ended before the response", b.now_ns);
+  for (uint32_t i = 0; i < calls_.size(); ++i) {
+    if (calls_[i].serial != 0) fail(i, "cancelled", "the test ended before the response", b.now_ns);
   }
   return true;
 }
 
 // When draining: once every request has ended, closes the idle connections and says true.
-bool Http::wind_up() {
+bool Http::wind_up(int64_t now_ns) {
   if (active_ != 0) return false;
-  for (Target& t : targets_) {
-    while (!t.idle.empty()) {
-      const uint32_t index = t.idle.back();
-      t.idle.pop_back();
-      release(connections_[index], index, false, 0);
-    }
+  for (uint32_t i = 0; i < connections_.size(); ++i) {
+    connections_[i].last = true;
+    settle(i, now_ns);
   }
   return true;
 }
 
 // ---- requests
 
-bool Http::has_room(uint32_t target) const {
-  const Target& t = targets_[target];
-  return !t.idle.empty() || t.open < static_cast<uint32_t>((*this)[connections]);
+bool Http::has_room(const Target& t) const {
+  if (!t.spare.empty()) return true;
+  return t.open < settings_->connections && t.active < settings_->connections * settings_->streams;
 }
 
 void Http::due(todd_batch& b, const todd_ticket& ticket) {
   Target& t = targets_[ticket.target];
   const Due what{ticket.due_ns, ticket.round};
-  if (!t.idle.empty()) {
-    const uint32_t index = t.idle.back();
-    t.idle.pop_back();
-    begin(index, what, b.now_ns);
-  } else if (t.open < static_cast<uint32_t>((*this)[connections])) {
-    begin(new_connection(ticket.target), what, b.now_ns);
+  if (has_room(t)) {
+    begin(ticket.target, what, b.now_ns);
   } else if (t.n_waiting < kQueue) {
     t.waiting[t.n_waiting++] = what;
   } else {
@@ -188,230 +196,222 @@ void Http::due(todd_batch& b, const todd_ticket& ticket) {
   }
 }
 
-uint32_t Http::new_connection(uint32_t target) {
-  uint32_t index = static_cast<uint32_t>(connections_.size());
-  if (free_.empty()) {
-    connections_.emplace_back(static_cast<uint64_t>((*this)[max_body]));
-  } else {
-    index = free_.back();
-    free_.pop_back();
+// Requires: has_room(target).
+void Http::begin(uint32_t target, Due due, int64_t now_ns) {
+  if (free_calls_.empty()) {
+    free_calls_.push_back(static_cast<uint32_t>(calls_.size()));
+    calls_.emplace_back();
   }
-  connections_[index].target = target;
-  ++targets_[target].open;
-  return index;
-}
-
-uint64_t Http::user_of(uint32_t index) const {
-  return static_cast<uint64_t>(connections_[index].generation) << 32 | index;
-}
-
-void Http::begin(uint32_t index, Due due, int64_t now_ns) {
-  Connection& c = connections_[index];
-  c.request = Request{};
-  c.request->serial = ++serial_;
-  c.request->due = due;
-  c.request->start_ns = now_ns;
-  c.reader.reset();
-  ++active_;
+  const uint32_t index = free_calls_.back();
+  free_calls_.pop_back();
+  Call& call = calls_[index];
+  call.serial = ++serial_;
+  call.target = target;
+  call.due = due;
+  call.start_ns = now_ns;
+  call.sent_ns = call.first_ns = 0;
+  call.retried = false;
+  Target& t = targets_[target];
+  ++t.active;
+  if (++active_ > most_active_) {
+    most_active_ = active_;
+    set(in_flight, target, active_);
+  }
   deadlines_.push_back({now_ns + run().timeout_ns, index, serial_});
-  if (c.stream != 0) {
-    sendable_.emplace_back(index, serial_);
-  } else {
-    open_stream(index, now_ns);
-  }
+  prepare_inquiry(call);
+  assign(index, t.spare.empty() ? new_connection(target, nullptr) : t.spare.back(), now_ns);
 }
 
-void Http::open_stream(uint32_t index, int64_t now_ns) {
-  Connection& c = connections_[index];
-  const Target& t = targets_[c.target];
-  c.request->phase_ns = now_ns;
-  c.request->sent = false;
-  const int64_t left = std::max<int64_t>(c.request->start_ns + run().timeout_ns - now_ns, 1);
-  todd_op op =
-      target_op(t.resolves ? TODD_OP_RESOLVE : TODD_OP_CONNECT, flow_, c.target, user_of(index), left);
-  if (!t.resolves && t.default_port) op.port = 80;
-  outbox_.put(op);
+// Where answers are looked at: what for, made once for a call and used again.
+void Http::prepare_inquiry(Call& call) {
+  const Settings& s = *settings_;
+  if (!s.looks_at_heads() && !s.looks_at_bodies()) return;
+  if (call.inquiry == nullptr) {
+    call.inquiry = std::make_unique<Inquiry>();
+    if (s.looks_at_bodies())
+      call.inquiry->keeper = std::make_unique<BodyKeeper>(s.checks.wants_body() ? s.checked_body : 0);
+    if (s.compressed) call.inquiry->decoder = std::make_unique<Decoder>(*call.inquiry->keeper, s.max_body);
+  }
+  call.inquiry->request.reset();
+  call.inquiry->redirects.reset();
 }
 
-void Http::send_requests(todd_batch& b) {
-  while (!sendable_.empty() && can_send(b, flow_)) {
-    const auto [index, serial] = sendable_.front();
-    sendable_.pop_front();
-    Connection& c = connections_[index];
-    if (!c.request || c.request->serial != serial || c.stream == 0 || c.request->sent)
-      continue;  // ended meanwhile
-    c.request->sent = true;
-    const std::string& text = targets_[c.target].request;
-    const uint32_t slot = take_slot(b, flow_);
-    std::memcpy(slot_data(b, flow_, slot), text.data(), text.size());
-    put(b, stream_send_op(flow_, c.stream, slot, static_cast<uint32_t>(text.size()), user_of(index)));
-  }
-  if (!sendable_.empty() && b.n_op == b.cap_op) wake_by(b, b.now_ns);
+const Request& Http::request_of(const Call& call) const {
+  return call.inquiry != nullptr && call.inquiry->request ? *call.inquiry->request
+                                                          : *targets_[call.target].request;
+}
+
+Want Http::want_of(const Call& call) const {
+  Want want;
+  want.max_body = settings_->max_body;
+  want.bodiless = request_of(call).bodiless();
+  if (call.inquiry == nullptr) return want;
+  if (settings_->looks_at_heads()) want.headers = &call.inquiry->headers;
+  want.body = call.inquiry->decoder != nullptr ? call.inquiry->decoder.get() : call.inquiry->keeper.get();
+  return want;
 }
 
 void Http::expire(todd_batch& b) {
-  while (!deadlines_.empty()) {
-    const Deadline d = deadlines_.front();
-    Connection& c = connections_[d.connection];
-    const bool ended = !c.request || c.request->serial != d.serial;
-    if (!ended && d.at_ns > b.now_ns) return;
+  while (!deadlines_.empty() && deadlines_.front().at_ns <= b.now_ns) {
+    const Deadline due = deadlines_.front();
     deadlines_.pop_front();
-    if (!ended) fail(c, d.connection, "timeout", "no complete response in time", b.now_ns);
+    const Call& call = calls_[due.call];
+    if (call.serial != due.serial) continue;
+    const Connection::Phase phase = connections_[call.connection].phase;
+    const char* const what = phase == Connection::Phase::resolving    ? "resolving the name took too long"
+                             : phase == Connection::Phase::connecting ? "the connection took too long"
+                             : phase == Connection::Phase::shaking    ? "the TLS handshake took too long"
+                             : call.first_ns == 0                     ? "no response in time"
+                                                  : "the response was not complete in time";
+    fail(due.call, "timeout", what, b.now_ns);
   }
 }
 
-// ---- completions
+// ---- answers
 
-void Http::take(todd_batch& b, const todd_done& d) {
-  const auto index = static_cast<uint32_t>(d.user);
-  if (index >= connections_.size()) return;
-  Connection& c = connections_[index];
-  if (c.generation != static_cast<uint32_t>(d.user >> 32)) {
-    // Of a request that was given up. A connection that opens only now has no owner.
-    if (d.code == TODD_OP_CONNECT && d.result == 0) outbox_.put(stream_op(TODD_OP_CLOSE, flow_, d.arg, 0));
-    return;
-  }
-  switch (d.code) {
-    case TODD_OP_RESOLVE: return resolved(c, index, d, b.now_ns);
-    case TODD_OP_CONNECT: return connected(c, index, d);
-    case TODD_OP_SEND:
-      if (d.result < 0) broken(c, index, reason_of(-d.result), std::strerror(-d.result), b.now_ns);
-      return;
-    case TODD_OP_RECV: return received(b, c, index, d);
-    default: return;
-  }
+// A complete answer; what it is worth is to be seen.
+void Http::answered(uint32_t index, const Ended& ended, int64_t now_ns) {
+  Call& call = calls_[index];
+  const uint32_t t = call.target;
+  count(head_bytes, t, ended.head_bytes);
+  count(bytes, t, ended.body_bytes);
+  if (call.inquiry != nullptr && call.inquiry->decoder != nullptr)
+    count(decoded_bytes, t, call.inquiry->keeper->bytes());
+  if (settings_->follow != 0 && follow_on(index, ended, now_ns)) return;
+  complete(index, ended, now_ns);
 }
 
-void Http::resolved(Connection& c, uint32_t index, const todd_done& d, int64_t now_ns) {
-  if (d.result < 0) return fail(c, index, "resolve", std::strerror(-d.result), now_ns);
-  observe(resolve, c.target, d.rx_ns - c.request->phase_ns);
-  c.request->phase_ns = d.rx_ns;
-  const int64_t left = std::max<int64_t>(c.request->start_ns + run().timeout_ns - now_ns, 1);
-  todd_op op = target_op(TODD_OP_CONNECT, flow_, c.target, user_of(index), left);
-  if (targets_[c.target].default_port) op.port = 80;
-  outbox_.put(op);
+// True: the call goes on elsewhere, or has failed there.
+bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
+  Call& call = calls_[index];
+  const uint32_t t = call.target;
+  Inquiry& inquiry = *call.inquiry;
+  if (ended.status < 300 || ended.status >= 400) {
+    if (inquiry.redirects) inform(final_url, t, inquiry.redirects->spec().url.text());
+    return false;
+  }
+  if (!inquiry.redirects) {
+    RequestSpec first = settings_->request;
+    first.url = targets_[t].url;
+    inquiry.redirects.emplace(std::move(first), settings_->follow);
+  }
+  const Url from = inquiry.redirects->spec().url;
+  switch (
+      inquiry.redirects->answered(ended.status, inquiry.headers.find("location"), now_ns - call.start_ns)) {
+    case Redirects::Next::kStay: return false;
+    case Redirects::Next::kRefused:
+      tally(status, t, std::to_string(ended.status));
+      fail(index, "redirect", inquiry.redirects->why(), now_ns);
+      return true;
+    case Redirects::Next::kFollow: break;
+  }
+  count(redirects, t);
+  observe(redirect_time, t, now_ns - call.start_ns);
+  const RequestSpec& spec = inquiry.redirects->spec();
+  try {
+    inquiry.request.emplace(spec);
+  } catch (const error& e) {
+    fail(index, "redirect", e.what(), now_ns);
+    return true;
+  }
+  call.sent_ns = call.first_ns = 0;
+  hop(index, same_origin(from, spec.url), now_ns);
+  return true;
 }
 
-void Http::connected(Connection& c, uint32_t index, const todd_done& d) {
-  if (d.result < 0) {
-    const bool local = (d.flags & TODD_DF_LOCAL) != 0;
-    return fail(c, index, local ? "local" : reason_of(-d.result), std::strerror(-d.result), d.rx_ns);
+void Http::complete(uint32_t index, const Ended& ended, int64_t now_ns) {
+  const Call& call = calls_[index];
+  const uint32_t t = call.target;
+  char code[16];
+  std::snprintf(code, sizeof code, "%d", ended.status);
+  tally(status, t, code);
+  tally(versions, t, ended.version == 20 ? "2" : ended.version == 11 ? "1.1" : "1.0");
+  observe(wait, t, call.first_ns - call.sent_ns);
+  observe(first_byte, t, call.first_ns - call.start_ns);
+  observe(transfer, t, now_ns - call.first_ns);
+  observe(response_time, t, now_ns - call.start_ns);
+  observe(corrected_time, t, now_ns - call.due.due_ns);
+  const char* why = nullptr;
+  std::string text;
+  if (const auto broken = settings_->checks.failed(facts_of(call, ended, now_ns))) {
+    why = "check";
+    text = *broken;
+  } else if (!settings_->checks.has_status() && (ended.status < 200 || ended.status >= 400)) {
+    why = "status";
+    text = code;
   }
-  observe(connect, c.target, d.rx_ns - c.request->phase_ns);
-  c.stream = d.arg;
-  c.used = false;
-  outbox_.put(stream_op(TODD_OP_RECV, flow_, c.stream, user_of(index)));
-  sendable_.emplace_back(index, c.request->serial);
+  count(why == nullptr ? ok : failed, t);
+  if (why != nullptr) {
+    tally(reasons, t, why);
+    note(t, why, targets_[t].name + ": " + text);
+  }
+  record_sample(call, why == nullptr ? "ok" : why[0] == 's' ? code : why, now_ns - call.start_ns);
+  finish(index, now_ns);
 }
 
-void Http::received(const todd_batch& b, Connection& c, uint32_t index, const todd_done& d) {
-  if (!c.request) {  // the server ended an idle connection, or spoke out of turn
-    auto& idle = targets_[c.target].idle;
-    idle.erase(std::remove(idle.begin(), idle.end(), index), idle.end());
-    return release(c, index, false, b.now_ns);
+Facts Http::facts_of(const Call& call, const Ended& ended, int64_t now_ns) const {
+  Facts facts;
+  facts.status = ended.status;
+  facts.version = ended.version;
+  facts.response_time_ns = now_ns - call.start_ns;
+  facts.first_byte_ns = call.first_ns - call.start_ns;
+  facts.size = ended.body_bytes;
+  if (call.inquiry != nullptr) {
+    facts.headers = &call.inquiry->headers;
+    if (const BodyKeeper* keeper = call.inquiry->keeper.get()) {
+      facts.body = keeper->text();
+      facts.body_whole = keeper->whole();
+      facts.size = keeper->bytes();
+    }
   }
-  if (d.result < 0) return broken(c, index, reason_of(-d.result), std::strerror(-d.result), b.now_ns);
-  if (d.result > 0 && !c.reader.got_some()) c.request->first_ns = d.rx_ns;
-  const Read read = d.result > 0 ? c.reader.put(payload(b, d)) : c.reader.end();
-  if (read == Read::kDone) {
-    complete(c, index, d.rx_ns);
-  } else if (d.result == 0) {
-    broken(c, index, c.reader.why(), c.reader.detail(), b.now_ns);
-  } else if (read == Read::kFailed) {
-    fail(c, index, c.reader.why(), c.reader.detail(), b.now_ns);
-  }
+  const Connection& c = connections_[call.connection];
+  facts.tls = endpoint_of(c).https;
+  facts.tls_version = c.tls_version;
+  facts.certificate_seconds = c.not_after_s - (now_ns + wall_offset_ns_) / 1'000'000'000;
+  return facts;
 }
 
-// The connection is gone. A kept one may have been closed while the request was on its way: that is no answer
-// of the server to this request, so it goes out once more on a connection of its own (RFC 9112
-// section 9.3.1).
-void Http::broken(Connection& c, uint32_t index, const char* reason, const std::string& text,
-                  int64_t now_ns) {
-  if (!c.request) {
-    auto& idle = targets_[c.target].idle;
-    idle.erase(std::remove(idle.begin(), idle.end(), index), idle.end());
-    return release(c, index, false, now_ns);
-  }
-  if (c.used && !c.request->retried && !c.reader.got_some()) {
-    disconnect(c);
-    c.request->retried = true;
-    return open_stream(index, now_ns);
-  }
-  fail(c, index, reason, text, now_ns);
+// What is on the connection for the call ends with it, if anything is.
+void Http::fail(uint32_t index, const char* reason, const std::string& text, int64_t now_ns) {
+  const Call& call = calls_[index];
+  const uint32_t t = call.target;
+  count(failed, t);
+  tally(reasons, t, reason);
+  note(t, reason, targets_[t].name + ": " + text);
+  record_sample(call, reason, -1);
+  finish(index, now_ns);
 }
 
-// ---- results
-
-void Http::complete(Connection& c, uint32_t index, int64_t now_ns) {
-  const Request& r = *c.request;
-  const uint32_t t = c.target;
-  const int code = c.reader.status();
-  const bool good = code >= 200 && code < 400;
-  char key[16];
-  std::snprintf(key, sizeof key, "%d", code);
-  tally(status, t, key);
-  count(bytes, t, c.reader.body_bytes());
-  observe(first_byte, t, r.first_ns - r.start_ns);
-  observe(transfer, t, now_ns - r.first_ns);
-  observe(response_time, t, now_ns - r.start_ns);
-  observe(corrected_time, t, now_ns - r.due.due_ns);
-  if (good) {
-    count(ok, t);
-  } else {
-    count(failed, t);
-    tally(reasons, t, "status");
-    note(t, "status", targets_[t].name + ": " + key);
-  }
-  record_sample(c, good ? "ok" : key, now_ns - r.start_ns);
-  c.used = true;
-  release(c, index, keep_alive_ && c.reader.reusable(), now_ns);
+// The call is over.
+void Http::finish(uint32_t index, int64_t now_ns) {
+  Call& call = calls_[index];
+  Target& t = targets_[call.target];
+  --t.active;
+  --active_;
+  unassign(index, now_ns);
+  call.serial = 0;
+  free_calls_.push_back(index);
+  begin_waiting(call.target, now_ns);
 }
 
-void Http::fail(Connection& c, uint32_t index, const char* reason, const std::string& text, int64_t now_ns) {
-  count(failed, c.target);
-  tally(reasons, c.target, reason);
-  note(c.target, reason, targets_[c.target].name + ": " + text);
-  record_sample(c, reason, -1);
-  release(c, index, false, now_ns);
+void Http::begin_waiting(uint32_t target, int64_t now_ns) {
+  Target& t = targets_[target];
+  if (t.n_waiting == 0 || !has_room(t)) return;
+  const Due next = t.waiting[0];
+  t.waiting[0] = t.waiting[1];
+  --t.n_waiting;
+  begin(target, next, now_ns);
 }
 
-void Http::record_sample(const Connection& c, const char* outcome, int64_t rtt_ns) {
+void Http::record_sample(const Call& call, const char* outcome, int64_t rtt_ns) {
   todd_sample s{};
-  s.at_ns = c.request->start_ns;
+  s.at_ns = call.start_ns;
   s.rtt_ns = rtt_ns;
-  s.seq = c.request->due.round;
-  s.target = c.target;
+  s.seq = call.due.round;
+  s.target = call.target;
   s.tx_src = s.rx_src = TODD_TS_USER;
   std::snprintf(s.outcome, sizeof s.outcome, "%s", outcome);
   sample(s);
-}
-
-// Ends the connection's request, if it has one, and gives the connection to whoever waits; one that cannot be
-// used again is closed, and opened anew only for a waiting request.
-void Http::release(Connection& c, uint32_t index, bool reusable, int64_t now_ns) {
-  Target& t = targets_[c.target];
-  if (c.request) --active_;
-  c.request.reset();
-  if (!reusable) disconnect(c);
-  if (t.n_waiting != 0) {
-    const Due next = t.waiting[0];
-    t.waiting[0] = t.waiting[1];
-    --t.n_waiting;
-    return begin(index, next, now_ns);
-  }
-  if (reusable) {
-    t.idle.push_back(index);
-  } else {
-    --t.open;
-    free_.push_back(index);
-  }
-}
-
-// Whatever is still under way on this connection becomes stale.
-void Http::disconnect(Connection& c) {
-  if (c.stream != 0) outbox_.put(stream_op(TODD_OP_CLOSE, flow_, c.stream, 0));
-  c.stream = 0;
-  ++c.generation;
 }
 
 }  // namespace todd::http

@@ -1,6 +1,6 @@
 #pragma once
-// The http testlet: one GET per ticket as a source, over connections that are kept; see responder.h for the
-// other role.
+// The http testlet: one request per ticket as a source, over connections that are kept; see responder.h for
+// the other role. probe.cc has the requests and what is recorded of them, pool.cc the connections.
 
 #include <array>
 #include <cstdint>
@@ -8,151 +8,303 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "plugins/http/call.h"
+#include "plugins/http/connection.h"
 #include "plugins/http/responder.h"
-#include "plugins/http/response_reader.h"
+#include "plugins/http/settings.h"
 #include "todd/testlet.hpp"
 
 namespace todd::http {
 
-class Http : public testlet<Http> {
+class Http : public testlet<Http>, public H2Owner {
  public:
   static constexpr todd::info info{
       "http",
-      "0.1.0",
-      "HTTP/1.1 requests: phase times, status codes and failures",
+      "0.2.0",
+      "HTTP/1.1 and HTTP/2 requests, over TLS too: phase times, statuses, checks and failures",
       TODD_SOURCE | TODD_RESPONDER,
       TODD_TF_TICKETS,
       TODD_TARGET_URL,
-      80,
       0,
-      "Sends one GET per ticket (open model: a slow server does not slow the requests down) and times each "
-      "phase. "
-      "Answers of 2xx and 3xx are ok. Needs no responder, but has one: agents as targets answer themselves."};
+      0,
+      "Sends one request per ticket (open model: a slow server does not slow the requests down; with rate: "
+      "max "
+      "the closed model) and times each phase. Answers of 2xx and 3xx that pass the checks are ok. Needs no "
+      "responder, but has one: agents as targets answer themselves."};
   static constexpr todd::schedule schedule{"10", "1s", nullptr, nullptr, "5s"};
   static constexpr auto expect = todd::expect("failed == 0");
 
-  static constexpr auto connections =
-      todd::integer("connections", "1", "connections to a target at the same time").range("1", "1024");
-  static constexpr auto keep_alive =
-      todd::boolean("keep_alive", "true", "use a connection for more than one request");
+  // What is asked for.
+  static constexpr auto method =
+      todd::text("method", "GET", "method of the requests").matching("[A-Z]{1,20}");
   static constexpr auto path = todd::text("path", "/", "what to request where the target is not a URL");
+  static constexpr auto scheme = todd::choice(
+      "scheme", "http", "http|https", "where the target is not a URL; of a responder: what it serves");
+  static constexpr auto header =
+      todd::text("header", "", "\"Name: value\", instead of ours of that name or besides them").repeated();
+  static constexpr auto body = todd::text("body", "", "body of the requests");
   static constexpr auto host_header =
       todd::text("host_header", "", "Host header instead of the target's own");
   static constexpr auto user_agent = todd::text("user_agent", "todd", "User-Agent header; empty for none");
+  static constexpr auto user = todd::text("user", "", "user name for Basic authentication");
+  static constexpr auto password = todd::text("password", "", "password for Basic authentication").secret();
+  static constexpr auto token = todd::text("token", "", "Bearer token for authentication").secret();
+  static constexpr auto unique_header = todd::text(
+      "unique_header", "", "a header whose value is another in each request, 16 hexadecimal digits");
+  static constexpr auto compressed =
+      todd::boolean("compressed", "false", "ask for gzip or deflate, and check what it decodes to");
+
+  // How it gets there.
+  static constexpr auto version =
+      todd::choice("http", "auto", "auto|1.1|2",
+                   "version of HTTP: auto is what an https server prefers of 2 and 1.1, and 1.1 for http");
+  static constexpr auto connections =
+      todd::integer("connections", "1", "connections to a target at the same time").range("1", "10000");
+  static constexpr auto streams =
+      todd::integer("streams", "1", "requests at the same time on a connection of HTTP/2").range("1", "256");
+  static constexpr auto keep_alive =
+      todd::boolean("keep_alive", "true", "use a connection for more than one request");
+  static constexpr auto follow = todd::integer("follow", "0", "redirects to follow at most").range("0", "20");
+  static constexpr auto dscp = todd::integer("dscp", "0", "DSCP of what is sent").range("0", "63");
+  static constexpr auto mss =
+      todd::size("mss", "0", "largest TCP segment; 0 leaves it to the system").range("0", "65535");
+  static constexpr auto congestion =
+      todd::text("congestion", "", "TCP congestion control; empty for the system's");
+
+  // TLS.
+  static constexpr auto insecure = todd::boolean(
+      "insecure", "false", "go on with a certificate that does not verify; it is reported all the same");
+  static constexpr auto authorities =
+      todd::text("authorities", "",
+                 "certificates to trust instead of the agent's own: PEM, or a file of the agent's (/...)");
+  static constexpr auto certificate =
+      todd::text("certificate", "",
+                 "our certificate chain, of a responder its own: PEM, or a file of the agent's (/...)");
+  static constexpr auto key = todd::text("key", "", "the key of certificate, PEM").secret();
+  static constexpr auto server_name =
+      todd::text("server_name", "", "the server's name for SNI and verification instead of the one in Host");
+  static constexpr auto tls_min = todd::choice("tls_min", "1.2", "1.2|1.3", "lowest version of TLS");
+  static constexpr auto tls_max = todd::choice("tls_max", "1.3", "1.2|1.3", "highest version of TLS");
+  static constexpr auto resume =
+      todd::boolean("resume", "false", "resume TLS sessions on new connections instead of whole handshakes");
+
+  // What is made of answers.
+  static constexpr auto check_ = todd::text("check", "", "what an answer must be, see Checks").repeated();
+  static constexpr auto checked_body =
+      todd::size("checked_body", "256k", "bytes of a body that checks can see; of a longer one they fail")
+          .range("0", "64M");
   static constexpr auto max_body =
       todd::size("max_body", "16M", "a longer response body fails as too_large").range("0", "1T");
   static constexpr auto response_size =
       todd::size("response_size", "1k", "body of the responder's answers").range("0", "1G");
-  static constexpr auto params =
-      todd::params(&connections, &keep_alive, &path, &host_header, &user_agent, &max_body, &response_size);
+  static constexpr auto params = todd::params(
+      &method, &path, &scheme, &header, &body, &host_header, &user_agent, &user, &password, &token,
+      &unique_header, &compressed, &version, &connections, &streams, &keep_alive, &follow, &dscp, &mss,
+      &congestion, &insecure, &authorities, &certificate, &key, &server_name, &tls_min, &tls_max, &resume,
+      &check_, &checked_body, &max_body, &response_size);
 
-  static constexpr auto ok = todd::counter("ok", "{response}", "complete responses with status 2xx or 3xx");
-  static constexpr auto failed =
-      todd::counter("failed", "{request}", "requests without a complete response, or with another status");
+  static constexpr auto ok =
+      todd::counter("ok", "{response}", "complete responses with status 2xx or 3xx that pass the checks");
+  static constexpr auto failed = todd::counter("failed", "{request}", "requests without such a response");
   static constexpr auto dropped =
       todd::counter("dropped", "{request}",
                     "requests that were due while all connections were busy and two requests waited already");
+  static constexpr auto reused =
+      todd::counter("reused", "{request}", "requests on a connection that carried one before");
+  static constexpr auto opened =
+      todd::counter("opened", "{connection}", "connections that stood, with TLS where that is spoken");
+  static constexpr auto resumed =
+      todd::counter("resumed", "{connection}", "of them those that resumed a TLS session");
+  static constexpr auto redirects = todd::counter("redirects", "{response}", "redirects that were followed");
   static constexpr auto bytes =
-      todd::counter("bytes", "By", "bytes of response bodies, without headers and chunk framing");
+      todd::counter("bytes", "By", "bytes of response bodies as they came, without headers and framing");
+  static constexpr auto decoded_bytes =
+      todd::counter("decoded_bytes", "By", "the same after decompression, with compressed");
+  static constexpr auto head_bytes =
+      todd::counter("head_bytes", "By", "bytes of response heads as they came");
+  static constexpr auto retransmits =
+      todd::counter("retransmits", "{segment}", "TCP segments sent again, of connections that were closed");
+  static constexpr auto in_flight =
+      todd::gauge("in_flight", "{request}", TODD_MERGE_MAX, "the most requests under way at the same time");
   static constexpr auto status = todd::breakdown("status", "{response}", "complete responses by status code");
+  static constexpr auto versions =
+      todd::breakdown("versions", "{response}", "complete responses by version of HTTP").keyed("1.0|1.1|2");
   static constexpr auto reasons = todd::breakdown("reasons", "{request}", "failed requests by reason")
                                       .keyed(
                                           "resolve|refused|unreachable|timeout|reset|closed|truncated|"
-                                          "protocol|too_large|status|denied|local|cancelled");
+                                          "protocol|too_large|status|denied|local|cancelled|tls|certificate|"
+                                          "check|redirect");
   static constexpr auto resolve =
       todd::histogram("resolve", "ns", "resolving the name, for each new connection to a name");
   static constexpr auto connect =
       todd::histogram("connect", "ns", "opening a new connection, after the name was resolved");
+  static constexpr auto tls =
+      todd::histogram("tls", "ns", "the TLS handshake of a new connection, after it was opened");
+  static constexpr auto wait = todd::histogram(
+      "wait", "ns",
+      "from when the request was handed to an open connection to the first byte of the response");
   static constexpr auto first_byte =
       todd::histogram("first_byte", "ns", "from the request's start to the first byte of the response");
   static constexpr auto transfer =
       todd::histogram("transfer", "ns", "from the first to the last byte of the response");
-  static constexpr auto response_time = todd::histogram(
-      "response_time", "ns",
-      "from the request's start, resolving and connecting included when they happen, to the last byte");
+  static constexpr auto redirect_time = todd::histogram(
+      "redirect_time", "ns", "from the request's start to the last byte of the last redirect followed");
+  static constexpr auto response_time =
+      todd::histogram("response_time", "ns",
+                      "from the request's start, resolving, connecting and redirects included when they "
+                      "happen, to the last byte");
   static constexpr auto corrected_time =
       todd::histogram("corrected_time", "ns", "from the time the request was due to the last byte");
-  static constexpr auto metrics =
-      todd::metrics(&ok, &failed, &dropped, &bytes, &status, &reasons, &resolve, &connect, &first_byte,
-                    &transfer, &response_time, &corrected_time);
+  static constexpr auto tcp_rtt =
+      todd::gauge("tcp_rtt", "ns", TODD_MERGE_LAST,
+                  "smoothed round-trip time of the last connection closed, the kernel's");
+  static constexpr auto certificate_days = todd::gauge(
+      "certificate_days", "d", TODD_MERGE_MIN, "until the server's certificate ends; negative: it has");
+  static constexpr auto certificate_chain_days =
+      todd::gauge("certificate_chain_days", "d", TODD_MERGE_MIN,
+                  "until the first certificate of those the server sent ends");
+  static constexpr auto certificate_trusted_days =
+      todd::gauge("certificate_trusted_days", "d", TODD_MERGE_MIN,
+                  "until the first certificate of the verified chain ends");
+  static constexpr auto certificate_life_left = todd::gauge(
+      "certificate_life_left", "1", TODD_MERGE_MIN, "part of the certificate's validity that is left, 0..1");
+  static constexpr auto certificate_verdict =
+      todd::information("certificate_verdict", "\"ok\", or what is wrong with the certificate");
+  static constexpr auto certificate_subject = todd::information("certificate_subject", "RFC 2253");
+  static constexpr auto certificate_issuer = todd::information("certificate_issuer", "RFC 2253");
+  static constexpr auto certificate_names =
+      todd::information("certificate_names", "subject alternative names: DNS:..., IP:...");
+  static constexpr auto certificate_serial = todd::information("certificate_serial", "in hexadecimal");
+  static constexpr auto certificate_sha256 = todd::information("certificate_sha256", "fingerprint");
+  static constexpr auto certificate_dates =
+      todd::information("certificate_dates", "from when to when it is valid: ISO 8601, UTC");
+  static constexpr auto tls_version = todd::information("tls_version", "of the last connection: 1.2 or 1.3");
+  static constexpr auto cipher = todd::information("cipher", "of the last connection, OpenSSL's name");
+  static constexpr auto alpn =
+      todd::information("alpn", "protocol that the server chose: h2, http/1.1 or none");
+  static constexpr auto final_url = todd::information("final_url", "where the last redirects ended");
+  static constexpr auto metrics = todd::metrics(
+      &ok, &failed, &dropped, &reused, &opened, &resumed, &redirects, &bytes, &decoded_bytes, &head_bytes,
+      &retransmits, &in_flight, &status, &versions, &reasons, &resolve, &connect, &tls, &wait, &first_byte,
+      &transfer, &redirect_time, &response_time, &corrected_time, &tcp_rtt, &certificate_days,
+      &certificate_chain_days, &certificate_trusted_days, &certificate_life_left, &certificate_verdict,
+      &certificate_subject, &certificate_issuer, &certificate_names, &certificate_serial, &certificate_sha256,
+      &certificate_dates, &tls_version, &cipher, &alpn, &final_url);
 
   static void check(const todd_run& run);
   void start();
   bool step(todd_batch& b);
 
  private:
-  static constexpr uint32_t kQueue = 2;  // requests that wait for a connection, per target
+  static constexpr uint32_t kPiece = 16 * 1024;  // bytes sent at once at least
+  static constexpr uint32_t kQueue = 2;          // requests that wait for a connection, per target
 
-  struct Due {
-    int64_t due_ns = 0;
-    uint32_t round = 0;
-  };
   struct Target {
-    std::string request, name;
-    std::vector<uint32_t> idle;  // connections, the last used at the back
+    std::optional<Request> request;  // none: the target was refused
+    std::string name;                // for people
+    Url url;
+    Endpoint endpoint;
+    std::vector<uint32_t> spare;  // connections with room for a request, the last used at the back
     std::array<Due, kQueue> waiting{};
-    uint32_t n_waiting = 0, open = 0;
-    bool resolves = false;
-    bool default_port = false;  // the target names none
-  };
-  struct Request {
-    uint64_t serial = 0;
-    Due due;
-    int64_t start_ns = 0, phase_ns = 0, first_ns = 0;  // phase_ns: when resolving or connecting began
-    bool sent = false, retried = false;
-  };
-  struct Connection {
-    explicit Connection(uint64_t limit) : reader(Want{limit}) {}
-    ResponseReader reader;
-    std::optional<Request> request;  // none: idle, or free
-    uint64_t stream = 0;             // 0: not connected
-    uint32_t target = 0, generation = 0;
-    bool used = false;  // has carried a complete response
+    uint32_t n_waiting = 0;
+    uint32_t open = 0;                     // connections
+    uint32_t active = 0;                   // requests
+    int64_t described_ns = INT64_MIN / 2;  // when its certificate was
   };
   struct Deadline {
     int64_t at_ns;
-    uint32_t connection;
+    uint32_t call;
     uint64_t serial;
+  };
+  // A complete answer.
+  struct Ended {
+    int status = 0, version = 0;  // version: 10, 11 or 20
+    uint32_t head_bytes = 0;
+    uint64_t body_bytes = 0;
   };
 
   void start_source();
+  void start_responder();
+  uint32_t make_tls(uint32_t flags, const char* protocols);
+  void prepare_target(uint32_t index);
+  std::string server_name_of(const RequestSpec& spec) const;
   void step_source(todd_batch& b);
-  std::string request_for(const todd_target& facts, Target& t);
+  bool cancelled(todd_batch& b);
+  bool wind_up(int64_t now_ns);
 
-  bool has_room(uint32_t target) const;  // for a request that starts at once
+  // ---- requests (probe.cc)
+  bool has_room(const Target& t) const;
   void due(todd_batch& b, const todd_ticket& ticket);
-  void begin(uint32_t index, Due due, int64_t now_ns);
+  void begin(uint32_t target, Due due, int64_t now_ns);
+  void begin_waiting(uint32_t target, int64_t now_ns);
+  void prepare_inquiry(Call& call);
+  const Request& request_of(const Call& call) const;
+  Want want_of(const Call& call) const;
+  void answered(uint32_t call, const Ended& ended, int64_t now_ns);
+  bool follow_on(uint32_t call, const Ended& ended, int64_t now_ns);
+  void complete(uint32_t call, const Ended& ended, int64_t now_ns);
+  void fail(uint32_t call, const char* reason, const std::string& text, int64_t now_ns);
+  void finish(uint32_t call, int64_t now_ns);
+  void record_sample(const Call& call, const char* outcome, int64_t rtt_ns);
+  void expire(todd_batch& b);
+  Facts facts_of(const Call& call, const Ended& ended, int64_t now_ns) const;
+
+  // ---- connections (pool.cc)
+  const Endpoint& endpoint_of(const Connection& c) const;
+  uint32_t new_connection(uint32_t target, std::unique_ptr<Endpoint> elsewhere);
+  uint32_t capacity(const Connection& c) const;
+  void assign(uint32_t call, uint32_t index, int64_t now_ns);
+  void unassign(uint32_t call, int64_t now_ns);
+  void settle(uint32_t index, int64_t now_ns);
+  void disconnect(uint32_t index);
+  void lost(uint32_t index, const char* reason, const std::string& text, int64_t now_ns);
+  void retry(uint32_t call, uint32_t target, int64_t now_ns);
+  void hop(uint32_t call, bool same, int64_t now_ns);
+  void drop_forsaken();
   void open_stream(uint32_t index, int64_t now_ns);
   void take(todd_batch& b, const todd_done& d);
-  void resolved(Connection& c, uint32_t index, const todd_done& d, int64_t now_ns);
-  void connected(Connection& c, uint32_t index, const todd_done& d);
-  void received(const todd_batch& b, Connection& c, uint32_t index, const todd_done& d);
-  void broken(Connection& c, uint32_t index, const char* reason, const std::string& text, int64_t now_ns);
-  void complete(Connection& c, uint32_t index, int64_t now_ns);
-  void fail(Connection& c, uint32_t index, const char* reason, const std::string& text, int64_t now_ns);
-  void record_sample(const Connection& c, const char* outcome, int64_t rtt_ns);
-  void release(Connection& c, uint32_t index, bool reusable, int64_t now_ns);
-  void disconnect(Connection& c);
-  void expire(todd_batch& b);
-  void send_requests(todd_batch& b);
-  bool cancelled(todd_batch& b);
-  bool wind_up();
-  uint32_t new_connection(uint32_t target);
+  void resolved(uint32_t index, const todd_done& d, int64_t now_ns);
+  void connected(uint32_t index, const todd_done& d);
+  void shaken(uint32_t index, const todd_done& d);
+  void describe_tls(uint32_t target, const todd_tls_info& info);
+  void begin_session(Connection& c);
+  void ready(uint32_t index, int64_t now_ns);
+  void start_call(uint32_t index, uint32_t call, int64_t now_ns);
+  void want_to_write(uint32_t index);
+  void write(todd_batch& b);
+  bool write_some(todd_batch& b, uint32_t index);
+  bool greet(todd_batch& b, uint32_t index);
+  bool write_http1(todd_batch& b, uint32_t index);
+  void received(const todd_batch& b, uint32_t index, const todd_done& d);
+  void read_http1(uint32_t index, std::string_view bytes);
+  void read_http2(uint32_t index, std::string_view bytes, bool end);
   uint64_t user_of(uint32_t index) const;
+
+  // H2Owner; `user` is the call.
+  void began(uint64_t user) override;
+  void head(uint64_t, const H2Answer&) override {}
+  void ended(uint64_t user, const H2Answer& answer) override;
 
   uint32_t flow_ = TODD_NONE;
   std::unique_ptr<Responder> responder_;
+  std::optional<Settings> settings_;
+  uint32_t tls_context_ = 0;
   std::vector<Target> targets_;
   std::deque<Connection> connections_;  // grows up to what is open at once; never shrinks
-  std::vector<uint32_t> free_;
-  std::deque<Deadline> deadlines_;                      // in order: every request has the same time
-  std::deque<std::pair<uint32_t, uint64_t>> sendable_;  // connection and serial of requests to hand over
+  std::vector<uint32_t> free_connections_;
+  std::deque<Call> calls_;  // likewise
+  std::vector<uint32_t> free_calls_;
+  std::deque<Deadline> deadlines_;  // in order: every request has the same time
+  std::deque<uint32_t> writing_;    // connections with something to send
+  std::vector<uint32_t> forsaken_;  // further targets to be dropped
   outbox outbox_;
   uint64_t serial_ = 0;
-  uint32_t active_ = 0;  // requests begun and not ended
-  bool keep_alive_ = true;
+  int64_t rx_ns_ = 0;  // when what is being read came
+  int64_t wall_offset_ns_ = 0;
+  uint32_t active_ = 0, most_active_ = 0;
 };
 
 }  // namespace todd::http

@@ -14,9 +14,11 @@ constexpr int64_t kIdleNs = 30'000'000'000;  // from one request's end to the ne
 constexpr int64_t kSweepNs = 1'000'000'000;
 }  // namespace
 
-void Responder::open(uint32_t flow) {
+void Responder::open(uint32_t flow, uint32_t tls) {
   flow_ = flow;
-  outbox_.put(make_op(TODD_OP_LISTEN, flow, 0));
+  todd_op op = make_op(TODD_OP_LISTEN, flow, 0);
+  op.arg = tls;
+  outbox_.put(op);
 }
 
 void Responder::step(todd_batch& b) {

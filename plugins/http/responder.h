@@ -17,8 +17,8 @@ class Responder {
  public:
   explicit Responder(uint64_t response_bytes) : response_bytes_(response_bytes) {}
 
-  // Puts the LISTEN. Call once, then step() with every batch.
-  void open(uint32_t flow);
+  // Puts the LISTEN, over TLS if that is a context. Call once, then step() with every batch.
+  void open(uint32_t flow, uint32_t tls = 0);
   void step(todd_batch& b);
 
   // The port once it listens; 0 before. Throws todd::error from step() if it cannot listen.

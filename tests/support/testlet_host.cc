@@ -81,7 +81,9 @@ struct TestletHost::Api {
     if (t >= of(l).options_.targets.size()) broken("finishes a target that is none");
     of(l).finished_targets_.insert(t);
   }
-  static void info(const todd_lane*, uint32_t, uint32_t, const char*, size_t) {}
+  static void info(const todd_lane* l, uint32_t m, uint32_t t, const char* text, size_t len) {
+    of(l).informed_[{m, t}] = std::string(text, len);
+  }
   static void note(const todd_lane* l, uint32_t, const char* outcome, const char* text, size_t len) {
     of(l).notes.push_back(std::string(outcome) + ": " + std::string(text, len));
   }
@@ -125,6 +127,29 @@ struct TestletHost::Api {
     out->bytes_acked = it->second.acked;
     return 0;
   }
+  static todd_status tls(const todd_lane*, const todd_tls*, uint32_t* context, todd_error*) {
+    *context = 1;
+    return 0;
+  }
+  static todd_status tls_info(const todd_lane* l, uint64_t stream, todd_tls_info* out) {
+    const auto it = of(l).streams_.find(stream);
+    if (it == of(l).streams_.end() || !it->second.open || it->second.script == nullptr) return -ENOENT;
+    todd_tls_info whole = it->second.script->tls;
+    whole.size = out->size;
+    for (const char** text : {&whole.verify_text, &whole.cipher, &whole.alpn, &whole.error, &whole.subject,
+                              &whole.issuer, &whole.names, &whole.serial, &whole.fingerprint})
+      if (*text == nullptr) *text = "";
+    memcpy(out, &whole, std::min<size_t>(out->size, sizeof whole));
+    return 0;
+  }
+  static todd_status add_target(const todd_lane* l, uint32_t, const char* host, uint16_t port,
+                                uint32_t* target) {
+    auto& targets = of(l).options_.targets;
+    *target = static_cast<uint32_t>(targets.size());
+    targets.push_back({.name = host, .host = host, .url = "", .port = port, .family = 0});
+    return 0;
+  }
+  static void drop_target(const todd_lane*, uint32_t) {}
   static todd_status open(const todd_lane* l, todd_flow* flow, uint32_t* id, todd_error*) {
     TestletHost& h = of(l);
     auto f = std::make_unique<Flow>();
@@ -146,7 +171,9 @@ struct TestletHost::Api {
     static const todd_samples samples{sizeof samples, 0, sample};
     static const todd_net net{sizeof net, 0,           open,  target, peer,  publish,
                               ready,      stream_info, local, refuse, finish};
+    static const todd_stream stream{sizeof stream, 0, tls, tls_info, add_target, drop_target};
     const std::string name = id;
+    if (name == TODD_STREAM_1) return &stream;
     if (name == TODD_RECORD_1) return &record;
     if (name == TODD_SAMPLES_1) return &samples;
     return name == TODD_NET_1 ? &net : nullptr;
@@ -379,7 +406,9 @@ void TestletHost::perform(const todd_op& op, std::string payload) {
       const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : options_.timeout_ns;
       if (options_.resolve_ns > timeout)
         return complete_at(world_.now_ns + timeout, add_pending(op), -ETIMEDOUT);
-      return complete_at(world_.now_ns + options_.resolve_ns, add_pending(op), options_.resolve_result);
+      const int result =
+          options_.resolve ? options_.resolve(options_.targets.at(op.target).host) : options_.resolve_result;
+      return complete_at(world_.now_ns + options_.resolve_ns, add_pending(op), result);
     }
     case TODD_OP_CONNECT: return connect(op);
     case TODD_OP_LISTEN: {
@@ -400,6 +429,7 @@ void TestletHost::perform(const todd_op& op, std::string payload) {
     }
     case TODD_OP_SHUTDOWN: return shutdown(op);
     case TODD_OP_CLOSE: return close(op);
+    case TODD_OP_TLS: return handshake(op, std::move(payload));
     default: broken("unknown operation " + std::to_string(op.code));
   }
 }
@@ -456,6 +486,11 @@ std::vector<uint64_t> TestletHost::observed(const std::string& m, uint32_t t) co
   const auto it = observed_.find({metric_index(m), t});
   return it == observed_.end() ? std::vector<uint64_t>{} : it->second;
 }
+std::string TestletHost::information(const std::string& metric, uint32_t target) const {
+  const auto it = informed_.find({metric_index(metric), target});
+  return it == informed_.end() ? "" : it->second;
+}
+
 uint64_t TestletHost::tally(const std::string& m, const std::string& key, uint32_t t) const {
   const auto it = tallies_.find({metric_index(m), t});
   if (it == tallies_.end() || !it->second.contains(key)) return 0;

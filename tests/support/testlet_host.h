@@ -48,6 +48,10 @@ struct Wire {
 struct Script {
   int connect_result = 0;  // 0 or -errno
   int64_t connect_ns = 1'000'000;
+  // Of a TLS handshake. Nothing is encrypted; tls_info() tells what stands in `tls`, 0 for all else.
+  int tls_result = 0;
+  int64_t tls_ns = 2'000'000;
+  todd_tls_info tls{};
   std::function<void(Wire&)> accepted = [](Wire&) {};
   std::function<void(Wire&, std::string_view)> data = [](Wire&, std::string_view) {};
   std::function<void(Wire&)> ended = [](Wire&) {};
@@ -88,6 +92,7 @@ struct Options {
   std::function<uint32_t()> retransmits = [] { return 3u; };  // of every stream, so far
   int resolve_result = 0;
   int64_t resolve_ns = 2'000'000;
+  std::function<int(const std::string& host)> resolve;  // instead of resolve_result, if given
   std::function<Answer(uint32_t target, uint32_t round, std::string_view request)> answer =
       [](uint32_t, uint32_t, std::string_view) { return Answer{}; };
   std::function<Script*(uint32_t target)> connect = [](uint32_t) { return nullptr; };
@@ -138,11 +143,13 @@ class TestletHost {
   double gauge(const std::string& metric, uint32_t target = 0) const;
   std::vector<uint64_t> observed(const std::string& metric, uint32_t target = 0) const;
   uint64_t tally(const std::string& metric, const std::string& key, uint32_t target = 0) const;
+  std::string information(const std::string& metric, uint32_t target = 0) const;
 
   std::string error_text;
   std::vector<std::string> notes;           // "outcome: text"
   std::map<uint32_t, std::string> refused;  // targets that it will not test, and why
   std::vector<std::string> logs;
+  std::vector<std::string> server_names;  // of TLS handshakes
   std::vector<todd_sample> samples;
   std::vector<todd_op> operations;  // every operation so far
   bool listen_fails = false;
@@ -170,6 +177,7 @@ class TestletHost {
   void connect(const todd_op& op);
   void close(const todd_op& op);
   void shutdown(const todd_op& op);
+  void handshake(const todd_op& op, std::string name);
   Wire wire_of(uint64_t stream);
   uint64_t accept_stream(uint32_t flow);
   void pump(uint64_t stream);
@@ -211,6 +219,7 @@ class TestletHost {
   std::map<std::pair<uint32_t, uint32_t>, double> gauges_;
   std::map<std::pair<uint32_t, uint32_t>, std::vector<uint64_t>> observed_;
   std::map<std::pair<uint32_t, uint32_t>, std::map<std::string, uint64_t>> tallies_;
+  std::map<std::pair<uint32_t, uint32_t>, std::string> informed_;
   std::string undeclared_;  // a key that its breakdown does not declare
 };
 

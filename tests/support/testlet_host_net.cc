@@ -247,6 +247,25 @@ void TestletHost::shutdown(const todd_op& op) {
   send_end(op.key, s);
 }
 
+void TestletHost::handshake(const todd_op& op, std::string name) {
+  const uint64_t id = add_pending(op);
+  const auto it = streams_.find(op.key);
+  if (it == streams_.end() || !it->second.open || it->second.receiving)
+    return complete_at(world_.now_ns, id, -EINVAL);
+  server_names.push_back(std::move(name));
+  const Script* const script = it->second.script;
+  world_.at(world_.now_ns + (script != nullptr ? script->tls_ns : 0), [this, id, op, script] {
+    if (pending_.count(id) == 0) return;
+    const int result = script != nullptr ? script->tls_result : 0;
+    complete(id, result, 0, {}, op.key);
+    if (result < 0) return;
+    todd_op recv = op;
+    recv.code = TODD_OP_RECV;
+    recv.slot = TODD_NONE;
+    perform(recv, "");
+  });
+}
+
 void TestletHost::close(const todd_op& op) {
   const auto it = streams_.find(op.key);
   if (it == streams_.end() || !it->second.open) return;
@@ -254,8 +273,7 @@ void TestletHost::close(const todd_op& op) {
   s.open = false;
   std::vector<uint64_t> mine;
   for (const auto& [pending, p] : pending_) {
-    if (p.op.key == op.key && (p.op.code == TODD_OP_SEND || p.op.code == TODD_OP_RECV))
-      mine.push_back(pending);
+    if (p.op.key == op.key && p.op.code != TODD_OP_CONNECT) mine.push_back(pending);
   }
   for (const uint64_t pending : mine) complete(pending, -ECANCELED);
   send_end(op.key, s);

@@ -1,0 +1,42 @@
+#pragma once
+// A request under way, from when it is taken up until its answer, behind redirects too, is judged.
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include "plugins/http/answer.h"
+#include "plugins/http/headers.h"
+#include "plugins/http/redirect.h"
+#include "plugins/http/request.h"
+#include "todd/testlet.h"
+
+namespace todd::http {
+
+struct Due {
+  int64_t due_ns = 0;
+  uint32_t round = 0;
+};
+
+// What is kept of an answer that is looked at, and where it leads. A call that only counts has none.
+struct Inquiry {
+  Headers headers;
+  std::unique_ptr<BodyKeeper> keeper;
+  std::unique_ptr<BodySink> decoder;  // writes to the keeper
+  std::optional<Redirects> redirects;
+  std::optional<Request> request;  // of the hop, where it is not the target's own
+};
+
+struct Call {
+  uint64_t serial = 0;  // 0: free
+  uint32_t target = 0;  // of the run
+  uint32_t connection = TODD_NONE;
+  Due due;
+  int64_t start_ns = 0;
+  int64_t sent_ns = 0;   // handed to the connection, 0: not yet
+  int64_t first_ns = 0;  // first byte of the answer, 0: not yet
+  bool retried = false;
+  std::unique_ptr<Inquiry> inquiry;  // kept from one use to the next
+};
+
+}  // namespace todd::http

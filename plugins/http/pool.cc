@@ -1,0 +1,499 @@
+// The connections of the http testlet: opened for requests, kept, lost, closed.
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include "plugins/http/probe.h"
+
+namespace todd::http {
+namespace {
+
+using Phase = Connection::Phase;
+constexpr int64_t kDescribeEveryNs = 1'000'000'000;
+
+// The closed word for an errno of CONNECT, SEND or RECV.
+const char* reason_of(int positive_errno) {
+  switch (positive_errno) {
+    case ECONNREFUSED: return "refused";
+    case ECONNRESET:
+    case EPIPE:
+    case ECONNABORTED: return "reset";
+    case ETIMEDOUT: return "timeout";
+    case EHOSTUNREACH:
+    case ENETUNREACH: return "unreachable";
+    case EACCES:
+    case EPERM: return "denied";
+    case EKEYREJECTED: return "certificate";
+    case EPROTO: return "tls";
+    default: return "local";
+  }
+}
+
+double days(int64_t until_s, int64_t now_s) { return static_cast<double>(until_s - now_s) / 86400.0; }
+
+std::string date(int64_t unix_s) {
+  const time_t at = unix_s;
+  tm parts{};
+  gmtime_r(&at, &parts);
+  char text[32];
+  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+const char* version_name(uint16_t version) {
+  return version == TODD_TLS_1_3 ? "1.3" : version == TODD_TLS_1_2 ? "1.2" : "older";
+}
+
+}  // namespace
+
+bool is_literal(const std::string& host) {
+  uint8_t address[16];
+  const std::string bare = host.substr(0, host.find('%'));
+  return inet_pton(AF_INET, bare.c_str(), address) == 1 || inet_pton(AF_INET6, bare.c_str(), address) == 1;
+}
+
+const Endpoint& Http::endpoint_of(const Connection& c) const {
+  return c.elsewhere != nullptr ? *c.elsewhere : targets_[c.target].endpoint;
+}
+
+uint64_t Http::user_of(uint32_t index) const {
+  return static_cast<uint64_t>(connections_[index].generation) << 32 | index;
+}
+
+// elsewhere: for one hop of a redirect, beside the target's own connections; may be the target's own
+// endpoint.
+uint32_t Http::new_connection(uint32_t target, std::unique_ptr<Endpoint> elsewhere) {
+  if (free_connections_.empty()) {
+    free_connections_.push_back(static_cast<uint32_t>(connections_.size()));
+    connections_.emplace_back();
+  }
+  const uint32_t index = free_connections_.back();
+  free_connections_.pop_back();
+  Connection& c = connections_[index];
+  c.target = target;
+  c.pooled = elsewhere == nullptr;
+  c.elsewhere = std::move(elsewhere);
+  c.used = c.last = false;
+  if (c.pooled) ++targets_[target].open;
+  return index;
+}
+
+// How many requests it takes at the same time.
+uint32_t Http::capacity(const Connection& c) const {
+  if (c.last || !c.pooled) return 0;
+  if (c.h2 != nullptr) return std::min(settings_->streams, c.h2->open_streams() + c.h2->room());
+  return c.phase != Phase::ready && settings_->version == Version::k2 ? settings_->streams : 1;
+}
+
+// The call waits for the connection, or begins on it.
+void Http::assign(uint32_t call, uint32_t index, int64_t now_ns) {
+  Connection& c = connections_[index];
+  calls_[call].connection = index;
+  c.calls.push_back(call);
+  settle(index, now_ns);
+  if (c.phase == Phase::free) return open_stream(index, now_ns);
+  if (c.phase == Phase::ready) start_call(index, call, now_ns);
+}
+
+void Http::unassign(uint32_t call, int64_t now_ns) {
+  const uint32_t index = std::exchange(calls_[call].connection, TODD_NONE);
+  if (index == TODD_NONE) return;
+  Connection& c = connections_[index];
+  std::erase(c.calls, call);
+  // Nobody waits for it any more, or will, or what still comes for the call must not be taken for another's
+  // answer.
+  if (c.calls.empty() && (!c.pooled || c.phase != Phase::ready || c.reading)) c.last = true;
+  if (c.h2 != nullptr) {
+    c.h2->cancel(call);
+    want_to_write(index);
+  }
+  settle(index, now_ns);
+}
+
+// After anything that may change it: whether it takes requests, or is to be closed.
+void Http::settle(uint32_t index, int64_t now_ns) {
+  Connection& c = connections_[index];
+  if (c.in_session) return;  // its session calls; it is settled when that returns
+  Target& t = targets_[c.target];
+  if (c.h2 != nullptr && c.h2->closing()) c.last = true;
+  const bool room = c.calls.size() < capacity(c);
+  if (room && !c.spare) t.spare.push_back(index);
+  if (!room && c.spare) t.spare.erase(std::find(t.spare.rbegin(), t.spare.rend(), index).base() - 1);
+  c.spare = room;
+  if (!c.last || !c.calls.empty()) return;
+  disconnect(index);
+  if (c.elsewhere != nullptr && c.elsewhere->target >= targets_.size())
+    forsaken_.push_back(c.elsewhere->target);
+  if (c.pooled) --t.open;
+  free_connections_.push_back(index);
+  begin_waiting(c.target, now_ns);
+}
+
+// Whatever is still under way on this connection becomes stale.
+void Http::disconnect(uint32_t index) {
+  Connection& c = connections_[index];
+  if (c.stream != 0) {
+    todd_stream_info kernel{};
+    kernel.size = sizeof kernel;
+    if (net().stream_info(&lane(), c.stream, &kernel) == 0) {
+      count(retransmits, c.target, kernel.retransmits);
+      if (kernel.rtt_us != 0) set(tcp_rtt, c.target, kernel.rtt_us * 1000.0);
+    }
+    outbox_.put(stream_op(TODD_OP_CLOSE, flow_, c.stream, 0));
+  }
+  c.stream = 0;
+  c.h2.reset();
+  c.reading = c.greets = false;
+  c.phase = Phase::free;
+  ++c.generation;
+}
+
+// The connection is gone. A request on it that may be sent again is, once, on a new one: a server closes a
+// kept connection when it likes.
+void Http::lost(uint32_t index, const char* reason, const std::string& text, int64_t now_ns) {
+  Connection& c = connections_[index];
+  const bool was_ready = c.phase == Phase::ready, elsewhere = c.elsewhere != nullptr;
+  const bool silent = c.used && c.h2 == nullptr && !c.reader.got_some();
+  const uint32_t target = c.target;
+  const std::vector<uint32_t> calls = std::exchange(c.calls, {});
+  for (const uint32_t call : calls) calls_[call].connection = TODD_NONE;
+  c.last = true;
+  settle(index, now_ns);
+  for (const uint32_t i : calls) {
+    Call& call = calls_[i];
+    const bool again = call.sent_ns == 0 || (silent && settings_->idempotent);
+    if (was_ready && again && !call.retried && !elsewhere)
+      retry(i, target, now_ns);
+    else
+      fail(i, reason, text, now_ns);
+  }
+}
+
+void Http::retry(uint32_t index, uint32_t target, int64_t now_ns) {
+  Call& call = calls_[index];
+  call.retried = true;
+  call.sent_ns = call.first_ns = 0;
+  assign(index, new_connection(target, nullptr), now_ns);
+}
+
+// ---- opening
+
+void Http::open_stream(uint32_t index, int64_t now_ns) {
+  Connection& c = connections_[index];
+  const Endpoint& to = endpoint_of(c);
+  c.phase_ns = now_ns;
+  c.phase = to.resolves ? Phase::resolving : Phase::connecting;
+  todd_op op = target_op(to.resolves ? TODD_OP_RESOLVE : TODD_OP_CONNECT, flow_, to.target, user_of(index),
+                         run().timeout_ns);
+  op.port = to.resolves ? 0 : to.port;
+  op.tos = settings_->tos;
+  outbox_.put(op);
+}
+
+void Http::take(todd_batch& b, const todd_done& d) {
+  const auto index = static_cast<uint32_t>(d.user);
+  if (index >= connections_.size() || connections_[index].generation != d.user >> 32) {
+    if (d.code == TODD_OP_CONNECT && d.result == 0) outbox_.put(stream_op(TODD_OP_CLOSE, flow_, d.arg, 0));
+    return;
+  }
+  switch (d.code) {
+    case TODD_OP_RESOLVE: return resolved(index, d, b.now_ns);
+    case TODD_OP_CONNECT: return connected(index, d);
+    case TODD_OP_TLS: return shaken(index, d);
+    case TODD_OP_SEND:
+      if (d.result < 0)
+        lost(index, reason_of(-d.result), std::string("sending: ") + strerror(-d.result), b.now_ns);
+      return;
+    case TODD_OP_RECV: return received(b, index, d);
+    default: return;
+  }
+}
+
+void Http::resolved(uint32_t index, const todd_done& d, int64_t now_ns) {
+  Connection& c = connections_[index];
+  const Endpoint& to = endpoint_of(c);
+  if (d.result == -EACCES)
+    return lost(index, "denied", to.server_name + ": this host tests no such address on another's word",
+                now_ns);
+  if (d.result < 0)
+    return lost(index, d.result == -ETIMEDOUT ? "timeout" : "resolve",
+                "the name has no address: " + std::string(strerror(-d.result)), now_ns);
+  if (to.named) observe(resolve, c.target, d.rx_ns - c.phase_ns);
+  c.phase = Phase::connecting;
+  c.phase_ns = now_ns;
+  todd_op op = target_op(TODD_OP_CONNECT, flow_, to.target, user_of(index), run().timeout_ns);
+  op.port = to.port;
+  op.tos = settings_->tos;
+  outbox_.put(op);
+}
+
+void Http::connected(uint32_t index, const todd_done& d) {
+  Connection& c = connections_[index];
+  if (d.result < 0)
+    return lost(index, reason_of(-d.result), std::string("connecting: ") + strerror(-d.result), d.rx_ns);
+  c.stream = d.arg;
+  observe(connect, c.target, d.rx_ns - c.phase_ns);
+  if (!endpoint_of(c).https) {
+    outbox_.put(stream_op(TODD_OP_RECV, flow_, c.stream, user_of(index)));
+    return ready(index, d.rx_ns);
+  }
+  c.phase = Phase::shaking;
+  c.phase_ns = d.rx_ns;
+  c.greets = true;
+  want_to_write(index);
+}
+
+void Http::shaken(uint32_t index, const todd_done& d) {
+  rx_ns_ = d.rx_ns;
+  Connection& c = connections_[index];
+  Target& t = targets_[c.target];
+  const bool broken = d.result < 0;
+  const bool describe = c.elsewhere == nullptr && (broken || d.rx_ns - t.described_ns >= kDescribeEveryNs);
+  const todd_tls_info facts = tls_info(c.stream, describe || settings_->checks.wants_tls());
+  if (describe) {
+    t.described_ns = d.rx_ns;
+    describe_tls(c.target, facts);
+  }
+  if (broken) {
+    const std::string why =
+        facts.error != nullptr && facts.error[0] != '\0' ? facts.error : strerror(-d.result);
+    return lost(index, reason_of(-d.result), "TLS: " + why, d.rx_ns);
+  }
+  observe(tls, c.target, d.rx_ns - c.phase_ns);
+  if (facts.resumed != 0) count(resumed, c.target);
+  c.tls_version = facts.version;
+  c.not_after_s = facts.not_after_s;
+  const bool speaks_h2 = facts.alpn != nullptr && strcmp(facts.alpn, "h2") == 0;
+  if (settings_->version == Version::k2 && !speaks_h2)
+    return lost(index, "protocol", "the server does not offer HTTP/2 (no h2 by ALPN)", d.rx_ns);
+  if (speaks_h2) begin_session(c);
+  ready(index, d.rx_ns);
+}
+
+void Http::describe_tls(uint32_t target, const todd_tls_info& facts) {
+  if (facts.version != 0) {
+    inform(tls_version, target, version_name(facts.version));
+    inform(cipher, target, facts.cipher);
+    inform(alpn, target, facts.alpn[0] != '\0' ? facts.alpn : "none");
+  }
+  if (facts.not_after_s == 0) return;
+  const int64_t now_s = (rx_ns_ + wall_offset_ns_) / 1'000'000'000;
+  inform(certificate_verdict, target, facts.verify == 0 ? "ok" : facts.verify_text);
+  inform(certificate_subject, target, facts.subject);
+  inform(certificate_issuer, target, facts.issuer);
+  inform(certificate_names, target, facts.names);
+  inform(certificate_serial, target, facts.serial);
+  inform(certificate_sha256, target, facts.fingerprint);
+  inform(certificate_dates, target, date(facts.not_before_s) + " to " + date(facts.not_after_s));
+  set(certificate_days, target, days(facts.not_after_s, now_s));
+  if (facts.chain_not_after_s != 0) set(certificate_chain_days, target, days(facts.chain_not_after_s, now_s));
+  if (facts.trusted_not_after_s != 0)
+    set(certificate_trusted_days, target, days(facts.trusted_not_after_s, now_s));
+  const double life = static_cast<double>(facts.not_after_s - facts.not_before_s);
+  if (life > 0)
+    set(certificate_life_left, target,
+        std::clamp(static_cast<double>(facts.not_after_s - now_s) / life, 0.0, 1.0));
+}
+
+void Http::begin_session(Connection& c) { c.h2 = std::make_unique<H2Session>(*this, H2Session::Options{}); }
+
+void Http::ready(uint32_t index, int64_t now_ns) {
+  Connection& c = connections_[index];
+  if (c.h2 == nullptr && !endpoint_of(c).https && settings_->version == Version::k2) begin_session(c);
+  c.phase = Phase::ready;
+  count(opened, c.target);
+  if (c.h2 != nullptr) want_to_write(index);
+  for (const uint32_t call : std::vector(c.calls)) start_call(index, call, now_ns);
+  settle(index, now_ns);
+  begin_waiting(c.target, now_ns);
+}
+
+// The call's request goes to the connection, now or when that has room for it.
+void Http::start_call(uint32_t index, uint32_t i, int64_t now_ns) {
+  Connection& c = connections_[index];
+  Call& call = calls_[i];
+  if (c.h2 == nullptr) {
+    c.reader.reset(want_of(call));
+  } else {
+    if (!c.h2->open(request_of(call), call.serial, want_of(call), i)) return;
+    call.sent_ns = now_ns;
+    if (c.used) count(reused, c.target);
+    c.used = true;
+  }
+  want_to_write(index);
+}
+
+// ---- sending
+
+void Http::want_to_write(uint32_t index) {
+  if (std::exchange(connections_[index].writing, true)) return;
+  writing_.push_back(index);
+}
+
+void Http::write(todd_batch& b) {
+  while (!writing_.empty() && write_some(b, writing_.front())) {
+    connections_[writing_.front()].writing = false;
+    writing_.pop_front();
+  }
+  if (!writing_.empty() && b.n_op >= b.cap_op) wake_by(b, b.now_ns);
+}
+
+// False: the batch has no room for all of it.
+bool Http::write_some(todd_batch& b, uint32_t index) {
+  Connection& c = connections_[index];
+  if (c.stream == 0) return true;  // closed meanwhile
+  if (c.phase == Phase::shaking) return !c.greets || greet(b, index);
+  if (c.h2 == nullptr) return write_http1(b, index);
+  while (c.h2->wants_to_send()) {
+    if (!can_send(b, flow_)) return false;
+    const uint32_t slot = take_slot(b, flow_);
+    c.in_session = true;  // streams may end in there
+    const size_t n = c.h2->take(slot_data(b, flow_, slot), kPiece);
+    c.in_session = false;
+    if (n == 0) break;
+    put(b, stream_send_op(flow_, c.stream, slot, static_cast<uint32_t>(n), user_of(index)));
+  }
+  if (c.h2->closing())
+    read_http2(index, {}, false);  // the session may have said its last word
+  else
+    settle(index, rx_ns_);
+  return true;
+}
+
+bool Http::greet(todd_batch& b, uint32_t index) {
+  Connection& c = connections_[index];
+  if (!can_send(b, flow_)) return false;
+  const std::string& name = endpoint_of(c).server_name;
+  todd_op op = stream_op(TODD_OP_TLS, flow_, c.stream, user_of(index));
+  op.slot = take_slot(b, flow_);
+  op.len = static_cast<uint32_t>(name.copy(reinterpret_cast<char*>(slot_data(b, flow_, op.slot)), 255));
+  op.timeout_ns = run().timeout_ns;
+  op.arg = tls_context_;
+  put(b, op);
+  c.greets = false;
+  return true;
+}
+
+bool Http::write_http1(todd_batch& b, uint32_t index) {
+  Connection& c = connections_[index];
+  if (c.reading || c.calls.empty()) return true;
+  if (!can_send(b, flow_)) return false;
+  Call& call = calls_[c.calls.front()];
+  const Request& request = request_of(call);
+  const std::string& text = request.wire();
+  const uint32_t slot = take_slot(b, flow_);
+  char* const place = reinterpret_cast<char*>(slot_data(b, flow_, slot));
+  memcpy(place, text.data(), text.size());
+  request.stamp(place, call.serial);
+  put(b, stream_send_op(flow_, c.stream, slot, static_cast<uint32_t>(text.size()), user_of(index)));
+  call.sent_ns = b.now_ns;
+  c.reading = true;
+  if (c.used) count(reused, c.target);
+  return true;
+}
+
+// ---- receiving
+
+void Http::received(const todd_batch& b, uint32_t index, const todd_done& d) {
+  Connection& c = connections_[index];
+  rx_ns_ = d.rx_ns;
+  if (d.result < 0 || c.phase != Phase::ready)
+    return lost(index, d.result == -EPROTO ? "protocol" : reason_of(-d.result),
+                d.result < 0 ? std::string("receiving: ") + strerror(-d.result) : "it ended at once",
+                d.rx_ns);
+  const std::string_view piece = payload(b, d);
+  if (c.h2 != nullptr) return read_http2(index, piece, piece.empty());
+  read_http1(index, piece);
+}
+
+void Http::read_http1(uint32_t index, std::string_view piece) {
+  Connection& c = connections_[index];
+  if (!c.reading) return lost(index, "closed", "the server closed the connection", rx_ns_);
+  const uint32_t i = c.calls.front();
+  Call& call = calls_[i];
+  if (!piece.empty() && call.first_ns == 0) call.first_ns = rx_ns_;
+  const Read read = piece.empty() ? c.reader.end() : c.reader.put(piece);
+  if (read == Read::kMore) return;
+  if (read == Read::kFailed) return lost(index, c.reader.why(), c.reader.detail(), rx_ns_);
+  c.reading = false;
+  c.used = true;
+  if (piece.empty() || !settings_->keep_alive || !c.reader.reusable()) c.last = true;
+  answered(i,
+           {.status = c.reader.status(),
+            .version = c.reader.version(),
+            .head_bytes = c.reader.head_bytes(),
+            .body_bytes = c.reader.body_bytes()},
+           rx_ns_);
+}
+
+void Http::read_http2(uint32_t index, std::string_view piece, bool end) {
+  Connection& c = connections_[index];
+  c.in_session = true;
+  const bool goes_on = c.h2->put(piece) && !end;
+  if (end) c.h2->end();
+  c.in_session = false;
+  if (c.h2->wants_to_send()) want_to_write(index);
+  if (!goes_on) {
+    const std::string why = c.h2->why(), detail = c.h2->detail();
+    return lost(index, why.empty() ? "closed" : "protocol",
+                detail.empty() ? "the server closed the connection" : detail, rx_ns_);
+  }
+  for (const uint32_t call : std::vector(c.calls))
+    if (calls_[call].sent_ns == 0) start_call(index, call, rx_ns_);
+  settle(index, rx_ns_);
+  begin_waiting(c.target, rx_ns_);
+}
+
+void Http::began(uint64_t number) { calls_[number].first_ns = rx_ns_; }
+
+void Http::ended(uint64_t number, const H2Answer& answer) {
+  const auto i = static_cast<uint32_t>(number);
+  Call& call = calls_[i];
+  if (answer.why == nullptr)
+    return answered(i,
+                    {.status = answer.status,
+                     .version = 20,
+                     .head_bytes = answer.head_bytes,
+                     .body_bytes = answer.body_bytes},
+                    rx_ns_);
+  const bool again = !call.retried && (answer.unprocessed || (settings_->idempotent && call.first_ns == 0 &&
+                                                              strcmp(answer.why, "closed") == 0));
+  if (!again) return fail(i, answer.why, std::string(answer.detail), rx_ns_);
+  const uint32_t target = call.target;
+  unassign(i, rx_ns_);
+  retry(i, target, rx_ns_);
+}
+
+// ---- redirects
+
+// The call's next request goes on this connection, or on one of its own.
+void Http::hop(uint32_t i, bool same, int64_t now_ns) {
+  Call& call = calls_[i];
+  const uint32_t index = call.connection;
+  Connection& c = connections_[index];
+  if (same && !c.last && (c.h2 == nullptr || !c.h2->closing())) return start_call(index, i, now_ns);
+  auto to = std::make_unique<Endpoint>(endpoint_of(c));
+  const Url& url = call.inquiry->redirects->spec().url;
+  if (!same || to->target >= targets_.size()) {
+    to->https = url.https;
+    to->resolves = true;
+    to->named = !is_literal(url.host);
+    to->server_name = url.host;
+    to->port = 0;
+    if (stream().add_target(&lane(), call.target, url.host.c_str(), url.effective_port(), &to->target) < 0)
+      return fail(i, "local", "too many redirects to other hosts at the same time", now_ns);
+  }
+  unassign(i, now_ns);
+  assign(i, new_connection(call.target, std::move(to)), now_ns);
+}
+
+// Targets of connections that are closed by now.
+void Http::drop_forsaken() {
+  for (const uint32_t target : forsaken_) stream().drop_target(&lane(), target);
+  forsaken_.clear();
+}
+
+}  // namespace todd::http

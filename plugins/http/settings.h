@@ -1,0 +1,40 @@
+#pragma once
+// What the params of an instance say, read once.
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+
+#include "plugins/http/checks.h"
+#include "plugins/http/request.h"
+#include "todd/testlet.h"
+
+namespace todd::http {
+
+enum class Version { kAuto, k11, k2 };  // in the order of the param's choices
+
+// Only to be moved.
+struct Settings {
+  // Throws todd::error (TODD_E_PARAM) that names the param and what is wrong with it.
+  explicit Settings(const todd_run& run);
+
+  RequestSpec request;  // its URL has no host
+  Checks checks;
+  Version version = Version::kAuto;
+  uint32_t connections = 1, streams = 1, follow = 0;
+  bool keep_alive = true, compressed = false;
+  // A request that may be sent again when its connection ends without an answer (RFC 9110 section 9.2.2).
+  bool idempotent = true;
+  uint64_t max_body = 0, checked_body = 0;
+  std::string server_name;
+  uint8_t tos = 0;
+
+  bool looks_at_heads() const { return follow != 0 || checks.wants_headers(); }
+  bool looks_at_bodies() const { return compressed || checks.wants_body(); }
+};
+
+// What `authorities`, `certificate` and `key` mean: PEM, or the text of a file ("/...") that must be PEM.
+// Throws todd::error naming the param.
+std::string pem_of(const char* param, std::string_view value);
+
+}  // namespace todd::http

@@ -56,10 +56,15 @@ Result<v1::Task> task_of(const ServeCommand& command) {
 std::string command_for_the_other_host(const ServeCommand& command, uint32_t port) {
   char host[256] = "HOST";
   gethostname(host, sizeof host - 1);
-  if (command.testlet.target_kind == "url")
-    return fmt::format("todd try {} http://{}:{}/", command.testlet.id, host, port);
+  const auto given = command.params->given();
+  if (command.testlet.target_kind == "url") {
+    const auto scheme = given.find("scheme");
+    const bool https = scheme != given.end() && scheme->second == "https";
+    const bool own = https && !given.contains("certificate");  // made here, signed by itself
+    return fmt::format("todd try {} {}://{}:{}/{}", command.testlet.id, https ? "https" : "http", host, port,
+                       own ? " --insecure true" : "");
+  }
   if (command.testlet.id == "ping") {
-    const auto given = command.params->given();
     const auto mode = given.find("mode");
     return fmt::format("todd try ping {}:{} --mode {}", host, port,
                        mode == given.end() ? "udp" : mode->second);

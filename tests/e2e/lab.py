@@ -296,9 +296,10 @@ def todd(*words, namespace=None, env=None, stdin=None, timeout=120):
     return subprocess.run(command, capture_output=True, text=True, input=stdin, timeout=timeout, env={**os.environ, **(env or {})})
 
 
-def listening_ports(process):
+def listening_ports(process, namespace=None):
     """TCP ports the process listens on, of a program that does not say which it got."""
-    shown = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+    command = ["ss", "-Hltnp"] if namespace is None else inside(namespace.name, "ss", "-Hltnp")
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return [int(line.split()[3].rsplit(":", 1)[1]) for line in shown.splitlines() if f"pid={process.pid()}," in line]
 
 

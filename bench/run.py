@@ -5,7 +5,8 @@ import lab
 from table import Row, text_of
 
 # In the order of the table. Each is scenarios/NAME.py: what its first line says, and run(full), which gives rows.
-SCENARIOS = ("floor", "accuracy", "thousand", "same_rtt", "freeze", "burst", "one_lane", "sustained", "sweep", "growth", "overload", "boundary", "coordinator")
+SCENARIOS = ("floor", "accuracy", "thousand", "same_rtt", "freeze", "burst", "one_lane", "sustained", "sweep", "growth", "overload", "boundary", "coordinator",
+             "http_load", "http_pace", "http_many", "http_idle")
 
 
 def conditions():

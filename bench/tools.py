@@ -75,10 +75,10 @@ def sweep(count, *words, before=()):
 class Watch(threading.Thread):
     """What a `todd try` and its worker use while they run: CPU seconds and memory of the worker, memory of both."""
 
-    def __init__(self, *words):
+    def __init__(self, *words, testlet="ping"):
         super().__init__(daemon=True)
         self.worker_cpu = self.worker_rss = self.both_pss = 0
-        command = lab.inside(stage().near.name, lab.BIN / "todd", "try", "ping", "--yes", *words)
+        command = lab.inside(stage().near.name, lab.BIN / "todd", "try", testlet, "--yes", *words)
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.start()
 

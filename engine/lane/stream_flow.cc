@@ -99,13 +99,17 @@ const io::StreamTls* StreamFlow::tls(uint64_t stream) const {
 }
 
 todd_done StreamFlow::about(const Conn& conn, uint16_t code, int32_t result) const {
+  return about(conn, code, result, owner_.now());
+}
+
+todd_done StreamFlow::about(const Conn& conn, uint16_t code, int32_t result, int64_t at_ns) const {
   return {.user = conn.user,
           .result = result,
           .code = code,
           .flow = index_,
           .target = conn.target,
           .slot = TODD_NONE,
-          .rx_ns = owner_.now(),
+          .rx_ns = at_ns,
           .rx_src = TODD_TS_USER,
           .arg = conn.id};
 }
@@ -401,9 +405,9 @@ void StreamFlow::sent(Conn& conn, uint32_t index, int result, int64_t mono_ns) {
   out.busy = false;
   --conn.sends;
   release(index);
-  todd_done done = about(conn, TODD_OP_SEND, result < 0 ? result : static_cast<int32_t>(out.len));
+  todd_done done = about(conn, TODD_OP_SEND, result < 0 ? result : static_cast<int32_t>(out.len), mono_ns);
   done.user = out.user;
-  done.tx_ns = done.rx_ns = mono_ns;
+  done.tx_ns = mono_ns;
   done.tx_src = TODD_TS_USER;
   owner_.complete(done);
 }
@@ -412,10 +416,9 @@ void StreamFlow::data(Conn& conn, int result, const uint8_t* bytes, uint32_t len
   owner_.make_room(*this, len);
   if (conn.stream == nullptr) return;  // the testlet closed it while making room
   if (len == 0) conn.receiving = false;
-  todd_done done = about(conn, TODD_OP_RECV, result < 0 ? result : static_cast<int32_t>(len));
+  todd_done done = about(conn, TODD_OP_RECV, result < 0 ? result : static_cast<int32_t>(len), mono_ns);
   done.slot = result < 0 ? TODD_NONE : store(bytes, len);
   done.len = result < 0 ? 0 : len;
-  done.rx_ns = mono_ns;
   owner_.complete(done);
 }
 

@@ -109,7 +109,8 @@ class StreamFlow : public Flow {
   void data(Conn& conn, int result, const uint8_t* bytes, uint32_t len, int64_t mono_ns);
   void close(Conn& conn);  // what is pending completes -ECANCELED
   void forget(Conn& conn);
-  todd_done about(const Conn& conn, uint16_t code, int32_t result) const;
+  todd_done about(const Conn& conn, uint16_t code, int32_t result) const;  // now
+  todd_done about(const Conn& conn, uint16_t code, int32_t result, int64_t at_ns) const;
 
   Instance& owner_;
   uint32_t index_;

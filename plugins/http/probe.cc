@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -323,7 +324,7 @@ void Http::complete(uint32_t index, const Ended& ended, int64_t now_ns) {
   const Call& call = calls_[index];
   const uint32_t t = call.target;
   char code[16];
-  std::snprintf(code, sizeof code, "%d", ended.status);
+  *std::to_chars(code, code + sizeof code - 1, ended.status).ptr = '\0';
   tally(status, t, code);
   tally(versions, t, ended.version == 20 ? "2" : ended.version == 11 ? "1.1" : "1.0");
   observe(wait, t, call.first_ns - call.sent_ns);
@@ -410,7 +411,7 @@ void Http::record_sample(const Call& call, const char* outcome, int64_t rtt_ns) 
   s.seq = call.due.round;
   s.target = call.target;
   s.tx_src = s.rx_src = TODD_TS_USER;
-  std::snprintf(s.outcome, sizeof s.outcome, "%s", outcome);
+  memcpy(s.outcome, outcome, std::min(strlen(outcome), sizeof s.outcome));
   sample(s);
 }
 

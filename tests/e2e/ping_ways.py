@@ -62,7 +62,7 @@ for engine in lab.back_ends():
         with Narrow(way, 10) as narrow:
             edge = ping(engine, port, "--count", 401, "--burst", 40, "--interval", "200ms", "--timeout", "300ms")
             dropped, lost = narrow.dropped(), value(edge, "lost")
-            check(dropped == lost > 100, f"{engine}: {way}: the queue dropped {dropped}, all of them lost")
+            check(dropped == lost > 100, f"{engine}: {way}: the queue dropped {dropped}, and {lost} are lost")
             check(value(edge, f"lost_{way}") == lost and value(edge, f"lost_{other}") == 0, f"{engine}: {value(edge, 'lost_' + way)} on the way {way}")
     # More at once than the responder is told of in one go: each reply is that of its probe.
     edge = ping(engine, port, "--rate", "max", "--duration", "1s")

@@ -101,8 +101,15 @@ tl::unexpected<Error> bad_egress(int sys_errno, std::string detail) {
   return tl::unexpected(Error{Errc::invalid, sys_errno, std::move(detail)});
 }
 
-constexpr const char* kMark = "mark ";  // how what is said of it begins
-bool is_of_mark(const Error& error) { return error.detail.starts_with(kMark); }
+Status set_mark(int fd, const SocketRequest& request) {
+  const uint32_t mark = request.egress.mark;
+  if (mark == 0 || set_int(fd, SOL_SOCKET, SO_MARK, static_cast<int>(mark))) return {};
+  return tl::unexpected(
+      Error{errno == EPERM ? Errc::denied : Errc::invalid, errno,
+            "mark " + std::to_string(mark) + ": " + describe(request) +
+                ": marking packets takes CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW; grant one of "
+                "them, or leave mark out"});
+}
 
 Status set_egress(int fd, const SocketRequest& request) {
   const Egress& egress = request.egress;
@@ -113,12 +120,7 @@ Status set_egress(int fd, const SocketRequest& request) {
       return bad_egress(errno, "interface " + egress.interface + ": this host has no such interface");
     return refuse(request, errno, (": cannot send through interface " + egress.interface).c_str());
   }
-  if (egress.mark != 0 && !set_int(fd, SOL_SOCKET, SO_MARK, static_cast<int>(egress.mark)))
-    return tl::unexpected(
-        Error{errno == EPERM ? Errc::denied : Errc::invalid, errno,
-              kMark + std::to_string(egress.mark) + ": " + describe(request) +
-                  ": marking packets takes CAP_NET_ADMIN, or from Linux 5.17 on CAP_NET_RAW; grant one of "
-                  "them, or leave mark out"});
+  if (auto marked = set_mark(fd, request); !marked) return marked;
   // Of the destination then, as label_flow puts it there: Linux wants a lease of the label only where
   // somebody has leased labels for himself.
   if (egress.flow_label != 0 && v6 && !set_int(fd, SOL_IPV6, IPV6_FLOWINFO_SEND, 1))
@@ -211,11 +213,15 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
 
 Result<IcmpSocket> open_icmp(int family, const Egress& egress) {
   SocketRequest request{.kind = SocketRequest::icmp, .family = family, .bind = false, .egress = egress};
+  // The mark comes after: where it is all that a ping socket lacks, that is what to say.
+  request.egress.mark = 0;
   auto ping = open_socket(request);
-  if (ping) return IcmpSocket{std::move(*ping), false};
-  // For a raw one too; and where the mark was all that a ping socket lacked, that is what to say.
-  if (ping.error().code == Errc::invalid || is_of_mark(ping.error()))
-    return tl::unexpected<Error>(ping.error());
+  request.egress.mark = egress.mark;
+  if (ping) {
+    if (auto marked = set_mark(ping->get(), request); !marked) return tl::unexpected<Error>(marked.error());
+    return IcmpSocket{std::move(*ping), false};
+  }
+  if (ping.error().code == Errc::invalid) return tl::unexpected<Error>(ping.error());  // for a raw one too
   request.raw = request.bind = true;
   auto raw = open_socket(request);
   if (raw) return IcmpSocket{std::move(*raw), true};
@@ -368,6 +374,15 @@ bool same_host(const Address& a, const Address& b) {
   if (a.sa.sa_family == AF_INET) return a.v4.sin_addr.s_addr == b.v4.sin_addr.s_addr;
   if (a.sa.sa_family != AF_INET6) return false;
   return IN6_ARE_ADDR_EQUAL(&a.v6.sin6_addr, &b.v6.sin6_addr) && a.v6.sin6_scope_id == b.v6.sin6_scope_id;
+}
+
+bool is_no_host(const Address& address) {
+  if (address.sa.sa_family == AF_INET) {
+    const uint32_t host = ntohl(address.v4.sin_addr.s_addr);
+    return host == INADDR_ANY || host == INADDR_BROADCAST || IN_MULTICAST(host);
+  }
+  const in6_addr& host = address.v6.sin6_addr;
+  return address.sa.sa_family == AF_INET6 && (IN6_IS_ADDR_UNSPECIFIED(&host) || IN6_IS_ADDR_MULTICAST(&host));
 }
 
 Status send_fd(int socket, int fd) {

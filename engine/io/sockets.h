@@ -64,6 +64,10 @@ std::string format_endpoint(const Address& address);  // with port, brackets aro
 uint16_t port_of(const Address& address);
 void set_port(Address& address, uint16_t port);
 bool same_host(const Address& a, const Address& b);  // ignoring ports
+// Whether no single host has it: 0.0.0.0, ::, multicast, broadcast. Probes to it would reach this host, or
+// many at once. As targets that are written engine/schedule refuses them; this is for what names turn out to
+// be.
+bool is_no_host(const Address& address);
 // Gives an address of IPv6 the egress's flow label, with which sockets send to it.
 void label_flow(Address& to, const Egress& egress);
 

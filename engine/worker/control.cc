@@ -16,6 +16,7 @@
 #include "engine/lane/errors.h"
 #include "engine/manifest/elf.h"
 #include "engine/worker/make_setup.h"
+#include "engine/worker/process_cpu.h"
 #include "todd/v1/worker.pb.h"
 
 namespace todd::worker {
@@ -42,9 +43,9 @@ struct Control::Running {
   uint32_t ready = 0, ended = 0;
   bool failed = false;  // and said so
   bool begun = false;
-  uint32_t company = 0;          // the most others that had begun and not ended meanwhile
-  int64_t worker_cpu_to_ns = 0;  // up to which its periods were charged with what the process used
-  v1::Ready message;             // what names resolved to
+  uint32_t company = 0;  // the most others that had begun and not ended meanwhile
+  ProcessCpu worker_cpu;
+  v1::Ready message;  // what names resolved to
 };
 
 Control::Control(io::Loop& loop, Options options)
@@ -184,11 +185,9 @@ void Control::on_closed(const std::string& task, const lane::Closed& closed) {
   quality.set_received(closed.received);
   quality.set_lane_cpu_ns(static_cast<uint64_t>(closed.lane_cpu_ns));
   if (const auto it = running_.find(task); it != running_.end()) {
-    // The periods of the shards of one task overlap, and the process is one.
     Running& running = it->second;
-    const int64_t from_ns = std::max(running.worker_cpu_to_ns, closed.worker_cpu_from_ns);
-    quality.set_worker_cpu_ns(static_cast<uint64_t>(std::max<int64_t>(closed.worker_cpu_to_ns - from_ns, 0)));
-    running.worker_cpu_to_ns = std::max(running.worker_cpu_to_ns, closed.worker_cpu_to_ns);
+    quality.set_worker_cpu_ns(
+        static_cast<uint64_t>(running.worker_cpu.add(closed.worker_cpu_from_ns, closed.worker_cpu_to_ns)));
     quality.set_other_tasks(running.company);
   }
   if (closed.lateness.count != 0) wire::put_histogram(closed.lateness, *quality.mutable_lateness());
@@ -322,8 +321,8 @@ void Control::resolve_names(const std::shared_ptr<Pending>& pending) {
             if (target.spec == name.spec) endpoint.set_edge(target.edge);
           if (!found) {
             endpoint.set_error(found.error().detail);
-          } else if (!set_address(setup, name.spec, *found)) {
-            endpoint.set_error(fmt::format("{}: no address of the wanted family", name.text));
+          } else if (auto set = set_address(setup, name.spec, *found); !set) {
+            endpoint.set_error(set.error().detail);
           } else {
             endpoint.set_resolve_ns(static_cast<uint64_t>(std::max<int64_t>(1, monotonic_ns() - asked_ns)));
             for (const auto& target : setup.targets)

@@ -206,17 +206,28 @@ std::vector<Name> names_of(const lane::TaskSetup& setup) {
   return names;
 }
 
-bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses) {
+Status set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses) {
+  const std::string& name = (*setup.specs)[spec].host;
+  std::string no_host;
   for (auto& target : setup.targets) {
     if (target.spec != spec) continue;
     for (const auto& text : addresses) {
       const auto address = io::parse_address(text, (*setup.specs)[spec].port);
       if (!address || !lane::wanted_family(setup, target, address->sa.sa_family)) continue;
+      if (io::is_no_host(*address)) {
+        if (no_host.empty()) no_host = text;
+        continue;
+      }
       target.address = *address;
-      return true;
+      return {};
     }
   }
-  return false;
+  return fail(Errc::unavailable,
+              no_host.empty()
+                  ? fmt::format("{}: no address of the wanted family", name)
+                  : fmt::format("{} resolves to {}, which is no host's: its name server may block the "
+                                "name; give the host's own address",
+                                name, no_host));
 }
 
 std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup) {

@@ -35,8 +35,10 @@ std::vector<std::unique_ptr<lane::TaskSetup>> divide(std::unique_ptr<lane::TaskS
 // Of the task, those that cannot be resolved included; at least 1.
 uint32_t edges_of(const lane::TaskSetup& setup);
 std::vector<Name> names_of(const lane::TaskSetup& setup);
-// Gives the target of this spec its address; false if none of them fits the task's family.
-bool set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses);
+// Gives the target of this spec its address: the first that fits the task's family and is a host's, which
+// 0.0.0.0 of a name server that blocks the name is not. Errors: unavailable, naming the name, and why no
+// address of it will do.
+Status set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::string>& addresses);
 // Takes from the targets that this host's configuration refuses their addresses, so that drop_unresolved
 // leaves them out; returns them, those that follow each other and fall under one rule together.
 struct Denied {

@@ -1,5 +1,5 @@
 """What a test costs: the bytes of its packets, as the interface counts them, and CPU time of who measures."""
-import json, subprocess
+import json, os, subprocess
 
 import lab
 from lab import check, edges, inside, todd, value
@@ -62,6 +62,12 @@ for engine in lab.back_ends():
         check(0 < quality["lane_cpu_s"] <= min(quality["worker_cpu_s"], quality["measured_s"]) + 0.001, f"{engine}: {count} probes: {quality['lane_cpu_s'] * 1e3:.2f} ms of the lane in {quality['worker_cpu_s'] * 1e3:.2f} ms of the worker in {quality['measured_s']:.3f} s")
         check(quality["other_tasks"] == 0, f"{engine}: and it was alone")
     check(cost[300_000] > 20 * cost[10], f"{engine}: 30,000 times as many cost {cost[300_000] / cost[10]:.0f} times as much")
+    # The periods of two threads overlap, and the process is one: besides them there is next to nothing.
+    done = todd("try", "ping", far.address, far.address6, "--count", 200_000, "--rate", "max", "--threads", 2, "--period", "100ms", "--engine", engine, "-o", "json", namespace=near)
+    quality, other = (edge["quality"] for edge in json.loads(done.stdout)["tests"][0]["edges"])
+    check(quality["lane_cpu_s"] <= quality["worker_cpu_s"] + 0.001 and quality["worker_cpu_s"] <= 1.05 * os.cpu_count() * quality["measured_s"],
+          f"{engine}: two threads: {quality['lane_cpu_s'] * 1e3:.2f} ms of {quality['worker_cpu_s'] * 1e3:.2f} ms of the worker in {quality['measured_s']:.3f} s")
+    check(quality["worker_cpu_s"] < 1.5 * quality["lane_cpu_s"] and quality == other, f"{engine}: counted once")
     # The warm-up is a second of as fast as it goes, which is in none of it.
     edge, _ = ping(far.address, "--count", 10, "--rate", "max", "--warm-up", "1s", "--timeout", "100ms", "--threads", 1, "--engine", engine)
     check(edge["quality"]["worker_cpu_s"] < 0.25, f"{engine}: {edge['quality']['worker_cpu_s'] * 1e3:.2f} ms without the warm-up")

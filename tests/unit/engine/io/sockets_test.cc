@@ -201,6 +201,16 @@ TEST(OpenSocket, LeavesByTheEgressAskedFor) {
   EXPECT_EQ(option(may_be_cut->get(), SOL_IP, IP_MTU_DISCOVER), IP_PMTUDISC_DONT);
 }
 
+TEST(Addresses, SomeAreNoHosts) {
+  for (const char* text : {"0.0.0.0", "224.0.0.0", "239.255.255.255", "255.255.255.255",
+                           "::", "ff00::", "ff02::1%lo", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"})
+    EXPECT_TRUE(is_no_host(address(text, 80))) << text;
+  for (const char* text : {"0.0.0.1", "127.0.0.1", "223.255.255.255", "240.0.0.1", "255.255.255.254", "::1",
+                           "fe80::1%lo", "fdff::1"})
+    EXPECT_FALSE(is_no_host(address(text))) << text;
+  EXPECT_FALSE(is_no_host(Address{})) << "no address at all";
+}
+
 TEST(OpenSocket, WhatItSendsCarriesTheMarkOrItIsRefused) {
   for (const auto kind : {SocketRequest::udp, SocketRequest::tcp, SocketRequest::icmp}) {
     const auto fd =
@@ -212,6 +222,17 @@ TEST(OpenSocket, WhatItSendsCarriesTheMarkOrItIsRefused) {
       EXPECT_NE(fd.error().detail.find("mark 3405643783: "), std::string::npos) << fd.error().detail;
       EXPECT_NE(fd.error().detail.find("grant"), std::string::npos) << fd.error().detail;
     }
+  }
+}
+
+// A ping socket may be had, and not marked: then a raw one, which may not be had, says nothing of it.
+TEST(OpenIcmp, WhatItSendsCarriesTheMarkOrThatIsWhatItLacks) {
+  const auto icmp = open_icmp(AF_INET, {.mark = 0xcafe0007});
+  if (icmp) {
+    EXPECT_EQ(static_cast<uint32_t>(option(icmp->fd.get(), SOL_SOCKET, SO_MARK)), 0xcafe0007);
+  } else if (open_socket({.kind = SocketRequest::icmp, .family = AF_INET})) {
+    EXPECT_EQ(icmp.error().code, Errc::denied);
+    EXPECT_EQ(icmp.error().detail.find("mark 3405643783: ping socket (IPv4): "), 0u) << icmp.error().detail;
   }
 }
 

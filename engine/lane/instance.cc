@@ -52,6 +52,7 @@ Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents&
   for (const auto& metric : setup_.manifest.metrics) merges_.push_back(metric.merge);
   for (uint32_t i = 0; i < setup_.peer_tokens.size(); ++i) peers_[setup_.peer_tokens[i]] = i;
   tickets_.reserve(schedule::Pacer::kBurst);
+  if (setup_.manifest.schedule.tickets) target_finished_.assign(setup_.targets.size(), false);
   done_.reserve(kDone + kOps);
   stepping_.reserve(kDone + kOps);
   ops_.resize(kOps);

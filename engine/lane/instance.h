@@ -194,7 +194,7 @@ class Instance {
   std::vector<uint32_t> scheduled_;  // the others, where there are such: what the schedule's numbers mean
   schedule::Schedule schedule_;
   std::optional<schedule::Pacer> pacer_;  // of schedule_, which it refers to
-  std::vector<bool> target_finished_;     // sized when the first is
+  std::vector<bool> target_finished_;     // none where the testlet takes no tickets
   uint32_t finished_targets_ = 0;
   std::vector<todd_ticket> tickets_;
   bool kept_ = false;  // the tickets were offered before

@@ -56,6 +56,7 @@ void Instance::begin_counting() {
   forget_counts();
   samples_taken_ = 0;
   finished_targets_ = 0;
+  std::fill(target_finished_.begin(), target_finished_.end(), false);
   noted_.clear();
   cells_.mute(false);
   plan_tickets();
@@ -105,8 +106,7 @@ bool Instance::draw_tickets(size_t most) {
 }
 
 void Instance::finish_target(uint32_t target) {
-  if (phase_ != Phase::running || target >= setup_.targets.size() || refused_.contains(target)) return;
-  if (finished_targets_ == 0) target_finished_.assign(setup_.targets.size(), false);
+  if (phase_ != Phase::running || target >= target_finished_.size() || refused_.contains(target)) return;
   if (target_finished_[target]) return;
   target_finished_[target] = true;
   ++finished_targets_;

@@ -272,7 +272,7 @@ TEST(InstanceTest, TheScheduleIsOverWhenEveryTargetIsFinished) {
     std::vector<uint32_t> states;
     Bench bench([&](todd_batch& b) -> todd_status {
       if (states.empty() || states.back() != b.state) states.push_back(b.state);
-      // Each is served once, and finished with the next ticket for any.
+      // Each is finished by its first ticket, which is not served.
       for (uint32_t i = 0; i < b.n_ticket; ++i) bench.calls->finish(bench.on, b.ticket[i].target);
       return b.state == TODD_RUNNING ? 0 : 1;
     });

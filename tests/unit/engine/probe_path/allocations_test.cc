@@ -81,9 +81,10 @@ std::string first_allocation() {
 }
 
 // ICMP that is answered at once: of 16 probes one is lost, one answered twice, one answered by an error;
-// every fifth finds the socket full and has to wait.
+// every fifth finds the socket full and has to wait. So many probes at first get no answer but errors.
 class VirtualNetwork final : public io::Reactor {
  public:
+  explicit VirtualNetwork(uint64_t unanswered = 0) : unanswered_(unanswered) {}
   const char* name() const override { return "virtual"; }
   const std::string& why() const override { return why_; }
   bool turn(int64_t deadline_ns) override;
@@ -143,6 +144,7 @@ class VirtualNetwork final : public io::Reactor {
   }
 
   const std::string why_;
+  const uint64_t unanswered_;
   io::DatagramSink* sink_ = nullptr;
   std::array<Probe, 512> probes_;
   size_t queued_ = 0;
@@ -150,9 +152,10 @@ class VirtualNetwork final : public io::Reactor {
 };
 
 void VirtualNetwork::answer(Probe& probe) {
-  const uint64_t fate = number_++ % 16;
+  const uint64_t number = number_++, fate = number % 16;
   if (fate == 3) return;
   if (fate == 7) return refuse(probe);
+  if (number < unanswered_) return;
   probe.bytes[0] = 0;  // echo reply
   deliver(probe.bytes.data(), probe.len, probe.to);
   if (fate == 11) deliver(probe.bytes.data(), probe.len, probe.to);
@@ -174,7 +177,7 @@ bool VirtualNetwork::turn(int64_t deadline_ns) {
 constexpr uint64_t kRounds = 20, kFirstRounds = 4;
 
 // Runs it and returns the allocations of the rounds between.
-uint64_t allocations_of(ProbePath& path, double rate, bool frames) {
+uint64_t allocations_of(ProbePath& path, double rate, bool frames, uint64_t last_round = kRounds - 1) {
   void* once[1];
   backtrace(once, 1);  // loads what it needs
   uint64_t sent = 0;
@@ -184,7 +187,7 @@ uint64_t allocations_of(ProbePath& path, double rate, bool frames) {
       rate, kRounds,
       [&] {
         before = counted.allocations;
-        counted.on = sent >= kFirstRounds * kTargets && sent < (kRounds - 1) * kTargets;
+        counted.on = sent >= kFirstRounds * kTargets && sent < last_round * kTargets;
       },
       [&](const Turn& turn) {
         counted.on = false;
@@ -223,6 +226,19 @@ TEST(ProbePathVirtualMemoryTest, NoAllocationWhateverBecomesOfTheProbes) {
     EXPECT_EQ(packet, 20u + 8u + 56u);
     EXPECT_EQ(path.counter(lane::kSentBytes), kAll * packet);
     EXPECT_EQ(path.counter(lane::kReceivedBytes), kAll / 16 * 15 * packet) << "ICMP errors are no replies";
+  }
+}
+
+// Round by round no target is answered, and then nearly all.
+TEST(ProbePathVirtualMemoryTest, NoAllocationWhereTargetsAreFinished) {
+  if (!kCounts) GTEST_SKIP() << "the sanitizer has a malloc of its own";
+  constexpr uint64_t kUnanswered = kFirstRounds + 2;
+  for (const double rate : {20'000.0, double{HUGE_VAL}}) {
+    ProbePath path(std::make_unique<VirtualNetwork>(kUnanswered * kTargets), {{"until_answer", "true"}});
+    ASSERT_TRUE(path.ok());
+    EXPECT_EQ(allocations_of(path, rate, false, kUnanswered + 1), 0u) << first_allocation();
+    EXPECT_GE(path.counter(lane::kReceived), kTargets);
+    EXPECT_LT(path.counter(lane::kPlanned), (kUnanswered + 4) * kTargets) << "the others were finished";
   }
 }
 

@@ -107,9 +107,10 @@ class ProbePath {
   // Skips the test, or fails it, if it cannot be had; then ok() is false.
   explicit ProbePath(const Way& way) { make(way); }
   // On a network of the test's.
-  explicit ProbePath(std::unique_ptr<io::Reactor> network)
+  explicit ProbePath(std::unique_ptr<io::Reactor> network,
+                     const std::map<std::string, std::string>& params = {})
       : reactor_(std::make_unique<WatchedReactor>(std::move(network))) {
-    make_setup({{}, Door::ping, manifest::Stamps::user});
+    make_setup({{}, Door::ping, manifest::Stamps::user}, params);
     setup_->icmp[0].fd = UniqueFd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
     make_instance();
   }
@@ -171,13 +172,13 @@ class ProbePath {
     make_instance();
   }
 
-  void make_setup(const Way& way) {
+  void make_setup(const Way& way, const std::map<std::string, std::string>& params = {}) {
     const auto loaded = libraries().load(TODD_PING_LIBRARY, "ping");
     ASSERT_TRUE(loaded) << loaded.error().detail;
     v1::Task task;
     task.set_testlet("ping");
     task.set_role(v1::SOURCE);
-    const auto values = manifest::resolve_params(loaded->manifest.params, {});
+    const auto values = manifest::resolve_params(loaded->manifest.params, params);
     ASSERT_TRUE(values);
     for (const auto& value : *values) {
       auto& out = *task.add_params();

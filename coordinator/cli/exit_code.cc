@@ -9,14 +9,17 @@ namespace {
 
 namespace reason = model::reason;
 
-// The code of a reason that somebody has to mend before a measurement means anything.
+// The code of a reason that whoever asked has to mend before a measurement means anything.
 std::optional<ExitCode> code_of(const std::string& why) {
   if (why == reason::kPermission || why == reason::kDenied) return ExitCode::kDenied;
-  if (why == reason::kBadParam) return kUsage;
+  for (const char* asked : {reason::kBadParam, reason::kNameResolution, reason::kUnsupported,
+                            reason::kTestletMissing, reason::kSecretMissing})
+    if (why == asked) return kUsage;
   return std::nullopt;
 }
 
-// Where not one edge could be measured, and all for such reasons: the code of the first.
+// Where not one edge could be measured, and all for such reasons: the code of the first. A missing privilege
+// and wrong words side by side are mended one after the other.
 std::optional<ExitCode> nothing_measured(const model::Report& report) {
   std::optional<ExitCode> code;
   for (const auto& test : report.tests) {

@@ -20,8 +20,10 @@ enum ExitCode : int {
   kTerminated = 143,   // SIGTERM
 };
 
-// Edges that are not complete count where nothing was expected of their test: else its expectations have
-// judged them.
+// Where no edge could be measured and whoever asked has to mend each of them, the first in the report says
+// which: kDenied (permission, denied) or kUsage (bad_param, name_resolution, unsupported, testlet_missing,
+// secret_missing). Of a check, where each edge that could not be prepared is such. Otherwise edges that are
+// not complete count where nothing was expected of their test: else its expectations have judged them.
 int exit_for(const model::Report& report, bool allow_incomplete);
 int exit_for(const Error& error);
 // Prints "todd: <detail>" to stderr and returns exit_for(error).

@@ -113,8 +113,8 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
 
 // A one-off test of which no edge could even begin.
 struct Nothing {
-  std::string reason, detail;  // of the first edge
-  bool alike = true;           // all edges say the same
+  std::string detail;  // of the first edge
+  bool alike = true;   // all edges say the same
 };
 
 std::optional<Nothing> nothing_began(const model::Report& report) {
@@ -124,20 +124,11 @@ std::optional<Nothing> nothing_began(const model::Report& report) {
       if (test.edges.state(i) != model::EdgeState::error) return std::nullopt;
       const model::EdgeReport edge = test.edges.at(i);
       if (!edge.metrics.empty()) return std::nullopt;
-      if (!nothing) nothing = Nothing{edge.reason, edge.detail};
+      if (!nothing) nothing = Nothing{edge.detail};
       nothing->alike &= edge.detail == nothing->detail;
     }
   }
   return nothing;
-}
-
-int exit_for_nothing(const Nothing& nothing) {
-  namespace reason = model::reason;
-  if (nothing.reason == reason::kPermission) return kDenied;
-  for (const char* ours : {reason::kNameResolution, reason::kUnsupported, reason::kBadParam,
-                           reason::kTestletMissing, reason::kSecretMissing})
-    if (nothing.reason == ours) return kUsage;
-  return kInternal;
 }
 
 // A table of edges that all say the same would only say it again.
@@ -245,8 +236,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   if (!kept) return complain(kept.error());
   const model::Report& report = **kept;
   if (signal != 0) return 128 + signal;
-  const auto nothing = nothing_began(report);
-  return nothing ? exit_for_nothing(*nothing) : exit_for(report, command.options.allow_incomplete);
+  return exit_for(report, command.options.allow_incomplete);
 }
 
 }  // namespace

@@ -310,6 +310,7 @@ Result<Report> read_report(std::string_view json) {
   report.state = reader.word(root, "state", RunState::running);
   report.verdict = reader.verdict(root);
   report.reason = reader.text(root, "reason");
+  report.first_incomplete = reader.text(root, "first_incomplete");
   report.started_at_ns = reader.time(root, "started_at");
   report.finished_at_ns = reader.time(root, "finished_at");
   report.warnings = reader.texts(root, "warnings");

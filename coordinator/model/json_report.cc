@@ -229,6 +229,7 @@ void write_run_fields(JsonWriter& json, const Report& report, const ReportOption
   json.field("check", report.check);
   json.field("state", name_of(report.state)).field("verdict", verdict_name(report.verdict));
   text_or_null(json, "reason", report.reason);
+  text_or_null(json, "first_incomplete", report.first_incomplete);
   json.key("started_at").time(report.started_at_ns).key("finished_at").time(report.finished_at_ns);
   json.field("warnings", report.warnings);
   json.key("tests").begin_array();

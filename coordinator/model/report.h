@@ -76,6 +76,8 @@ struct Report {
   int64_t started_at_ns = 0;   // wall clock, 0: not yet
   int64_t finished_at_ns = 0;  // 0: not yet
   std::string reason;          // why failed, cancelled or partial; empty when completed
+  // Where edges are not complete, and that is the reason: the first, as "TEST, EDGE: WHY". Else empty.
+  std::string first_incomplete;
   std::vector<std::string> warnings;
   std::vector<TestReport> tests;
   std::vector<AgentReport> agents;

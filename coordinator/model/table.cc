@@ -345,7 +345,8 @@ class Table {
 
   // What the row of an edge has said is not said again.
   std::string reason_of(const Report& report) const {
-    return shows_incomplete_ ? report.reason.substr(0, report.reason.find("; the first is ")) : report.reason;
+    if (shows_incomplete_ || report.first_incomplete.empty()) return report.reason;
+    return report.reason + "; the first is " + report.first_incomplete;
   }
 
   void print_verdict(const Report& report) {

@@ -102,8 +102,8 @@ void conclude(const Run& run, model::Report& report) {
                  : measured > 0  ? model::RunState::partial
                                  : model::RunState::failed;
   if (complete < all) {
-    report.reason = std::to_string(all - complete) + " of " + std::to_string(all) +
-                    " edges are not complete; the first is " + first;
+    report.reason = std::to_string(all - complete) + " of " + std::to_string(all) + " edges are not complete";
+    report.first_incomplete = std::move(first);
   }
 }
 

@@ -13,7 +13,8 @@ lab.ip(far.name, "route", "add", "local", "10.64.0.0/14", "dev", "lo")
 lab.ip(near.name, "route", "add", "10.64.0.0/14", "via", far.address)
 work = lab.scratch()
 hosts, resolv = work / "hosts", work / "resolv.conf"
-hosts.write_text("127.0.0.1 localhost\n10.64.1.1 one.test\n10.64.2.1 two.test\n10.64.2.2 two.test\n10.64.3.1 both.test\n::1 both.test\n::1 six.test\n")
+hosts.write_text("127.0.0.1 localhost\n10.64.1.1 one.test\n10.64.2.1 two.test\n10.64.2.2 two.test\n10.64.3.1 both.test\n::1 both.test\n::1 six.test\n"
+                 "0.0.0.0 blocked.test\n:: blocked.test\n0.0.0.0 mixed.test\n224.0.0.1 mixed.test\n10.64.5.1 mixed.test\n")
 resolv.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")  # where nobody answers
 MEMORY = 1 << 30  # of address space, for a command that should refuse before it expands anything
 
@@ -147,9 +148,12 @@ def check_names(report_of, how):
     check(code == 0 and len(found["two.test"]) == 1 and found["two.test"][0]["address"] in ("10.64.2.1", "10.64.2.2"), f"{how}: of several addresses one is tested, and the report says which: {found['two.test'][0]['address']}")
     code, found, _ = report_of(["both.test"], ["both"])
     check(code == 0 and {edge["address"] for edge in found["both.test"]} == {"10.64.3.1", "::1"}, f"{how}: one of each family, where both are wanted")
-    for names, options, detail in ((["nothing.test"], [], "nothing.test"), (["six.test"], ["v4"], "six.test: no address of the wanted family")):
+    code, found, _ = report_of(["mixed.test"], [])
+    check(code == 0 and found["mixed.test"][0]["address"] == "10.64.5.1" and value(found["mixed.test"][0], "received") == 1, f"{how}: what is no host's is passed over: {found['mixed.test'][0]['address']}")
+    for names, options, detail in ((["nothing.test"], [], "nothing.test"), (["six.test"], ["v4"], "six.test: no address of the wanted family"),
+                                   (["blocked.test"], [], "blocked.test resolves to 0.0.0.0, which is no host's")):
         code, found, said = report_of(names, options)
-        check(code == (2 if how == "try" else 5), f"{how}: {names[0]} {options} exits {code}: {said[:200]}")
+        check(code == 2, f"{how}: {names[0]} {options} exits {code}: {said[:200]}")
         check("ameserver" not in said, f"  and nothing of libevent's is on stderr: {said}")
         edge = found[names[0]][0]
         check(edge["state"] == "error" and edge["reason"] == "name_resolution" and detail in edge["detail"] and edge["verdict"] == "unknown", f"{how}: {names[0]} is an error of resolution: {edge['state']}, {edge['reason']}, {edge['detail']}")

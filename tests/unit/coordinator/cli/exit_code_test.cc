@@ -44,6 +44,32 @@ TEST(ExitCodeTest, CancelledAndFailedRunsAreIncomplete) {
   EXPECT_EQ(exit_for(report_of(RunState::failed, Verdict::none, EdgeState::error), false), kIncomplete);
 }
 
+// Each by itself, and the first's where they differ.
+TEST(ExitCodeTest, WhereNoEdgeCouldBeginTheirReasonDecides) {
+  const std::pair<const char*, ExitCode> kCodes[] = {{model::reason::kPermission, kDenied},
+                                                     {model::reason::kBadParam, kUsage},
+                                                     {model::reason::kNameResolution, kUsage},
+                                                     {model::reason::kUnsupported, kUsage},
+                                                     {model::reason::kTestletMissing, kUsage},
+                                                     {model::reason::kSecretMissing, kUsage},
+                                                     {model::reason::kDenied, kDenied},
+                                                     {model::reason::kLocalResource, kIncomplete},
+                                                     {model::reason::kTestletCrashed, kIncomplete},
+                                                     {model::reason::kResponderFailed, kIncomplete}};
+  for (const auto& [why, code] : kCodes) {
+    auto report = report_of(RunState::failed, Verdict::unknown, EdgeState::error);
+    report.tests[0].edges[0].reason = why;
+    EXPECT_EQ(exit_for(report, false), code) << why;
+  }
+  auto report = report_of(RunState::failed, Verdict::unknown, EdgeState::error);
+  report.tests[0].edges[0].reason = model::reason::kBadParam;
+  report.tests.push_back(report.tests[0]);
+  report.tests[1].edges[0].reason = model::reason::kPermission;
+  EXPECT_EQ(exit_for(report, false), kUsage);
+  std::swap(report.tests[0], report.tests[1]);
+  EXPECT_EQ(exit_for(report, false), kDenied);
+}
+
 TEST(ExitCodeTest, OnlyWhereEveryEdgeWasDeniedIsItAPrivilege) {
   auto report = report_of(RunState::failed, Verdict::unknown, EdgeState::error);
   report.tests[0].edges[0].reason = model::reason::kPermission;

@@ -84,10 +84,13 @@ TEST(JsonTest, WholeNumbersOfMetricsAreIntegers) {
 TEST(JsonTest, ReadsBackWhatItWrote) {
   Report report = small_report();
   report.check = true;
+  report.reason = "1 of 2 edges are not complete";
+  report.first_incomplete = "latency, branch-2 → dc-1: agent_lost";
   const std::string json = json_of(report);
   auto again = read_report(json);
   ASSERT_TRUE(again) << again.error().detail;
   EXPECT_EQ(json_of(*again), json);
+  EXPECT_EQ(again->first_incomplete, report.first_incomplete);
   EXPECT_EQ(again->tests[0].edges[0].resolve_s, 0.0025);
   EXPECT_EQ(again->tests[0].edges[1].resolve_s, 0);
 }

@@ -106,10 +106,17 @@ TEST(TableTest, DetailsOfFewEdgesStandBelowTheirRows) {
 // The row of the edge has said it.
 TEST(TableTest, TheReasonOfARunIsNotTheFirstEdgesAgain) {
   Report report = small_report();
-  report.reason = "1 of 2 edges are not complete; the first is latency, branch-2 → dc-1: agent_lost";
+  report.reason = "1 of 2 edges are not complete";
+  report.first_incomplete = "latency, branch-2 → dc-1: agent_lost";
   EXPECT_THAT(report_table(report, {.width = 300}),
               HasSubstr("(partial)  1 of 2 edges are not complete  in 2.5 s"));
-  EXPECT_THAT(report_table(report, {.width = 300, .max_edges = 0}), HasSubstr("dc-1: agent_lost"));
+  EXPECT_THAT(
+      report_table(report, {.width = 300, .max_edges = 0}),
+      HasSubstr("1 of 2 edges are not complete; the first is latency, branch-2 → dc-1: agent_lost  in"));
+  // Words of a testlet are nobody's to take apart.
+  report.reason = "stopped; the first is the last";
+  report.first_incomplete.clear();
+  EXPECT_THAT(report_table(report, {.width = 300}), HasSubstr("stopped; the first is the last  in 2.5 s"));
 }
 
 TEST(TableTest, KeepsToTheWidth) {

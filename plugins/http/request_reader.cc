@@ -5,6 +5,7 @@
 #include <boost/beast/http/status.hpp>
 
 #include "plugins/http/headers.h"
+#include "plugins/http/wish.h"
 
 namespace todd::http {
 
@@ -31,15 +32,18 @@ class RequestReader::Parser : public beast::http::basic_parser<true> {
   }
   int refusal = 0;
   int hosts = 0;
-  bool head = false, http11 = false;
+  bool head = false, http11 = false, echo = false;
+  std::string target, body;
 
  protected:
-  void on_request_impl(beast::http::verb verb, string_view, string_view, int version,
+  void on_request_impl(beast::http::verb verb, string_view, string_view asked, int version,
                        ErrorCode& ec) override {
     ec = {};
+    target.assign(asked.data(), asked.size());
+    echo = verb == beast::http::verb::post && is_echo(target);
     head = verb == beast::http::verb::head;
     http11 = version == 11;
-    if (!head && verb != beast::http::verb::get) refusal = 405;
+    if (!head && !echo && verb != beast::http::verb::get) refusal = 405;
   }
   void on_response_impl(int, string_view, int, ErrorCode& ec) override { ec = {}; }
   void on_field_impl(beast::http::field field, string_view, string_view value, ErrorCode& ec) override {
@@ -52,16 +56,18 @@ class RequestReader::Parser : public beast::http::basic_parser<true> {
     if (hosts > 1 || (http11 && hosts == 0)) refusal = 400;
   }
   void on_body_init_impl(boost::optional<uint64_t> const&, ErrorCode& ec) override { ec = {}; }
-  size_t on_body_impl(string_view bytes, ErrorCode& ec) override {
-    ec = {};
-    return bytes.size();
-  }
+  size_t on_body_impl(string_view bytes, ErrorCode& ec) override { return take(bytes, ec); }
   void on_chunk_header_impl(uint64_t, string_view, ErrorCode& ec) override { ec = {}; }
-  size_t on_chunk_body_impl(uint64_t, string_view bytes, ErrorCode& ec) override {
+  size_t on_chunk_body_impl(uint64_t, string_view bytes, ErrorCode& ec) override { return take(bytes, ec); }
+  void on_finish_impl(ErrorCode& ec) override { ec = {}; }
+
+ private:
+  size_t take(string_view bytes, ErrorCode& ec) {
     ec = {};
+    if (echo) body.append(bytes.data(), bytes.size());
+    if (body.size() > kMaxRequestBody) ec = Code::body_limit;
     return bytes.size();
   }
-  void on_finish_impl(ErrorCode& ec) override { ec = {}; }
 };
 
 RequestReader::RequestReader() : parser_(std::make_unique<Parser>()) {}
@@ -69,6 +75,10 @@ RequestReader::~RequestReader() = default;
 
 bool RequestReader::keep_alive() const { return parser_->keep_alive(); }
 bool RequestReader::head() const { return parser_->head; }
+bool RequestReader::http11() const { return parser_->http11; }
+const std::string& RequestReader::target() const { return parser_->target; }
+bool RequestReader::echo() const { return parser_->echo; }
+const std::string& RequestReader::body() const { return parser_->body; }
 
 Read RequestReader::fail(int status) {
   status_ = status;
@@ -116,11 +126,19 @@ Read RequestReader::advance() {
   return buffer_.size() > kMaxBuffer ? fail(431) : Read::kMore;
 }
 
-std::string response_head(int status, uint64_t body_bytes, bool keep_alive) {
-  const auto reason = beast::http::obsolete_reason(static_cast<beast::http::status>(status));
-  std::string text = "HTTP/1.1 " + std::to_string(status) + " " + std::string(reason) + "\r\n";
-  text += "Content-Type: application/octet-stream\r\nContent-Length: " + std::to_string(body_bytes) + "\r\n";
-  if (!keep_alive) text += "Connection: close\r\n";
+std::string response_head(const ResponseSpec& spec) {
+  const auto reason = beast::http::obsolete_reason(static_cast<beast::http::status>(spec.status));
+  std::string text = "HTTP/1.1 " + std::to_string(spec.status) + " ";
+  if (!reason.starts_with('<')) text += std::string(reason);  // it knows no reason for this one
+  text += "\r\nContent-Type: application/octet-stream\r\n";
+  if (!spec.location.empty()) (text += "Location: ").append(spec.location) += "\r\n";
+  if (spec.gzip) text += "Content-Encoding: gzip\r\n";
+  if (spec.chunked) {
+    text += "Transfer-Encoding: chunked\r\n";
+  } else if (spec.status != 204 && spec.status != 304) {
+    text += "Content-Length: " + std::to_string(spec.body_bytes) + "\r\n";
+  }
+  if (!spec.keep_alive) text += "Connection: close\r\n";
   return text + "\r\n";
 }
 

@@ -27,7 +27,12 @@ class RequestReader {
   // After kDone.
   bool keep_alive() const;
   bool head() const;
-  // 200, or the status of the refusal: 400, 405, 413, 431, 501. After kFailed never 200.
+  bool http11() const;                // not of 1.0, which knows no chunks
+  const std::string& target() const;  // as it came
+  bool echo() const;                  // a POST to /echo
+  const std::string& body() const;    // of that; any other is discarded
+  // GET and HEAD, and POST to /echo. 200, or the status of the refusal: 400, 405, 413, 431, 501. After
+  // kFailed never 200.
   int status() const { return status_; }
   size_t buffered() const { return buffer_.size(); }
 
@@ -44,7 +49,13 @@ class RequestReader {
   int status_ = 200;
 };
 
-// The head of a response whose body of `body_bytes` follows.
-std::string response_head(int status, uint64_t body_bytes, bool keep_alive);
+struct ResponseSpec {
+  int status = 200;
+  uint64_t body_bytes = 0;
+  bool keep_alive = true, chunked = false, gzip = false;
+  std::string_view location;  // empty: none
+};
+// The head of a response whose body follows; a 204 or 304 has none.
+std::string response_head(const ResponseSpec& spec);
 
 }  // namespace todd::http

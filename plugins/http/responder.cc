@@ -24,7 +24,9 @@ void Responder::open(uint32_t flow, uint32_t tls) {
 void Responder::step(todd_batch& b) {
   for (uint32_t i = 0; i < b.n_done; ++i) take(b, b.done[i]);
   sweep(b);
+  end_delays(b);
   send_all(b);
+  if (!delays_.empty()) wake_by(b, delays_.begin()->first);
   outbox_.flush(b);
 }
 
@@ -61,28 +63,72 @@ void Responder::received(todd_batch& b, const todd_done& d, Connection& c) {
   const Read read = c.reader.put(payload(b, d));
   if (c.reader.buffered() > kMaxBuffered) return drop(id);
   if (!c.answering) {
-    go_on(id, c, read);
+    go_on(id, c, read, b.now_ns);
     if (c.answering) c.active_ns = b.now_ns;
   }
 }
 
-void Responder::go_on(uint64_t id, Connection& c, Read read) {
-  if (read == Read::kDone) answer(id, c, 200, c.reader.keep_alive(), !c.reader.head());
-  if (read == Read::kFailed) answer(id, c, c.reader.status(), false, false);
+void Responder::go_on(uint64_t id, Connection& c, Read read, int64_t now_ns) {
+  if (read == Read::kDone) answer(id, c, now_ns);
+  if (read == Read::kFailed) send(id, c, {.status = c.reader.status(), .keep_alive = false}, Content());
 }
 
-void Responder::answer(uint64_t id, Connection& c, int status, bool keep_alive, bool body) {
-  const uint64_t bytes = status == 200 ? response_bytes_ : 0;
-  c.head = response_head(status, bytes, keep_alive);
+// What a complete request asks for.
+void Responder::answer(uint64_t id, Connection& c, int64_t now_ns) {
+  std::string bad;
+  const Wish wish = parse_wish(c.reader.target(), bad);
+  const bool keep_alive = c.reader.keep_alive() && !wish.close;
+  if (bad.empty() && wish.gzip && wish.size.value_or(response_bytes_) > kMaxGzipSize)
+    bad = "gzip=1 (of more than 4M)";
+  if (!bad.empty())
+    return send(id, c, {.status = 400, .keep_alive = keep_alive},
+                Content("this responder does not know " + bad + "\n"));
+  if (wish.delay_ns != 0) c.delay = delays_.emplace(now_ns + wish.delay_ns, id);
+  if (!wish.location.empty())
+    return send(id, c, {.status = 302, .keep_alive = keep_alive, .location = wish.location}, Content());
+  send(id, c, {.status = wish.status, .keep_alive = keep_alive, .gzip = wish.gzip}, content_of(c, wish));
+}
+
+Content Responder::content_of(const Connection& c, const Wish& wish) {
+  if (wish.status == 204 || wish.status == 304) return Content();
+  const uint64_t size = wish.size.value_or(response_bytes_);
+  Content content(size);
+  if (c.reader.echo()) {
+    content = Content(wish.gzip ? gzipped(c.reader.body()) : c.reader.body());
+  } else if (wish.gzip) {
+    if (gzip_.second.empty() || gzip_.first != size) gzip_ = {size, gzipped(std::string(size, 'x'))};
+    content = Content(gzip_.second);
+  }
+  if (wish.chunked && c.reader.http11()) content.in_chunks();
+  return content;
+}
+
+// Begins the response, when its delay is over if it has one.
+void Responder::send(uint64_t id, Connection& c, ResponseSpec spec, Content content) {
+  spec.body_bytes = content.size();
+  spec.chunked = content.chunked();
+  c.head = response_head(spec);
+  c.content = std::move(content);
   c.offset = 0;
-  c.left = c.head.size() + (body ? bytes : 0);
+  c.left = c.head.size() + (c.reader.head() ? 0 : c.content.wire_size());
   c.answering = true;
-  c.closing = !keep_alive;
+  c.closing = !spec.keep_alive;
   queue(id, c);
 }
 
+void Responder::end_delays(todd_batch& b) {
+  while (!delays_.empty() && delays_.begin()->first <= b.now_ns) {
+    const uint64_t id = delays_.begin()->second;
+    Connection& c = connections_.at(id);
+    delays_.erase(delays_.begin());
+    c.delay.reset();
+    c.active_ns = b.now_ns;
+    queue(id, c);
+  }
+}
+
 void Responder::queue(uint64_t id, Connection& c) {
-  if (c.queued) return;
+  if (c.queued || c.delay) return;
   c.queued = true;
   sending_.push_back(id);
 }
@@ -102,7 +148,7 @@ void Responder::send_all(todd_batch& b) {
 
 // True: there is more to hand over now.
 bool Responder::send_piece(todd_batch& b, uint64_t id, Connection& c) {
-  if (c.left == 0 || c.in_flight >= kMaxSends) return false;
+  if (c.left == 0 || c.delay || c.in_flight >= kMaxSends) return false;
   const uint32_t slot = take_slot(b, flow_);
   uint8_t* out = slot_data(b, flow_, slot);
   const auto len = static_cast<uint32_t>(std::min<uint64_t>(c.left, b.slots[flow_]->cap));
@@ -111,14 +157,15 @@ bool Responder::send_piece(todd_batch& b, uint64_t id, Connection& c) {
     filled = static_cast<uint32_t>(std::min<uint64_t>(len, c.head.size() - c.offset));
     std::memcpy(out, c.head.data() + c.offset, filled);
   }
-  std::memset(out + filled, 'x', len - filled);
+  if (filled != len)
+    c.content.copy(c.offset + filled - c.head.size(), reinterpret_cast<char*>(out) + filled, len - filled);
   put(b, stream_send_op(flow_, id, slot, len, id));
   ++c.in_flight;
   c.offset += len;
   c.left -= len;
   if (c.left == 0 && !c.closing) {
     c.answering = false;
-    go_on(id, c, c.reader.next());  // a pipelined request
+    go_on(id, c, c.reader.next(), b.now_ns);  // a pipelined request
     return c.left != 0;
   }
   return c.left != 0;
@@ -126,7 +173,9 @@ bool Responder::send_piece(todd_batch& b, uint64_t id, Connection& c) {
 
 void Responder::drop(uint64_t id) {
   outbox_.put(stream_op(TODD_OP_CLOSE, flow_, id, 0));
-  connections_.erase(id);
+  const auto it = connections_.find(id);
+  if (it->second.delay) delays_.erase(*it->second.delay);
+  connections_.erase(it);
 }
 
 // Ends connections that have not completed a request, or taken an answer, for too long: slow senders too.

@@ -22,7 +22,14 @@ class SendQueue {
 
   bool empty() const { return first_ == pieces_.size(); }
   size_t size() const { return pieces_.size() - first_; }
-  void push(const uint8_t* data, uint32_t len, uint64_t cookie) { pieces_.push_back({data, len, 0, cookie}); }
+  void push(const uint8_t* data, uint32_t len, uint64_t cookie) {
+    if (first_ >= kVector && 2 * first_ >= pieces_.size()) {  // it may never be empty
+      pieces_.erase(pieces_.begin(), pieces_.begin() + static_cast<ptrdiff_t>(first_));
+      first_ = 0;
+    }
+    pieces_.push_back({data, len, 0, cookie});
+  }
+  size_t capacity() const { return pieces_.capacity(); }
   // Where the next bytes lie; returns how many entries were filled.
   size_t fill(iovec (&out)[kVector]) const {
     const size_t n = std::min(size(), kVector);

@@ -382,6 +382,12 @@ bool is_no_host(const Address& address) {
     return host == INADDR_ANY || host == INADDR_BROADCAST || IN_MULTICAST(host);
   }
   const in6_addr& host = address.v6.sin6_addr;
+  if (address.sa.sa_family == AF_INET6 && IN6_IS_ADDR_V4MAPPED(&host)) {
+    Address inner{};
+    inner.sa.sa_family = AF_INET;
+    memcpy(&inner.v4.sin_addr, host.s6_addr + 12, sizeof inner.v4.sin_addr);
+    return is_no_host(inner);
+  }
   return address.sa.sa_family == AF_INET6 && (IN6_IS_ADDR_UNSPECIFIED(&host) || IN6_IS_ADDR_MULTICAST(&host));
 }
 

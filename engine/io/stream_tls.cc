@@ -20,6 +20,7 @@ namespace {
 
 constexpr uint64_t kOwnCookie = UINT64_MAX;  // of records that no send() made
 constexpr size_t kMaxSessions = 4096;        // kept for resumption
+constexpr size_t kMaxOwnBytes = 64 * 1024;   // of ours that wait for the peer to read, beside what was sent
 constexpr uint32_t kPlainBytes = 16 * 1024;  // the most that a record holds
 
 using SessionPtr = std::unique_ptr<SSL_SESSION, OpensslFree<SSL_SESSION_free>>;
@@ -84,6 +85,19 @@ std::string name_text(const X509_NAME* name) {
   return text_of(bio);
 }
 
+// What a certificate says may be anything; here it stays one word.
+std::string printable(std::string_view text) {
+  std::string out;
+  for (const char c : text) out += c > ' ' && c < 0x7f && c != ',' ? c : '?';
+  return out;
+}
+
+std::string address_text(const uint8_t* bytes, size_t n) {
+  char text[INET6_ADDRSTRLEN] = "";
+  inet_ntop(n == 4 ? AF_INET : AF_INET6, bytes, text, sizeof text);
+  return text;
+}
+
 // "DNS:a.example, IP:192.0.2.1"; other kinds of names are left out.
 std::string alternative_names(const X509* certificate) {
   auto* names =
@@ -96,11 +110,10 @@ std::string alternative_names(const X509* certificate) {
     if (type != GEN_DNS && type != GEN_IPADD) continue;
     const auto* bytes = ASN1_STRING_get0_data(value);
     const auto n = static_cast<size_t>(ASN1_STRING_length(value));
-    char address[INET6_ADDRSTRLEN] = "";
-    if (type == GEN_IPADD) inet_ntop(n == 4 ? AF_INET : AF_INET6, bytes, address, sizeof address);
+    if (type == GEN_IPADD && n != 4 && n != 16) continue;
     if (!text.empty()) text += ", ";
-    text += type == GEN_DNS ? "DNS:" + std::string(reinterpret_cast<const char*>(bytes), n)
-                            : std::string("IP:") + address;
+    text += type == GEN_DNS ? "DNS:" + printable({reinterpret_cast<const char*>(bytes), n})
+                            : "IP:" + address_text(bytes, n);
   }
   GENERAL_NAMES_free(names);
   return text;
@@ -318,13 +331,16 @@ void StreamTls::begin(const std::string& name, const std::string& where) {
 // Hands what OpenSSL wrote to the connection.
 void StreamTls::flush(uint64_t cookie) {
   if (out_.empty()) return;
+  if (cookie == kOwnCookie) own_waiting_ += out_.size();
   on_way_.push_back(std::move(out_));
   out_.clear();
   raw_.send(on_way_.back().data(), static_cast<uint32_t>(on_way_.back().size()), cookie);
 }
 
 bool StreamTls::sent(uint64_t cookie) {
-  if (!on_way_.empty()) on_way_.erase(on_way_.begin());
+  if (on_way_.empty()) return false;
+  if (cookie == kOwnCookie) own_waiting_ -= on_way_.front().size();
+  on_way_.erase(on_way_.begin());
   return cookie != kOwnCookie;
 }
 
@@ -396,7 +412,11 @@ void StreamTls::read_plain(int64_t mono_ns) {
     }
     const int why = SSL_get_error(session_, n);
     if (why == SSL_ERROR_WANT_READ) {
-      if (!out_.empty()) flush(kOwnCookie);  // a key update's answer
+      flush(kOwnCookie);  // a key update's answer
+      if (own_waiting_ <= kMaxOwnBytes) return;
+      ended_ = true;
+      error_ = "the peer asks for ever new keys and reads none";
+      sink_.on_plain(-EPROTO, nullptr, 0, mono_ns);
       return;
     }
     ended_ = true;

@@ -98,6 +98,7 @@ class StreamTls {
   uint32_t in_len_ = 0;
   std::vector<uint8_t> out_;                  // records not handed to the stream yet
   std::vector<std::vector<uint8_t>> on_way_;  // those it has, in order
+  size_t own_waiting_ = 0;                    // bytes of those that no send() made
   std::string where_, error_;
   bool established_ = false, ended_ = false;
 };

@@ -310,7 +310,7 @@ void Instance::call_step(todd_batch& batch) {
     return setup_.testlet->step(setup_.instance, &batch);
   }();
   plugin_wake_ns_ = batch.wake_ns;
-  settle_tickets(batch.served);
+  settle_tickets(batch.served, batch.now_ns);
   for (auto& flow : flows_) flow->forget_received();
   finished_ |= status == 1;
   if (status < 0 && phase_ < Phase::ending)

@@ -151,7 +151,7 @@ class Instance {
   bool schedule_over() const;
   void skip(uint32_t target, uint64_t times);  // tickets that the schedule gives up
   bool keep_tickets();
-  void settle_tickets(uint32_t served);
+  void settle_tickets(uint32_t served, int64_t stepped_ns);
   int64_t pacer_end_ns() const;  // of a plan as fast as served; INT64_MAX: its count ends it
   void step();
   void call_step(todd_batch& batch);

@@ -69,7 +69,7 @@ void Instance::drop_target(uint32_t index) {
 
 // 0, or EACCES. What a run was given is judged where it is prepared, but a name may lead elsewhere since.
 int Instance::judge(uint32_t target, const io::Address& address) const {
-  if (!permitted(setup_, address)) return EACCES;
+  if (io::is_no_host(address) || !permitted(setup_, address)) return EACCES;
   const size_t own = setup_.targets.size();
   if (target < own) return 0;
   return nearness(address) > further_targets_[target - own].nearest ? EACCES : 0;

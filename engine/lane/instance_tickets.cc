@@ -135,13 +135,15 @@ int64_t Instance::pacer_end_ns() const {
   return duration > 0 ? start_ns_ + duration : INT64_MAX;
 }
 
-void Instance::settle_tickets(uint32_t served) {
+void Instance::settle_tickets(uint32_t served, int64_t stepped_ns) {
   const size_t taken = std::min<size_t>(served, tickets_.size());
   const bool keep = !schedule_.paced();
   for (size_t i = 0; i < tickets_.size(); ++i) {
     if (is_finished(tickets_[i].target)) continue;
     if (i < taken || !keep) host_count(kPlanned, tickets_[i].target);
     if (i >= taken && !keep) host_count(kUnsent, tickets_[i].target);
+    // Of probes the flow knows when they left; what else a testlet makes of a ticket begins with its step.
+    if (i < taken && !keep && !setup_.manifest.probes) sent_late(stepped_ns - tickets_[i].due_ns);
   }
   tickets_.erase(tickets_.begin(), keep ? tickets_.begin() + static_cast<ptrdiff_t>(taken) : tickets_.end());
   if (finished_targets_ != 0) drop_finished();

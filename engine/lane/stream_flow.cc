@@ -18,6 +18,7 @@
 namespace todd::lane {
 namespace {
 constexpr uint32_t kSlots = 64;
+constexpr uint32_t kMaxHandshakes = 1024;               // of those who connect, at the same time
 constexpr int64_t kAcceptHandshakeNs = 10'000'000'000;  // for who connects to do his part of TLS
 // Of a stream's number, below the flow's 16 bits.
 constexpr uint32_t kIndexBits = 24, kIndexMask = (1u << kIndexBits) - 1;
@@ -122,7 +123,7 @@ StreamFlow::Conn& StreamFlow::add(UniqueFd fd, uint32_t target) {
   const uint32_t index = free_.back();
   free_.pop_back();
   Entry& entry = streams_[index];
-  entry.generation = (entry.generation + 1) & kIndexMask;
+  entry.generation = std::max((entry.generation + 1) & kIndexMask, 1u);  // no number is 0
   entry.conn = std::make_unique<Conn>();
   Conn& conn = *entry.conn;
   conn.flow = this;
@@ -314,6 +315,7 @@ void StreamFlow::listen(const todd_op& op) {
 }
 
 void StreamFlow::accepted(Listening& listening, UniqueFd fd, const io::Address& peer) {
+  if (listening.tls != nullptr && shaking_ >= kMaxHandshakes) return;  // closed: they are too many at a time
   Conn& conn = add(std::move(fd), TODD_NONE);
   conn.accepted = true;
   conn.user = listening.user;
@@ -321,6 +323,7 @@ void StreamFlow::accepted(Listening& listening, UniqueFd fd, const io::Address& 
   conn.stream->receive();
   if (listening.tls == nullptr) return tell_accepted(conn);
   conn.phase = Phase::handshake;
+  ++shaking_;
   conn.tls = std::make_unique<io::StreamTls>(listening.tls, *conn.stream, conn);
   give_up_at(conn, kAcceptHandshakeNs);
 }
@@ -356,7 +359,10 @@ bool StreamFlow::begin_tls(Conn& conn, const todd_op& op) {
 void StreamFlow::shaken(Conn& conn, int result) {
   if (conn.stream == nullptr || conn.phase != Phase::handshake) return;
   if (conn.accepted) {
-    if (result == 0) return tell_accepted(conn);
+    if (result == 0) {
+      --shaking_;
+      return tell_accepted(conn);
+    }
     owner_.note(TODD_NONE, "tls", conn.tls->facts(false).error);
     return forget(conn);
   }
@@ -443,6 +449,7 @@ void StreamFlow::close(Conn& conn) {
 }
 
 void StreamFlow::forget(Conn& conn) {
+  if (conn.accepted && conn.phase == Phase::handshake) --shaking_;
   for (uint32_t i = 0; conn.sends != 0 && i < out_.size(); ++i) {
     if (!out_[i].busy || out_[i].stream != conn.id) continue;
     out_[i].busy = false;

@@ -118,6 +118,7 @@ class StreamFlow : public Flow {
   std::string congestion_;  // behind wanted_
   std::vector<Entry> streams_;
   std::vector<uint32_t> free_;
+  uint32_t shaking_ = 0;                       // accepted streams that are not told yet
   std::vector<std::unique_ptr<Conn>> closed_;  // until the sinks are left
   std::vector<std::unique_ptr<Listening>> listening_;
   std::vector<Out> out_;

@@ -312,6 +312,11 @@ class testlet {
   T operator[](const param<T>& p) const {
     return get(*run_, p);
   }
+  // Whether the user gave it. Requires: the param is in Self::params.
+  bool is_given(const todd_param* p) const {
+    const uint32_t i = detail::index_in(Self::params, p);
+    return i < run_->n_value && run_->value[i].given != 0;
+  }
 
   // Within start(): this target cannot be tested as it is given. Its edge is an error with the text, no
   // tickets come for it, and the others go on.

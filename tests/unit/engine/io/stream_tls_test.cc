@@ -1,9 +1,12 @@
 // TLS of testlets' streams: both ends over loopback, on every back end.
 #include "engine/io/stream_tls.h"
 
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 
 #include "engine/io/pki.h"
+#include "engine/io/send_queue.h"
 #include "tests/unit/engine/io/reactor_fixture.h"
 
 namespace todd::io {
@@ -190,6 +193,54 @@ TEST_P(StreamTlsTest, ASessionIsResumedWhereThatIsWanted) {
   }
 }
 
+// Signed by itself, with these alternative names: of DNS, and addresses of any length.
+KeyPair strange_certificate(const std::string& key_pem,
+                            const std::vector<std::pair<int, std::string>>& names) {
+  const auto bio_of = [](const std::string& text) {
+    return BIO_new_mem_buf(text.data(), static_cast<int>(text.size()));
+  };
+  BIO* in = bio_of(key_pem);
+  EVP_PKEY* key = PEM_read_bio_PrivateKey(in, nullptr, nullptr, nullptr);
+  X509* made = X509_new();
+  X509_set_version(made, 2);
+  X509_gmtime_adj(X509_getm_notBefore(made), 0);
+  X509_gmtime_adj(X509_getm_notAfter(made), 3600);
+  X509_set_pubkey(made, key);
+  GENERAL_NAMES* all = GENERAL_NAMES_new();
+  for (const auto& [type, text] : names) {
+    GENERAL_NAME* name = GENERAL_NAME_new();
+    ASN1_STRING* value = ASN1_STRING_type_new(type == GEN_DNS ? V_ASN1_IA5STRING : V_ASN1_OCTET_STRING);
+    ASN1_STRING_set(value, text.data(), static_cast<int>(text.size()));
+    GENERAL_NAME_set0_value(name, type, value);
+    sk_GENERAL_NAME_push(all, name);
+  }
+  X509_add1_ext_i2d(made, NID_subject_alt_name, all, 0, 0);
+  X509_sign(made, key, EVP_sha256());
+  BIO* out = BIO_new(BIO_s_mem());
+  PEM_write_bio_X509(out, made);
+  char* text = nullptr;
+  const long n = BIO_get_mem_data(out, &text);
+  KeyPair pair{std::string(text, static_cast<size_t>(n)), key_pem};
+  GENERAL_NAMES_free(all);
+  X509_free(made);
+  EVP_PKEY_free(key);
+  BIO_free(in);
+  BIO_free(out);
+  return pair;
+}
+
+TEST_P(StreamTlsTest, ACertificateMaySayAnything) {
+  const KeyPair odd = strange_certificate(
+      *make_key(),
+      {{GEN_IPADD, "\x7f"}, {GEN_DNS, "a,\nIP:1\x1b"}, {GEN_IPADD, ""}, {GEN_IPADD, "\x7f\x01\x01\x01"}});
+  StreamTlsOptions offered = server_options();
+  offered.certificate_pem = odd.certificate_pem;
+  offered.key_pem = odd.key_pem;
+  shake(context(offered), context({.insecure = true}), "");
+  EXPECT_EQ(client_.shaken, std::vector<int>{0});
+  EXPECT_EQ(client_.tls->facts().names, "DNS:a??IP:1?, IP:127.1.1.1");
+}
+
 TEST_P(StreamTlsTest, OneWithoutACertificateMakesOneThatSignsItself) {
   shake(context({.server = true}), context({.insecure = true}), "");
   EXPECT_EQ(client_.shaken, std::vector<int>{0});
@@ -296,6 +347,20 @@ TEST_P(StreamTlsTest, NothingIsToldOnceTheSinkHasClosed) {
   server_.say(std::string(40'000, 'x'));  // of several records in a piece only the first is told
   ASSERT_TRUE(until([&] { return !client_.plain.empty(); }));
   EXPECT_EQ(client_.plain.size(), 16'384u);
+}
+
+TEST(SendQueue, WhatIsNeverEmptyDoesNotGrow) {
+  SendQueue queue;
+  const uint8_t byte = 0;
+  queue.push(&byte, 1, 0);
+  for (uint64_t i = 1; i < 100'000; ++i) {
+    queue.push(&byte, 1, i);
+    uint32_t sent = 1;
+    ASSERT_TRUE(queue.advance(sent));
+    ASSERT_EQ(queue.pop().cookie, i - 1);
+  }
+  EXPECT_EQ(queue.size(), 1u);
+  EXPECT_LE(queue.capacity(), 64u);
 }
 
 TEST(StreamTls, BadOptionsAreErrorsThatNameThem) {

@@ -18,6 +18,7 @@ struct Endpoint {
   uint16_t port = 0;            // 0: the target's
   bool https = false;
   bool resolves = false, named = false;  // named: by no address
+  bool foreign = false;                  // of another origin than the target's
   std::string server_name;               // for TLS
 };
 
@@ -31,6 +32,7 @@ struct Connection {
   std::vector<uint32_t> calls;          // that wait for it, or are on it
   std::unique_ptr<Endpoint> elsewhere;  // of a redirect; none: the target's own
   uint64_t stream = 0;                  // 0: not open
+  int64_t heard_ns = 0;                 // when it last brought something
   int64_t not_after_s = 0;              // of the certificate, where checks want it
   int64_t phase_ns = 0;                 // when its phase began
   uint32_t target = 0;                  // of the run
@@ -38,7 +40,8 @@ struct Connection {
   uint16_t tls_version = 0;
   Phase phase = Phase::free;
   bool pooled = true;       // counts among the target's connections
-  bool used = false;        // has carried a complete answer
+  bool used = false;        // has carried a request
+  bool served = false;      // has carried a complete answer
   bool last = false;        // takes no further request
   bool greets = false;      // the TLS handshake is to be begun
   bool reading = false;     // HTTP/1.1: a request is out

@@ -76,7 +76,8 @@ uint32_t Http::new_connection(uint32_t target, std::unique_ptr<Endpoint> elsewhe
   c.target = target;
   c.pooled = elsewhere == nullptr;
   c.elsewhere = std::move(elsewhere);
-  c.used = c.last = false;
+  c.used = c.served = c.last = false;
+  c.heard_ns = 0;
   if (c.pooled) ++targets_[target].open;
   return index;
 }
@@ -107,6 +108,9 @@ void Http::unassign(uint32_t call, int64_t now_ns) {
   // answer.
   if (c.calls.empty() && (!c.pooled || c.phase != Phase::ready || c.reading)) c.last = true;
   if (c.h2 != nullptr) {
+    // Not a byte since the request left: the next ones go by another connection.
+    if (calls_[call].sent_ns != 0 && calls_[call].first_ns == 0 && c.heard_ns <= calls_[call].sent_ns)
+      c.last = true;
     c.h2->cancel(call);
     want_to_write(index);
   }
@@ -156,7 +160,7 @@ void Http::disconnect(uint32_t index) {
 void Http::lost(uint32_t index, const char* reason, const std::string& text, int64_t now_ns) {
   Connection& c = connections_[index];
   const bool was_ready = c.phase == Phase::ready, elsewhere = c.elsewhere != nullptr;
-  const bool silent = c.used && c.h2 == nullptr && !c.reader.got_some();
+  const bool served = c.served;
   const uint32_t target = c.target;
   const std::vector<uint32_t> calls = std::exchange(c.calls, {});
   for (const uint32_t call : calls) calls_[call].connection = TODD_NONE;
@@ -164,7 +168,7 @@ void Http::lost(uint32_t index, const char* reason, const std::string& text, int
   settle(index, now_ns);
   for (const uint32_t i : calls) {
     Call& call = calls_[i];
-    const bool again = call.sent_ns == 0 || (silent && settings_->idempotent);
+    const bool again = call.sent_ns == 0 || (served && call.first_ns == 0 && settings_->idempotent);
     if (was_ready && again && !call.retried && !elsewhere)
       retry(i, target, now_ns);
     else
@@ -176,7 +180,8 @@ void Http::retry(uint32_t index, uint32_t target, int64_t now_ns) {
   Call& call = calls_[index];
   call.retried = true;
   call.sent_ns = call.first_ns = 0;
-  assign(index, new_connection(target, nullptr), now_ns);
+  targets_[target].homeless.emplace_back(index, call.serial);
+  begin_waiting(target, now_ns);
 }
 
 // ---- opening
@@ -251,7 +256,7 @@ void Http::shaken(uint32_t index, const todd_done& d) {
   Connection& c = connections_[index];
   Target& t = targets_[c.target];
   const bool broken = d.result < 0;
-  const bool describe = c.elsewhere == nullptr && (broken || d.rx_ns - t.described_ns >= kDescribeEveryNs);
+  const bool describe = c.elsewhere == nullptr && d.rx_ns - t.described_ns >= kDescribeEveryNs;
   const todd_tls_info facts = tls_info(c.stream, describe || settings_->checks.wants_tls());
   if (describe) {
     t.described_ns = d.rx_ns;
@@ -334,6 +339,7 @@ void Http::want_to_write(uint32_t index) {
 }
 
 void Http::write(todd_batch& b) {
+  rx_ns_ = b.now_ns;
   while (!writing_.empty() && write_some(b, writing_.front())) {
     connections_[writing_.front()].writing = false;
     writing_.pop_front();
@@ -371,7 +377,7 @@ bool Http::greet(todd_batch& b, uint32_t index) {
   op.slot = take_slot(b, flow_);
   op.len = static_cast<uint32_t>(name.copy(reinterpret_cast<char*>(slot_data(b, flow_, op.slot)), 255));
   op.timeout_ns = run().timeout_ns;
-  op.arg = tls_context_;
+  op.arg = c.elsewhere != nullptr && c.elsewhere->foreign ? foreign_tls_context_ : tls_context_;
   put(b, op);
   c.greets = false;
   return true;
@@ -399,7 +405,7 @@ bool Http::write_http1(todd_batch& b, uint32_t index) {
 
 void Http::received(const todd_batch& b, uint32_t index, const todd_done& d) {
   Connection& c = connections_[index];
-  rx_ns_ = d.rx_ns;
+  rx_ns_ = c.heard_ns = d.rx_ns;
   if (d.result < 0 || c.phase != Phase::ready)
     return lost(index, d.result == -EPROTO ? "protocol" : reason_of(-d.result),
                 d.result < 0 ? std::string("receiving: ") + strerror(-d.result) : "it ended at once",
@@ -419,7 +425,7 @@ void Http::read_http1(uint32_t index, std::string_view piece) {
   if (read == Read::kMore) return;
   if (read == Read::kFailed) return lost(index, c.reader.why(), c.reader.detail(), rx_ns_);
   c.reading = false;
-  c.used = true;
+  c.used = c.served = true;
   if (piece.empty() || !settings_->keep_alive || !c.reader.reusable()) c.last = true;
   answered(i,
            {.status = c.reader.status(),
@@ -452,6 +458,8 @@ void Http::began(uint64_t number) { calls_[number].first_ns = rx_ns_; }
 void Http::ended(uint64_t number, const H2Answer& answer) {
   const auto i = static_cast<uint32_t>(number);
   Call& call = calls_[i];
+  Connection& c = connections_[call.connection];
+  c.served |= answer.why == nullptr;
   if (answer.why == nullptr)
     return answered(i,
                     {.status = answer.status,
@@ -459,8 +467,9 @@ void Http::ended(uint64_t number, const H2Answer& answer) {
                      .head_bytes = answer.head_bytes,
                      .body_bytes = answer.body_bytes},
                     rx_ns_);
-  const bool again = !call.retried && (answer.unprocessed || (settings_->idempotent && call.first_ns == 0 &&
-                                                              strcmp(answer.why, "closed") == 0));
+  const bool again = !call.retried && c.elsewhere == nullptr &&
+                     (answer.unprocessed || (c.served && settings_->idempotent && call.first_ns == 0 &&
+                                             strcmp(answer.why, "closed") == 0));
   if (!again) return fail(i, answer.why, std::string(answer.detail), rx_ns_);
   const uint32_t target = call.target;
   unassign(i, rx_ns_);
@@ -483,11 +492,13 @@ void Http::hop(uint32_t i, bool same, int64_t now_ns) {
     to->named = !is_literal(url.host);
     to->server_name = url.host;
     to->port = 0;
+    to->foreign = !same_origin(url, targets_[call.target].url);
     if (stream().add_target(&lane(), call.target, url.host.c_str(), url.effective_port(), &to->target) < 0)
       return fail(i, "local", "too many redirects to other hosts at the same time", now_ns);
   }
   unassign(i, now_ns);
   assign(i, new_connection(call.target, std::move(to)), now_ns);
+  begin_waiting(call.target, now_ns);
 }
 
 // Targets of connections that are closed by now.

@@ -13,6 +13,13 @@
 namespace todd::http {
 namespace {
 
+// A status as text, NUL-terminated.
+std::array<char, 8> code_text(int status) {
+  std::array<char, 8> text{};
+  std::to_chars(text.data(), text.data() + text.size() - 1, status);
+  return text;
+}
+
 constexpr uint32_t kMaxRequest = 4 * 1024 * 1024;  // the largest slot a host gives
 
 }  // namespace
@@ -27,10 +34,13 @@ void Http::start() {
   start_responder();
 }
 
-uint32_t Http::make_tls(uint32_t flags, const char* protocols) {
-  const std::string trusted = pem_of("authorities", (*this)[authorities]),
-                    chain = pem_of("certificate", (*this)[certificate]),
-                    private_key = pem_of("key", (*this)[key]);
+uint32_t Http::make_tls(uint32_t flags, const char* protocols, bool own_certificate) {
+  const std::string trusted = pem_of("authorities", (*this)[authorities]);
+  std::string chain, private_key;
+  if (own_certificate) {
+    chain = pem_of("certificate", (*this)[certificate]);
+    private_key = (*this)[key];
+  }
   if (chain.empty() != private_key.empty())
     throw error(TODD_E_PARAM,
                 chain.empty() ? "key: is of no use without certificate" : "certificate: needs key");
@@ -43,7 +53,11 @@ uint32_t Http::make_tls(uint32_t flags, const char* protocols) {
   wanted.authorities = given(trusted);
   wanted.certificate = given(chain);
   wanted.key = given(private_key);
-  return tls_context(wanted);
+  try {
+    return tls_context(wanted);
+  } catch (const error& e) {
+    throw error(e.code() == -EINVAL ? TODD_E_PARAM : e.code(), e.what());  // it is of what was given
+  }
 }
 
 void Http::start_responder() {
@@ -53,6 +67,8 @@ void Http::start_responder() {
   flow.slot_cap = kPiece;
   flow_ = open(flow);
   const bool https = (*this)[scheme] == 1;
+  if (!https && !(*this)[certificate].empty())
+    throw error(TODD_E_PARAM, "certificate: is of no use without scheme: https");
   responder_ = std::make_unique<Responder>(static_cast<uint64_t>((*this)[response_size]));
   responder_->open(flow_, https ? make_tls(TODD_TLF_SERVER, "http/1.1") : 0);
 }
@@ -74,13 +90,21 @@ void Http::start_source() {
   flow.slot_cap = static_cast<uint32_t>(longest);
   flow.mss = static_cast<uint32_t>((*this)[mss]);
   flow.congestion = control.empty() ? nullptr : control.c_str();
-  flow_ = open(flow);
+  flow.slots =
+      std::clamp(run().n_target * settings_->connections, 64u, 1024u);  // a stalled server holds some
+  try {
+    flow_ = open(flow);
+  } catch (const error& e) {
+    throw error(control.empty() && flow.mss == 0 ? e.code() : TODD_E_PARAM, e.what());
+  }
   if (https || settings_->follow != 0) {
     static constexpr const char* kProtocols[] = {"h2,http/1.1", "http/1.1", "h2"};
     uint32_t flags = 0;
     if ((*this)[insecure]) flags |= TODD_TLF_INSECURE;
     if ((*this)[resume]) flags |= TODD_TLF_RESUME;
-    tls_context_ = make_tls(flags, kProtocols[static_cast<size_t>(settings_->version)]);
+    const char* const protocols = kProtocols[static_cast<size_t>(settings_->version)];
+    tls_context_ = make_tls(flags, protocols);
+    foreign_tls_context_ = settings_->follow != 0 ? make_tls(flags, protocols, false) : tls_context_;
   }
   net().ready(&lane());
 }
@@ -93,6 +117,10 @@ void Http::prepare_target(uint32_t index) {
   RequestSpec spec = settings_->request;
   try {
     if (given.find("://") != std::string::npos) {
+      for (const auto* p : {&path.raw, &scheme.raw})
+        if (is_given(p))
+          throw error(TODD_E_PARAM,
+                      std::string(p->name) + ": the target is a URL, which says that; leave it out");
       spec.url = parse_url(given);
     } else {
       const std::string host =
@@ -172,6 +200,7 @@ bool Http::cancelled(todd_batch& b) {
 bool Http::wind_up(int64_t now_ns) {
   if (active_ != 0) return false;
   for (uint32_t i = 0; i < connections_.size(); ++i) {
+    if (connections_[i].phase == Connection::Phase::free) continue;
     connections_[i].last = true;
     settle(i, now_ns);
   }
@@ -180,18 +209,23 @@ bool Http::wind_up(int64_t now_ns) {
 
 // ---- requests
 
+bool Http::has_connection(const Target& t) const {
+  return !t.spare.empty() || t.open < settings_->connections;
+}
+
+// For a request that has not begun.
 bool Http::has_room(const Target& t) const {
-  if (!t.spare.empty()) return true;
-  return t.open < settings_->connections && t.active < settings_->connections * settings_->streams;
+  return t.homeless.empty() && has_connection(t) && t.active < settings_->connections * settings_->streams;
 }
 
 void Http::due(todd_batch& b, const todd_ticket& ticket) {
   Target& t = targets_[ticket.target];
   const Due what{ticket.due_ns, ticket.round};
-  if (has_room(t)) {
+  if (t.n_waiting == 0 && has_room(t)) {
     begin(ticket.target, what, b.now_ns);
   } else if (t.n_waiting < kQueue) {
     t.waiting[t.n_waiting++] = what;
+    begin_waiting(ticket.target, b.now_ns);
   } else {
     count(dropped, ticket.target);
   }
@@ -214,9 +248,10 @@ void Http::begin(uint32_t target, Due due, int64_t now_ns) {
   call.retried = false;
   Target& t = targets_[target];
   ++t.active;
-  if (++active_ > most_active_) {
-    most_active_ = active_;
-    set(in_flight, target, active_);
+  ++active_;
+  if (t.active > t.most_active) {
+    t.most_active = t.active;
+    set(in_flight, target, t.active);
   }
   deadlines_.push_back({now_ns + run().timeout_ns, index, serial_});
   prepare_inquiry(call);
@@ -252,18 +287,28 @@ Want Http::want_of(const Call& call) const {
   return want;
 }
 
+// Why a call has not ended in time.
+const char* Http::what_takes_long(const Call& call) const {
+  if (call.connection == TODD_NONE) return "no connection was free";
+  switch (connections_[call.connection].phase) {
+    case Connection::Phase::resolving: return "resolving the name took too long";
+    case Connection::Phase::connecting: return "the connection took too long";
+    case Connection::Phase::shaking: return "the TLS handshake took too long";
+    default: break;
+  }
+  if (call.sent_ns == 0) return "the request could not be sent in time";
+  return call.first_ns == 0 ? "no response in time: not a byte came"
+                            : "the response was not complete in time";
+}
+
 void Http::expire(todd_batch& b) {
-  while (!deadlines_.empty() && deadlines_.front().at_ns <= b.now_ns) {
+  while (!deadlines_.empty()) {
     const Deadline due = deadlines_.front();
+    const bool over = calls_[due.call].serial != due.serial;  // what has ended is not kept until its time
+    if (!over && due.at_ns > b.now_ns) return;
     deadlines_.pop_front();
-    const Call& call = calls_[due.call];
-    if (call.serial != due.serial) continue;
-    const Connection::Phase phase = connections_[call.connection].phase;
-    const char* const what = phase == Connection::Phase::resolving    ? "resolving the name took too long"
-                             : phase == Connection::Phase::connecting ? "the connection took too long"
-                             : phase == Connection::Phase::shaking    ? "the TLS handshake took too long"
-                             : call.first_ns == 0                     ? "no response in time"
-                                                  : "the response was not complete in time";
+    if (over) continue;
+    const char* const what = what_takes_long(calls_[due.call]);
     fail(due.call, "timeout", what, b.now_ns);
   }
 }
@@ -288,7 +333,7 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
   const uint32_t t = call.target;
   Inquiry& inquiry = *call.inquiry;
   if (ended.status < 300 || ended.status >= 400) {
-    if (inquiry.redirects) inform(final_url, t, inquiry.redirects->spec().url.text());
+    if (inquiry.redirects) inform(final_url, t, hide(inquiry.redirects->spec().url.text()));
     return false;
   }
   if (!inquiry.redirects) {
@@ -301,13 +346,11 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
       inquiry.redirects->answered(ended.status, inquiry.headers.find("location"), now_ns - call.start_ns)) {
     case Redirects::Next::kStay: return false;
     case Redirects::Next::kRefused:
-      tally(status, t, std::to_string(ended.status));
+      record_answer(call, ended, now_ns);
       fail(index, "redirect", inquiry.redirects->why(), now_ns);
       return true;
     case Redirects::Next::kFollow: break;
   }
-  count(redirects, t);
-  observe(redirect_time, t, now_ns - call.start_ns);
   const RequestSpec& spec = inquiry.redirects->spec();
   try {
     inquiry.request.emplace(spec);
@@ -315,39 +358,68 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
     fail(index, "redirect", e.what(), now_ns);
     return true;
   }
+  count(redirects, t);
+  observe(redirect_time, t, now_ns - call.start_ns);
   call.sent_ns = call.first_ns = 0;
   hop(index, same_origin(from, spec.url), now_ns);
   return true;
 }
 
-void Http::complete(uint32_t index, const Ended& ended, int64_t now_ns) {
-  const Call& call = calls_[index];
+// Counts and times of a complete answer, whatever it is worth.
+void Http::record_answer(const Call& call, const Ended& ended, int64_t now_ns) {
   const uint32_t t = call.target;
-  char code[16];
-  *std::to_chars(code, code + sizeof code - 1, ended.status).ptr = '\0';
-  tally(status, t, code);
+  tally(status, t, code_text(ended.status).data());
   tally(versions, t, ended.version == 20 ? "2" : ended.version == 11 ? "1.1" : "1.0");
   observe(wait, t, call.first_ns - call.sent_ns);
   observe(first_byte, t, call.first_ns - call.start_ns);
   observe(transfer, t, now_ns - call.first_ns);
   observe(response_time, t, now_ns - call.start_ns);
   observe(corrected_time, t, now_ns - call.due.due_ns);
+}
+
+void Http::complete(uint32_t index, const Ended& ended, int64_t now_ns) {
+  const Call& call = calls_[index];
+  const uint32_t t = call.target;
+  const auto code = code_text(ended.status);
+  record_answer(call, ended, now_ns);
   const char* why = nullptr;
   std::string text;
-  if (const auto broken = settings_->checks.failed(facts_of(call, ended, now_ns))) {
+  const Facts facts = facts_of(call, ended, now_ns);
+  if (auto broken = settings_->checks.failed(facts)) {
     why = "check";
-    text = *broken;
+    text = why_checked(facts, std::move(*broken));
   } else if (!settings_->checks.has_status() && (ended.status < 200 || ended.status >= 400)) {
     why = "status";
-    text = code;
+    text = code.data();
   }
   count(why == nullptr ? ok : failed, t);
   if (why != nullptr) {
     tally(reasons, t, why);
     note(t, why, targets_[t].name + ": " + text);
   }
-  record_sample(call, why == nullptr ? "ok" : why[0] == 's' ? code : why, now_ns - call.start_ns);
+  record_sample(call, why == nullptr ? "ok" : why[0] == 's' ? code.data() : why, now_ns - call.start_ns);
   finish(index, now_ns);
+}
+
+// A text of the network's that may have a secret of ours in it.
+std::string Http::hide(std::string text) const {
+  for (const std::string& secret : settings_->secrets)
+    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += 3)
+      text.replace(at, secret.size(), "***");
+  return text;
+}
+
+// What a check said, which quotes the answer; with secrets, what it says of the answer without them.
+std::string Http::why_checked(const Facts& facts, std::string said) const {
+  if (settings_->secrets.empty()) return said;
+  Headers headers;
+  for (size_t i = 0; facts.headers != nullptr && i < facts.headers->size(); ++i)
+    headers.add((*facts.headers)[i].name, hide(std::string((*facts.headers)[i].value)));
+  const std::string shown = hide(std::string(facts.body));
+  Facts hidden = facts;
+  hidden.headers = &headers;
+  hidden.body = shown;
+  return settings_->checks.failed(hidden).value_or("a check that would quote a secret");
 }
 
 Facts Http::facts_of(const Call& call, const Ended& ended, int64_t now_ns) const {
@@ -378,7 +450,7 @@ void Http::fail(uint32_t index, const char* reason, const std::string& text, int
   const uint32_t t = call.target;
   count(failed, t);
   tally(reasons, t, reason);
-  note(t, reason, targets_[t].name + ": " + text);
+  note(t, reason, targets_[t].name + ": " + hide(text));
   record_sample(call, reason, -1);
   finish(index, now_ns);
 }
@@ -395,13 +467,21 @@ void Http::finish(uint32_t index, int64_t now_ns) {
   begin_waiting(call.target, now_ns);
 }
 
+// Where there is room: first the calls that lost their connection, then what has not begun.
 void Http::begin_waiting(uint32_t target, int64_t now_ns) {
   Target& t = targets_[target];
-  if (t.n_waiting == 0 || !has_room(t)) return;
-  const Due next = t.waiting[0];
-  t.waiting[0] = t.waiting[1];
-  --t.n_waiting;
-  begin(target, next, now_ns);
+  while (!t.homeless.empty() && has_connection(t)) {
+    const auto [index, serial] = t.homeless.front();
+    t.homeless.erase(t.homeless.begin());
+    if (calls_[index].serial != serial) continue;  // it has ended meanwhile
+    assign(index, t.spare.empty() ? new_connection(target, nullptr) : t.spare.back(), now_ns);
+  }
+  while (t.n_waiting != 0 && has_room(t)) {
+    const Due next = t.waiting[0];
+    t.waiting[0] = t.waiting[1];
+    --t.n_waiting;
+    begin(target, next, now_ns);
+  }
 }
 
 void Http::record_sample(const Call& call, const char* outcome, int64_t rtt_ns) {

@@ -35,7 +35,7 @@ class Http : public testlet<Http>, public H2Owner {
       "the closed model) and times each phase. Answers of 2xx and 3xx that pass the checks are ok. Needs no "
       "responder, but has one: agents as targets answer themselves."};
   static constexpr todd::schedule schedule{"10", "1s", nullptr, nullptr, "5s"};
-  static constexpr auto expect = todd::expect("failed == 0");
+  static constexpr auto expect = todd::expect("failed == 0", "dropped == 0");
 
   // What is asked for.
   static constexpr auto method =
@@ -208,10 +208,12 @@ class Http : public testlet<Http>, public H2Owner {
     Url url;
     Endpoint endpoint;
     std::vector<uint32_t> spare;  // connections with room for a request, the last used at the back
+    std::vector<std::pair<uint32_t, uint64_t>>
+        homeless;  // calls, with their serial, that lost their connection
     std::array<Due, kQueue> waiting{};
     uint32_t n_waiting = 0;
     uint32_t open = 0;                     // connections
-    uint32_t active = 0;                   // requests
+    uint32_t active = 0, most_active = 0;  // requests
     int64_t described_ns = INT64_MIN / 2;  // when its certificate was
   };
   struct Deadline {
@@ -228,7 +230,11 @@ class Http : public testlet<Http>, public H2Owner {
 
   void start_source();
   void start_responder();
-  uint32_t make_tls(uint32_t flags, const char* protocols);
+  uint32_t make_tls(uint32_t flags, const char* protocols, bool own_certificate = true);
+  bool has_connection(const Target& t) const;
+  void record_answer(const Call& call, const Ended& ended, int64_t now_ns);
+  std::string hide(std::string text) const;
+  std::string why_checked(const Facts& facts, std::string said) const;
   void prepare_target(uint32_t index);
   std::string server_name_of(const RequestSpec& spec) const;
   void step_source(todd_batch& b);
@@ -249,6 +255,7 @@ class Http : public testlet<Http>, public H2Owner {
   void fail(uint32_t call, const char* reason, const std::string& text, int64_t now_ns);
   void finish(uint32_t call, int64_t now_ns);
   void record_sample(const Call& call, const char* outcome, int64_t rtt_ns);
+  const char* what_takes_long(const Call& call) const;
   void expire(todd_batch& b);
   Facts facts_of(const Call& call, const Ended& ended, int64_t now_ns) const;
 
@@ -291,7 +298,7 @@ class Http : public testlet<Http>, public H2Owner {
   uint32_t flow_ = TODD_NONE;
   std::unique_ptr<Responder> responder_;
   std::optional<Settings> settings_;
-  uint32_t tls_context_ = 0;
+  uint32_t tls_context_ = 0, foreign_tls_context_ = 0;  // foreign: without our certificate
   std::vector<Target> targets_;
   std::deque<Connection> connections_;  // grows up to what is open at once; never shrinks
   std::vector<uint32_t> free_connections_;
@@ -304,7 +311,7 @@ class Http : public testlet<Http>, public H2Owner {
   uint64_t serial_ = 0;
   int64_t rx_ns_ = 0;  // when what is being read came
   int64_t wall_offset_ns_ = 0;
-  uint32_t active_ = 0, most_active_ = 0;
+  uint32_t active_ = 0;
 };
 
 }  // namespace todd::http

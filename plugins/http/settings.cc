@@ -1,7 +1,10 @@
 #include "plugins/http/settings.h"
 
-#include <cstdio>
-#include <memory>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "plugins/http/probe.h"
 
@@ -46,11 +49,24 @@ Settings::Settings(const todd_run& run)
   request.url.path = path;
   request.host = text_of(run, Http::host_header);
   request.user_agent = text_of(run, Http::user_agent);
-  request.headers = lines_of(Http::get(run, Http::header));
+  for (std::string& line : lines_of(Http::get(run, Http::header))) {
+    const size_t colon = line.find(':');
+    if (!same_word(std::string_view(line).substr(0, colon), "host") || colon == line.npos) {
+      request.headers.push_back(std::move(line));
+      continue;
+    }
+    if (!request.host.empty())
+      throw error(TODD_E_PARAM, "header: Host is given by host_header; give one of them");
+    request.host = line.substr(std::min(line.find_first_not_of(' ', colon + 1), line.size()));
+  }
   request.body = text_of(run, Http::body);
   request.user = text_of(run, Http::user);
   request.password = text_of(run, Http::password);
   request.token = text_of(run, Http::token);
+  if (request.password.find_first_of("\r\n") != std::string::npos)
+    throw error(TODD_E_PARAM, "password: it is more than one line");
+  for (const std::string* secret : {&request.password, &request.token})
+    if (!secret->empty()) secrets.push_back(*secret);
   request.unique_header = text_of(run, Http::unique_header);
   request.compressed = compressed;
   request.keep_alive = keep_alive;
@@ -67,14 +83,23 @@ Settings::Settings(const todd_run& run)
 }
 
 std::string pem_of(const char* param, std::string_view value) {
-  if (value.empty() || value[0] != '/') return std::string(value);
+  const std::string what = std::string(param) + ": ";
+  if (value.empty() || value.find("-----BEGIN ") != value.npos) return std::string(value);
+  if (value[0] != '/')
+    throw error(TODD_E_PARAM,
+                what + "neither PEM (-----BEGIN ...) nor a file, which needs its whole path (/...)");
   const std::string name(value);
-  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(name.c_str(), "re"), std::fclose);
+  // Not one that blocks: a pipe.
+  const int fd = ::open(name.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  struct stat facts {};
   std::string text(kMaxPem + 1, '\0');
-  if (file == nullptr) throw error(TODD_E_PARAM, std::string(param) + ": this host cannot read " + name);
-  text.resize(std::fread(text.data(), 1, text.size(), file.get()));
-  if (text.size() > kMaxPem || text.find("-----BEGIN ") == std::string::npos)
-    throw error(TODD_E_PARAM, std::string(param) + ": " + name + " is no PEM of at most 256 KiB");
+  const bool readable = fd >= 0 && ::fstat(fd, &facts) == 0 && S_ISREG(facts.st_mode);
+  const ssize_t n = readable ? ::read(fd, text.data(), text.size()) : -1;
+  if (fd >= 0) ::close(fd);
+  if (n < 0) throw error(TODD_E_PARAM, what + "this host cannot read " + name);
+  text.resize(static_cast<size_t>(n));
+  if (text.size() > kMaxPem || text.find("-----BEGIN ") == text.npos)
+    throw error(TODD_E_PARAM, what + name + " is no PEM of at most 256 KiB");
   return text;
 }
 

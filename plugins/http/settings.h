@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "plugins/http/checks.h"
 #include "plugins/http/request.h"
@@ -27,13 +28,14 @@ struct Settings {
   bool idempotent = true;
   uint64_t max_body = 0, checked_body = 0;
   std::string server_name;
+  std::vector<std::string> secrets;  // texts that must not be shown, as they may come back
   uint8_t tos = 0;
 
   bool looks_at_heads() const { return follow != 0 || checks.wants_headers(); }
   bool looks_at_bodies() const { return compressed || checks.wants_body(); }
 };
 
-// What `authorities`, `certificate` and `key` mean: PEM, or the text of a file ("/...") that must be PEM.
+// What `authorities` and `certificate` mean: PEM, or the text of a file ("/...") that must be PEM.
 // Throws todd::error naming the param.
 std::string pem_of(const char* param, std::string_view value);
 

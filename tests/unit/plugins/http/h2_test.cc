@@ -380,7 +380,9 @@ TEST_F(H2Test, RapidResetsEndStreamsAndNothingElse) {
   server.on_request = [&](int32_t id) { server.reset(id, NGHTTP2_CANCEL); };
   uint64_t next = 64;
   owner.on_ended = [&](uint64_t) {
-    if (next < 3000) EXPECT_TRUE(open(next++));
+    if (next < 3000) {
+      EXPECT_TRUE(open(next++));
+    }
   };
   for (uint64_t user = 0; user < 64; ++user) ASSERT_TRUE(open(user));
   talk(server);
@@ -597,7 +599,9 @@ TEST_F(H2Test, FloodsEndTheConnection) {
         while (acknowledges && session.take(out, sizeof out) != 0) continue;
       }
       EXPECT_LE(n, limit) << int{static_cast<uint8_t>(flood[3])};
-      if (acknowledges) EXPECT_GE(n, limit - 10) << int{static_cast<uint8_t>(flood[3])};
+      if (acknowledges) {
+        EXPECT_GE(n, limit - 10) << int{static_cast<uint8_t>(flood[3])};
+      }
       EXPECT_STREQ(session.why(), "protocol");
       EXPECT_NE(session.detail(), "");
       EXPECT_EQ(mine.of[1].why, "protocol");

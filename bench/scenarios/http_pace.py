@@ -13,7 +13,7 @@ RATE, SECONDS = 20_000, 10
 def run(full):
     late, wrong = [], []
     for _ in range(5 if full else 2):
-        _, edge, _ = todd(url(PLAIN), "--connections", 64, "--rate", RATE, "--duration", f"{SECONDS}s")
+        _, edge, _ = todd(url(PLAIN), "--connections", 512, "--rate", RATE, "--duration", f"{SECONDS}s")
         late.append(edge["quality"]["lateness_p99_s"] * 1e6)
         counts = {name: lab.value(edge, name) for name in ("planned", "unsent", "ok", "failed", "dropped")}
         if counts["ok"] != RATE * SECONDS:

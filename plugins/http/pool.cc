@@ -120,14 +120,13 @@ void Http::unassign(uint32_t call, int64_t now_ns) {
 // After anything that may change it: whether it takes requests, or is to be closed.
 void Http::settle(uint32_t index, int64_t now_ns) {
   Connection& c = connections_[index];
-  if (c.in_session) return;  // its session calls; it is settled when that returns
   Target& t = targets_[c.target];
   if (c.h2 != nullptr && c.h2->closing()) c.last = true;
   const bool room = c.calls.size() < capacity(c);
   if (room && !c.spare) t.spare.push_back(index);
   if (!room && c.spare) t.spare.erase(std::find(t.spare.rbegin(), t.spare.rend(), index).base() - 1);
   c.spare = room;
-  if (!c.last || !c.calls.empty()) return;
+  if (!c.last || !c.calls.empty() || c.in_session) return;  // in_session: it is settled when that returns
   disconnect(index);
   if (c.elsewhere != nullptr && c.elsewhere->target >= targets_.size())
     forsaken_.push_back(c.elsewhere->target);
@@ -180,7 +179,12 @@ void Http::retry(uint32_t index, uint32_t target, int64_t now_ns) {
   Call& call = calls_[index];
   call.retried = true;
   call.sent_ns = call.first_ns = 0;
-  targets_[target].homeless.emplace_back(index, call.serial);
+  rehome(index, target, now_ns);
+}
+
+// The call, which is on no connection, waits for one.
+void Http::rehome(uint32_t index, uint32_t target, int64_t now_ns) {
+  targets_[target].homeless.emplace_back(index, calls_[index].serial);
   begin_waiting(target, now_ns);
 }
 
@@ -437,6 +441,7 @@ void Http::read_http1(uint32_t index, std::string_view piece) {
 
 void Http::read_http2(uint32_t index, std::string_view piece, bool end) {
   Connection& c = connections_[index];
+  const uint32_t target = c.target;
   c.in_session = true;
   const bool goes_on = c.h2->put(piece) && !end;
   if (end) c.h2->end();
@@ -447,10 +452,19 @@ void Http::read_http2(uint32_t index, std::string_view piece, bool end) {
     return lost(index, why.empty() ? "closed" : "protocol",
                 detail.empty() ? "the server closed the connection" : detail, rx_ns_);
   }
-  for (const uint32_t call : std::vector(c.calls))
-    if (calls_[call].sent_ns == 0) start_call(index, call, rx_ns_);
+  c.in_session = true;  // it is settled when each has its place
+  for (const uint32_t call : std::vector(c.calls)) {
+    if (calls_[call].sent_ns != 0) continue;
+    if (!c.h2->closing()) {
+      start_call(index, call, rx_ns_);
+    } else if (c.elsewhere == nullptr) {  // this connection takes no further request
+      unassign(call, rx_ns_);
+      rehome(call, target, rx_ns_);
+    }
+  }
+  c.in_session = false;
   settle(index, rx_ns_);
-  begin_waiting(c.target, rx_ns_);
+  begin_waiting(target, rx_ns_);
 }
 
 void Http::began(uint64_t number) { calls_[number].first_ns = rx_ns_; }

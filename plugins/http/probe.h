@@ -269,6 +269,7 @@ class Http : public testlet<Http>, public H2Owner {
   void disconnect(uint32_t index);
   void lost(uint32_t index, const char* reason, const std::string& text, int64_t now_ns);
   void retry(uint32_t call, uint32_t target, int64_t now_ns);
+  void rehome(uint32_t call, uint32_t target, int64_t now_ns);
   void hop(uint32_t call, bool same, int64_t now_ns);
   void drop_forsaken();
   void open_stream(uint32_t index, int64_t now_ns);

@@ -1,0 +1,152 @@
+// Connections of HTTP/2 that end, fall silent or belong to a redirect: what becomes of the requests.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+
+#include "tests/support/testlet_host.h"
+
+namespace todd::http {
+namespace {
+
+using test::Options;
+using test::Script;
+using test::TestletHost;
+using test::Wire;
+using test::World;
+
+constexpr int64_t kMs = 1'000'000;
+const todd_testlet& kHttp = **todd_entry_v0.testlets;
+
+std::string frame(char type, char flags, uint32_t stream, const std::string& payload = "") {
+  std::string out(9, '\0');
+  out[2] = static_cast<char>(payload.size());
+  out[3] = type;
+  out[4] = flags;
+  for (int i = 0; i < 4; ++i) out[5 + static_cast<size_t>(i)] = static_cast<char>(stream >> (24 - 8 * i));
+  return out + payload;
+}
+const std::string kSettings = frame(4, 0, 0);
+// All is well; the last stream served is 0.
+const std::string kGoodbye = frame(7, 0, 0, std::string(8, '\0'));
+
+// A server of HTTP/2: the requests (HEADERS) that each of its connections brought.
+struct H2Server : Script {
+  std::map<int, int> requests;  // by connection, from 1 on
+  int connections = 0;
+  std::string bytes;  // of the connection that is being read; the preface is left out
+  // What to answer the request on `stream` of connection `number`.
+  std::function<std::string(int number, uint32_t stream)> answer = [](int, uint32_t stream) {
+    return frame(1, 5, stream, "\x88");  // :status 200, the end of head and stream
+  };
+
+  H2Server() {
+    accepted = [this](Wire& w) {
+      ++connections;
+      bytes.clear();
+      w.send(kSettings, kMs);
+    };
+    data = [this](Wire& w, std::string_view piece) {
+      bytes += piece;
+      constexpr size_t kPreface = 24;
+      if (bytes.starts_with("PRI * ") && bytes.size() >= kPreface) bytes.erase(0, kPreface);
+      if (bytes.starts_with("PRI * ")) return;
+      while (bytes.size() >= 9) {
+        const auto at = [this](size_t i) { return uint32_t{static_cast<uint8_t>(bytes[i])}; };
+        const size_t size = 9 + (at(0) << 16 | at(1) << 8 | at(2));
+        if (bytes.size() < size) return;
+        const uint32_t stream = at(5) << 24 | at(6) << 16 | at(7) << 8 | at(8);
+        const bool request = bytes[3] == 1;
+        bytes.erase(0, size);
+        if (!request) continue;
+        ++requests[connections];
+        if (const std::string text = answer(connections, stream); !text.empty()) w.send(text, 5 * kMs);
+      }
+    };
+  }
+};
+
+struct ConnectionsTest : testing::Test {
+  World world;
+  H2Server server;
+
+  Options options(const std::string& url, std::map<std::string, std::string> params) {
+    Options o;
+    o.targets[0].host = "192.0.2.1";
+    o.targets[0].url = url;
+    o.params = std::move(params);
+    o.connect = [this](uint32_t) { return &server; };
+    return o;
+  }
+  void go(TestletHost& host, uint32_t count, int64_t gap) {
+    ASSERT_EQ(host.start(), 0) << host.error_text;
+    host.begin();
+    for (uint32_t i = 0; i < count; ++i) host.ticket(0, i, world.now_ns + i * gap);
+    world.run_for(count * gap + 3000 * kMs);
+  }
+};
+
+TEST_F(ConnectionsTest, WhatAGoodbyeLeftUndoneIsAskedForOnOneOtherConnection) {
+  server.answer = [](int number, uint32_t stream) {
+    return number == 1 ? kGoodbye : frame(1, 5, stream, "\x88");
+  };
+  Options o = options("http://192.0.2.1/", {{"http", "2"}, {"streams", "4"}});
+  o.rate = HUGE_VAL;
+  TestletHost host(world, kHttp, o);
+  go(host, 8, 0);
+  EXPECT_EQ(host.counter("ok"), 8u);
+  EXPECT_EQ(host.counter("failed"), 0u);
+  EXPECT_EQ(server.connections, 2);
+  EXPECT_EQ(server.requests[2], 8);
+  EXPECT_EQ(host.open_streams(), 1u);
+}
+
+TEST_F(ConnectionsTest, ASilentConnectionIsReplaced) {
+  server.answer = [](int number, uint32_t stream) {
+    return number == 1 && stream > 1 ? "" : frame(1, 5, stream, "\x88");
+  };
+  Options o = options("http://192.0.2.1/", {{"http", "2"}});
+  o.timeout_ns = 50 * kMs;
+  TestletHost host(world, kHttp, o);
+  go(host, 5, 100 * kMs);
+  EXPECT_EQ(host.counter("ok"), 4u);
+  EXPECT_EQ(host.tally("reasons", "timeout"), 1u);
+  EXPECT_EQ(server.connections, 2);
+}
+
+TEST_F(ConnectionsTest, ARedirectsRequestIsNotRepeatedAtTheTarget) {
+  Script origin;
+  std::string asked;
+  origin.data = [&](Wire& w, std::string_view bytes) {
+    asked += bytes;
+    w.send("HTTP/1.1 302 Found\r\nLocation: https://other.example/signed\r\nContent-Length: 0\r\n\r\n", kMs);
+  };
+  server.tls.version = TODD_TLS_1_3;
+  server.tls.alpn = "h2";
+  server.answer = [](int, uint32_t) { return kGoodbye; };
+  Options o = options("http://192.0.2.1/", {{"follow", "2"}});
+  o.connect = [&](uint32_t target) { return target == 0 ? &origin : &server; };
+  TestletHost host(world, kHttp, o);
+  go(host, 1, 0);
+  EXPECT_EQ(host.counter("failed"), 1u);
+  EXPECT_EQ(server.requests[1], 1);
+  EXPECT_EQ(asked.find("/signed"), std::string::npos) << asked;
+}
+
+TEST_F(ConnectionsTest, ASecretThatComesBackIsBlanked) {
+  Script echo;
+  echo.data = [](Wire& w, std::string_view) {
+    w.send("HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nBearer open-sesame!!", kMs);
+  };
+  Options o = options("http://192.0.2.1/", {{"token", "open-sesame"}, {"check", "body ~ welcome"}});
+  o.connect = [&](uint32_t) { return &echo; };
+  TestletHost host(world, kHttp, o);
+  go(host, 1, 0);
+  EXPECT_EQ(host.tally("reasons", "check"), 1u);
+  ASSERT_FALSE(host.notes.empty());
+  EXPECT_EQ(host.notes[0].find("sesame"), std::string::npos) << host.notes[0];
+  EXPECT_NE(host.notes[0].find("***"), std::string::npos) << host.notes[0];
+}
+
+}  // namespace
+}  // namespace todd::http

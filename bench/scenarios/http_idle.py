@@ -1,7 +1,5 @@
 """Ten thousand connections at the same time, plain and with TLS: user memory of each."""
-import lab
 import tools
-from stage import stage
 from table import Row
 from website import PLAIN, TLS, site, url
 

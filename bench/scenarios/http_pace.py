@@ -1,9 +1,6 @@
 """20,000 requests a second in the open model: when they leave, and what a server that stands still does to the percentiles."""
-import json
-
 import lab
 import tools
-from stage import stage
 from table import Row
 from website import PLAIN, site, todd, url
 

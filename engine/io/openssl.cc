@@ -41,12 +41,44 @@ Result<KeyPtr> read_key(const std::string& pem, const std::string& what) {
   return key;
 }
 
+std::string text_of(BIO* memory) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(memory, &data);
+  return size > 0 ? std::string(data, static_cast<size_t>(size)) : "";
+}
+
 std::string to_pem(X509* certificate) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   if (PEM_write_bio_X509(bio.get(), certificate) != 1) return {};
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &data);
-  return std::string(data, static_cast<size_t>(size));
+  return text_of(bio.get());
+}
+
+Status use_certificate(SSL_CTX* context, const std::string& chain_pem, const std::string& key_pem,
+                       const std::string& prefix) {
+  const auto chain = read_certificates(chain_pem, prefix + "certificate");
+  if (!chain) return tl::unexpected(chain.error());
+  const auto key = read_key(key_pem, prefix + "key");
+  if (!key) return tl::unexpected(key.error());
+  if (SSL_CTX_use_certificate(context, chain->front().get()) != 1)
+    return fail_openssl(prefix + "certificate");
+  for (size_t i = 1; i < chain->size(); ++i) {
+    if (SSL_CTX_add1_chain_cert(context, (*chain)[i].get()) != 1)
+      return fail_openssl(prefix + "certificate chain");
+  }
+  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1)
+    return fail_openssl(prefix + "key does not fit the certificate");
+  return {};
+}
+
+Status use_authorities(SSL_CTX* context, const std::string& pem, bool server, const std::string& what) {
+  const auto authorities = read_certificates(pem, what);
+  if (!authorities) return tl::unexpected(authorities.error());
+  for (const CertPtr& authority : *authorities) {
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get()) != 1 ||
+        (server && SSL_CTX_add_client_CA(context, authority.get()) != 1))
+      return fail_openssl(what);
+  }
+  return {};
 }
 
 std::string common_name_of(X509* certificate) {

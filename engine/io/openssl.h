@@ -38,7 +38,14 @@ tl::unexpected<Error> fail_openssl(const std::string& what);
 Result<std::vector<CertPtr>> read_certificates(const std::string& pem, const std::string& what);
 Result<KeyPtr> read_key(const std::string& pem, const std::string& what);
 BioPtr reader_of(const std::string& pem);
+std::string text_of(BIO* memory);  // all that was written to it
 std::string to_pem(X509* certificate);
+// The chain as given, own certificate first, and its key. `prefix` stands before "certificate" and "key" in
+// errors.
+Status use_certificate(SSL_CTX* context, const std::string& chain_pem, const std::string& key_pem,
+                       const std::string& prefix);
+// Trusts these. A server also names them to clients. `what` names the text in errors.
+Status use_authorities(SSL_CTX* context, const std::string& pem, bool server, const std::string& what);
 std::string common_name_of(X509* certificate);  // empty when it has none
 std::string spki_sha256_hex(X509* certificate);
 std::string to_hex(const unsigned char* bytes, size_t count);

@@ -21,17 +21,11 @@ namespace {
 constexpr size_t kCommonNameMax = 64;    // ub-common-name, RFC 5280 appendix A
 constexpr long kBackdateSeconds = 3600;  // agents' clocks may be a little behind ours
 
-std::string drain(BIO* bio) {
-  char* data = nullptr;
-  const long size = BIO_get_mem_data(bio, &data);
-  return std::string(data, static_cast<size_t>(size));
-}
-
 Result<std::string> key_to_pem(EVP_PKEY* key) {
   const BioPtr bio(BIO_new(BIO_s_secmem()));
   if (PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
     return fail_openssl("private key");
-  return drain(bio.get());
+  return text_of(bio.get());
 }
 
 Status check_common_name(const std::string& name) {
@@ -154,7 +148,7 @@ Result<std::string> make_csr(const std::string& key_pem, const std::string& comm
       set_common_name(X509_REQ_get_subject_name(r), common_name) && X509_REQ_set_pubkey(r, key->get()) == 1 &&
       X509_REQ_sign(r, key->get(), EVP_sha256()) > 0 && PEM_write_bio_X509_REQ(bio.get(), r) == 1;
   if (!good) return fail_openssl("certificate request of " + common_name);
-  return drain(bio.get());
+  return text_of(bio.get());
 }
 
 Result<std::string> sign_csr(const KeyPair& ca, const std::string& csr_pem, const SignOptions& options) {

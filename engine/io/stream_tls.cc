@@ -14,6 +14,7 @@
 #include "engine/base/check.h"
 #include "engine/io/openssl.h"
 #include "engine/io/pki.h"
+#include "engine/io/sockets.h"
 
 namespace todd::io {
 namespace {
@@ -54,11 +55,6 @@ Result<std::string> alpn_wire(const std::string& list) {
   return wire;
 }
 
-bool is_address(const std::string& name) {
-  in6_addr address;
-  return inet_pton(AF_INET, name.c_str(), &address) == 1 || inet_pton(AF_INET6, name.c_str(), &address) == 1;
-}
-
 int64_t unix_time(const ASN1_TIME* time) {
   tm parts{};
   return time != nullptr && ASN1_TIME_to_tm(time, &parts) == 1 ? timegm(&parts) : 0;
@@ -73,16 +69,10 @@ int64_t earliest_end(const STACK_OF(X509) * chain) {
   return earliest;
 }
 
-std::string text_of(const BioPtr& bio) {
-  char* data = nullptr;
-  const long n = BIO_get_mem_data(bio.get(), &data);
-  return n > 0 ? std::string(data, static_cast<size_t>(n)) : "";
-}
-
 std::string name_text(const X509_NAME* name) {
   const BioPtr bio(BIO_new(BIO_s_mem()));
   X509_NAME_print_ex(bio.get(), name, 0, XN_FLAG_RFC2253);
-  return text_of(bio);
+  return text_of(bio.get());
 }
 
 // What a certificate says may be anything; here it stays one word.
@@ -136,40 +126,22 @@ void describe_leaf(X509* leaf, TlsFacts& facts) {
   if (X509_digest(leaf, EVP_sha256(), digest, &n) == 1) facts.fingerprint = to_hex(digest, n);
 }
 
-Status use_certificate(SSL_CTX* context, const StreamTlsOptions& options) {
-  std::string certificate = options.certificate_pem, key = options.key_pem;
-  if (certificate.empty() && options.server) {
-    auto made = make_ca("todd", 7);
-    if (!made) return tl::unexpected(made.error());
-    certificate = made->certificate_pem;
-    key = made->key_pem;
-  }
-  if (certificate.empty()) return {};
-  const auto chain = read_certificates(certificate, "certificate");
-  if (!chain) return tl::unexpected(chain.error());
-  const auto private_key = read_key(key, "certificate's key");
-  if (!private_key) return tl::unexpected(private_key.error());
-  if (SSL_CTX_use_certificate(context, chain->front().get()) != 1) return fail_openssl("certificate");
-  for (size_t i = 1; i < chain->size(); ++i)
-    if (SSL_CTX_add1_chain_cert(context, (*chain)[i].get()) != 1) return fail_openssl("certificate chain");
-  if (SSL_CTX_use_PrivateKey(context, private_key->get()) != 1)
-    return fail_openssl("the key does not fit the certificate");
-  return {};
+Status use_own(SSL_CTX* context, const StreamTlsOptions& options) {
+  if (!options.certificate_pem.empty())
+    return use_certificate(context, options.certificate_pem, options.key_pem, "");
+  if (!options.server) return {};
+  const auto made = make_ca("todd", 7);
+  if (!made) return tl::unexpected(made.error());
+  return use_certificate(context, made->certificate_pem, made->key_pem, "");
 }
 
-Status use_authorities(SSL_CTX* context, const StreamTlsOptions& options) {
+Status use_trusted(SSL_CTX* context, const StreamTlsOptions& options) {
   if (options.authorities_pem.empty()) {
     if (!options.server) SSL_CTX_set1_cert_store(context, trusted_store());
     return {};
   }
-  const auto authorities = read_certificates(options.authorities_pem, "certificate authorities");
-  if (!authorities) return tl::unexpected(authorities.error());
-  for (const CertPtr& authority : *authorities)
-    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get()) != 1 ||
-        (options.server && SSL_CTX_add_client_CA(context, authority.get()) != 1))
-      return fail_openssl("certificate authorities");
   if (options.server) SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
-  return {};
+  return use_authorities(context, options.authorities_pem, options.server, "certificate authorities");
 }
 
 Status use_versions(SSL_CTX* context, const StreamTlsOptions& options) {
@@ -282,8 +254,8 @@ Result<std::shared_ptr<StreamTlsContext>> make_stream_tls(const StreamTlsOptions
   SSL_CTX_set_verify(c, SSL_VERIFY_NONE, nullptr);
   if (options.insecure) SSL_CTX_set_security_level(c, 0);
   if (auto good = use_versions(c, options); !good) return tl::unexpected(good.error());
-  if (auto good = use_certificate(c, options); !good) return tl::unexpected(good.error());
-  if (auto good = use_authorities(c, options); !good) return tl::unexpected(good.error());
+  if (auto good = use_own(c, options); !good) return tl::unexpected(good.error());
+  if (auto good = use_trusted(c, options); !good) return tl::unexpected(good.error());
   return std::make_shared<StreamTlsContext>(std::move(context), options, std::move(*alpn));
 }
 
@@ -316,7 +288,7 @@ void StreamTls::begin(const std::string& name, const std::string& where) {
   if (!context_->server()) {
     where_ = where + "\n" + name;
     const std::string bare = name.substr(0, name.find('%'));
-    if (is_address(bare)) {
+    if (parse_address(bare, 0)) {
       X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(session_), bare.c_str());
     } else if (!name.empty()) {
       SSL_ctrl(session_, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,

@@ -31,37 +31,6 @@ bool chain_has_key(STACK_OF(X509) * chain, const std::string& pin) {
   return false;
 }
 
-// Own certificate first, then the rest of the chain as given: the root too, because pinning peers look for
-// it.
-Status use_certificate(SSL_CTX* context, const TlsOptions& options) {
-  if (options.certificate_pem.empty()) return {};
-  const auto chain = read_certificates(options.certificate_pem, "TLS certificate");
-  if (!chain) return tl::unexpected(chain.error());
-  const auto key = read_key(options.key_pem, "TLS key");
-  if (!key) return tl::unexpected(key.error());
-  if (SSL_CTX_use_certificate(context, chain->front().get()) != 1) return fail_openssl("TLS certificate");
-  for (size_t i = 1; i < chain->size(); ++i) {
-    if (SSL_CTX_add1_chain_cert(context, (*chain)[i].get()) != 1)
-      return fail_openssl("TLS certificate chain");
-  }
-  if (SSL_CTX_use_PrivateKey(context, key->get()) != 1)
-    return fail_openssl("TLS key does not fit the certificate");
-  return {};
-}
-
-Status use_authorities(SSL_CTX* context, const TlsOptions& options, bool server) {
-  if (options.ca_pem.empty()) return {};
-  const auto authorities = read_certificates(options.ca_pem, "TLS certificate authority");
-  if (!authorities) return tl::unexpected(authorities.error());
-  for (const CertPtr& authority : *authorities) {
-    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(context), authority.get()) != 1 ||
-        (server && SSL_CTX_add_client_CA(context, authority.get()) != 1)) {
-      return fail_openssl("TLS certificate authority");
-    }
-  }
-  return {};
-}
-
 Status normalise_pin(std::string& pin) {
   for (char& c : pin) {
     if (isxdigit(static_cast<unsigned char>(c)) == 0)
@@ -83,8 +52,13 @@ Result<std::shared_ptr<TlsContext>> make_context(const SSL_METHOD* method, TlsOp
   // An end without close_notify is an end like any other: our frames carry their length.
   SSL_CTX_set_options(c, SSL_OP_NO_TICKET | SSL_OP_IGNORE_UNEXPECTED_EOF);
   if (auto good = normalise_pin(options.pinned_spki_sha256_hex); !good) return tl::unexpected(good.error());
-  if (auto good = use_certificate(c, options); !good) return tl::unexpected(good.error());
-  if (auto good = use_authorities(c, options, server); !good) return tl::unexpected(good.error());
+  // The root goes along too, because pinning peers look for it.
+  if (!options.certificate_pem.empty())
+    if (auto good = use_certificate(c, options.certificate_pem, options.key_pem, "TLS "); !good)
+      return tl::unexpected(good.error());
+  if (!options.ca_pem.empty())
+    if (auto good = use_authorities(c, options.ca_pem, server, "TLS certificate authority"); !good)
+      return tl::unexpected(good.error());
   const bool ask = server ? options.ask_peer_certificate : true;
   auto out = std::make_shared<TlsContext>(std::move(context), std::move(options));
   if (ask && out->verifies_peer()) {

@@ -193,11 +193,19 @@ void Http::rehome(uint32_t index, uint32_t target, int64_t now_ns) {
 void Http::open_stream(uint32_t index, int64_t now_ns) {
   Connection& c = connections_[index];
   const Endpoint& to = endpoint_of(c);
+  if (!to.resolves) return begin_connecting(index, now_ns);
   c.phase_ns = now_ns;
-  c.phase = to.resolves ? Phase::resolving : Phase::connecting;
-  todd_op op = target_op(to.resolves ? TODD_OP_RESOLVE : TODD_OP_CONNECT, flow_, to.target, user_of(index),
-                         run().timeout_ns);
-  op.port = to.resolves ? 0 : to.port;
+  c.phase = Phase::resolving;
+  outbox_.put(target_op(TODD_OP_RESOLVE, flow_, to.target, user_of(index), run().timeout_ns));
+}
+
+void Http::begin_connecting(uint32_t index, int64_t now_ns) {
+  Connection& c = connections_[index];
+  const Endpoint& to = endpoint_of(c);
+  c.phase_ns = now_ns;
+  c.phase = Phase::connecting;
+  todd_op op = target_op(TODD_OP_CONNECT, flow_, to.target, user_of(index), run().timeout_ns);
+  op.port = to.port;
   op.tos = settings_->tos;
   outbox_.put(op);
 }
@@ -231,12 +239,7 @@ void Http::resolved(uint32_t index, const todd_done& d, int64_t now_ns) {
     return lost(index, d.result == -ETIMEDOUT ? "timeout" : "resolve",
                 "the name has no address: " + std::string(strerror(-d.result)), now_ns);
   if (to.named) observe(resolve, c.target, d.rx_ns - c.phase_ns);
-  c.phase = Phase::connecting;
-  c.phase_ns = now_ns;
-  todd_op op = target_op(TODD_OP_CONNECT, flow_, to.target, user_of(index), run().timeout_ns);
-  op.port = to.port;
-  op.tos = settings_->tos;
-  outbox_.put(op);
+  begin_connecting(index, now_ns);
 }
 
 void Http::connected(uint32_t index, const todd_done& d) {

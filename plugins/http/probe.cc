@@ -1,13 +1,12 @@
 #include "plugins/http/probe.h"
-#include "plugins/http/decode.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 
+#include "plugins/http/decode.h"
 #include "plugins/http/url.h"
 
 namespace todd::http {

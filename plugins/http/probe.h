@@ -273,6 +273,7 @@ class Http : public testlet<Http>, public H2Owner {
   void hop(uint32_t call, bool same, int64_t now_ns);
   void drop_forsaken();
   void open_stream(uint32_t index, int64_t now_ns);
+  void begin_connecting(uint32_t index, int64_t now_ns);
   void take(todd_batch& b, const todd_done& d);
   void resolved(uint32_t index, const todd_done& d, int64_t now_ns);
   void connected(uint32_t index, const todd_done& d);

@@ -13,13 +13,9 @@ namespace {
 
 constexpr size_t kMaxPem = 256 * 1024;
 
-std::vector<std::string> lines_of(std::string_view text) {
+std::vector<std::string> lines_of(std::string_view repeated) {
   std::vector<std::string> lines;
-  while (!text.empty()) {
-    const size_t end = std::min(text.find('\n'), text.size());
-    if (end != 0) lines.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
+  each_line(repeated, [&](std::string_view line) { lines.emplace_back(line); });
   return lines;
 }
 

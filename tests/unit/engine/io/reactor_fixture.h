@@ -147,4 +147,21 @@ struct RecordingAcceptor : AcceptSink {
   }
 };
 
+// With a port of loopback that accepts.
+class ReactorListeningTest : public ReactorTest {
+ protected:
+  void SetUp() override {
+    ReactorTest::SetUp();
+    if (!reactor_) return;
+    auto fd = open_socket(
+        {.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = loopback(AF_INET), .listen = true});
+    ASSERT_TRUE(fd);
+    listening_ = *local_address(fd->get());
+    acceptor_ = reactor_->add_acceptor(std::move(*fd), accepted_);
+  }
+  RecordingAcceptor accepted_;
+  Address listening_{};
+  std::unique_ptr<Acceptor> acceptor_;
+};
+
 }  // namespace todd::io

@@ -9,17 +9,8 @@
 namespace todd::io {
 namespace {
 
-class ReactorStreamTest : public ReactorTest {
+class ReactorStreamTest : public ReactorListeningTest {
  protected:
-  void SetUp() override {
-    ReactorTest::SetUp();
-    if (!reactor_) return;
-    auto fd = open_socket(
-        {.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = loopback(AF_INET), .listen = true});
-    ASSERT_TRUE(fd);
-    listening_ = *local_address(fd->get());
-    acceptor_ = reactor_->add_acceptor(std::move(*fd), accepted_);
-  }
   static UniqueFd tcp_socket() {
     return std::move(*open_socket({.kind = SocketRequest::tcp, .family = AF_INET}));
   }
@@ -33,10 +24,7 @@ class ReactorStreamTest : public ReactorTest {
     server_ = reactor_->add_stream(std::move(accepted_.accepted[0]), server_sink_, {});
   }
 
-  RecordingAcceptor accepted_;
   RecordingStream client_sink_, server_sink_;
-  Address listening_{};
-  std::unique_ptr<Acceptor> acceptor_;
   std::unique_ptr<Stream> client_, server_;
 };
 TODD_ALL_ENGINES(ReactorStreamTest);

@@ -56,17 +56,8 @@ const Pki& pki() {
   return made;
 }
 
-class StreamTlsTest : public ReactorTest {
+class StreamTlsTest : public ReactorListeningTest {
  protected:
-  void SetUp() override {
-    ReactorTest::SetUp();
-    if (!reactor_) return;
-    auto fd = open_socket(
-        {.kind = SocketRequest::tcp, .family = AF_INET, .bind_to = loopback(AF_INET), .listen = true});
-    ASSERT_TRUE(fd);
-    listening_ = *local_address(fd->get());
-    acceptor_ = reactor_->add_acceptor(std::move(*fd), accepted_);
-  }
   static std::shared_ptr<StreamTlsContext> context(const StreamTlsOptions& options) {
     auto made = make_stream_tls(options);
     EXPECT_TRUE(made) << made.error().detail;
@@ -101,10 +92,7 @@ class StreamTlsTest : public ReactorTest {
     }
   }
 
-  RecordingAcceptor accepted_;
   size_t taken_ = 0;
-  Address listening_{};
-  std::unique_ptr<Acceptor> acceptor_;
   End client_, server_;
 };
 TODD_ALL_ENGINES(StreamTlsTest);

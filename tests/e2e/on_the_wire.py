@@ -5,6 +5,7 @@ import lab
 from lab import check, edges, inside, todd, value
 
 ETHERNET = 14  # of the link layer, in each packet
+TICK = 0.01    # the kernel's longest: so far what runs on another core is brought up to date in a process's CPU time
 lab.need_namespaces()
 near, far = lab.pair("near", "far")
 for name, address in ((near.name, far), (far.name, near)):  # nobody asks for neighbours meanwhile
@@ -65,7 +66,7 @@ for engine in lab.back_ends():
     # The periods of two threads overlap, and the process is one: besides them there is next to nothing.
     done = todd("try", "ping", far.address, far.address6, "--count", 200_000, "--rate", "max", "--threads", 2, "--period", "100ms", "--engine", engine, "-o", "json", namespace=near)
     quality, other = (edge["quality"] for edge in json.loads(done.stdout)["tests"][0]["edges"])
-    check(quality["lane_cpu_s"] <= quality["worker_cpu_s"] + 0.001 and quality["worker_cpu_s"] <= 1.05 * os.cpu_count() * quality["measured_s"],
+    check(quality["lane_cpu_s"] <= quality["worker_cpu_s"] + 2 * TICK and quality["worker_cpu_s"] <= 1.05 * os.cpu_count() * quality["measured_s"],
           f"{engine}: two threads: {quality['lane_cpu_s'] * 1e3:.2f} ms of {quality['worker_cpu_s'] * 1e3:.2f} ms of the worker in {quality['measured_s']:.3f} s")
     check(quality["worker_cpu_s"] < 1.5 * quality["lane_cpu_s"] and quality == other, f"{engine}: counted once")
     # The warm-up is a second of as fast as it goes, which is in none of it.

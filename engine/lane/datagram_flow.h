@@ -88,6 +88,7 @@ class DatagramFlow : public Flow {
   };
   Times times_of(const Exchange& e, const io::DatagramIn& in);
   void answer(Exchange& e, const io::DatagramIn& in);
+  bool is_reply(const Exchange& e, const io::DatagramIn& in);
   void deliver(const io::DatagramIn& in);
   void icmp_error(Exchange& e, const todd_icmp_error& record);
   void end_unanswered(const Exchange& e, int result, const char* outcome, uint16_t flags = 0);

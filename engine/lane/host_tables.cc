@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
+#include <optional>
+#include <span>
 
 #include "engine/lane/instance.h"
 #include "engine/lane/stream_flow.h"
@@ -113,6 +115,26 @@ struct HostTables {
     return of(lane).add_target(from, host, port, *target);
   }
   static void drop_target(const todd_lane* lane, uint32_t target) { of(lane).drop_target(target); }
+  static todd_status open_digest(const todd_lane* lane, const void* key, size_t len, uint32_t* digest) {
+    std::optional<std::span<const uint8_t>> bytes;
+    if (key != nullptr) bytes.emplace(static_cast<const uint8_t*>(key), len);
+    return of(lane).digests_.open(bytes, *digest);
+  }
+  static void add_to_digest(const todd_lane* lane, uint32_t digest, const void* bytes, size_t len) {
+    if (io::Digest* found = of(lane).digests_.at(digest); found != nullptr && len != 0)
+      found->add({static_cast<const uint8_t*>(bytes), len});
+  }
+  static void end_digest(const todd_lane* lane, uint32_t digest, uint8_t* out) {
+    static_assert(io::Digest::kBytes == TODD_DIGEST_BYTES);
+    io::Digest* found = of(lane).digests_.at(digest);
+    if (found == nullptr) return;
+    const io::Digest::Value value = found->end();
+    memcpy(out, value.data(), value.size());
+  }
+  static void close_digest(const todd_lane* lane, uint32_t digest) { of(lane).digests_.close(digest); }
+  static int32_t same_bytes(const void* a, const void* b, size_t len) {
+    return io::Digest::same(static_cast<const uint8_t*>(a), static_cast<const uint8_t*>(b), len) ? 1 : 0;
+  }
 };
 
 const void* query_interface(const todd_host*, const char* id) {
@@ -126,6 +148,9 @@ const void* query_interface(const todd_host*, const char* id) {
   static const todd_stream stream{sizeof stream, 0, T::tls, T::tls_info, T::add_target, T::drop_target};
   if (strcmp(id, TODD_NET_1) == 0) return &net;
   if (strcmp(id, TODD_STREAM_1) == 0) return &stream;
+  static const todd_digest digest{
+      sizeof digest, 0, T::open_digest, T::add_to_digest, T::end_digest, T::close_digest, T::same_bytes};
+  if (strcmp(id, TODD_DIGEST_1) == 0) return &digest;
   return nullptr;
 }
 

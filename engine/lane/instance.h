@@ -23,6 +23,7 @@
 #include "engine/io/reactor.h"
 #include "engine/io/softnet.h"
 #include "engine/io/stream_tls.h"
+#include "engine/lane/digests.h"
 #include "engine/lane/flow.h"
 #include "engine/lane/setup.h"
 #include "engine/lane/wall_offset.h"
@@ -222,9 +223,10 @@ class Instance {
     std::shared_ptr<io::StreamTlsContext> context;
     bool server;
   };
-  std::vector<Tls> tls_contexts_;    // numbered from 1 on
-  io::TlsFacts tls_facts_;           // behind describe_tls's
-  std::string local_text_;           // behind describe_local's
+  std::vector<Tls> tls_contexts_;  // numbered from 1 on
+  io::TlsFacts tls_facts_;         // behind describe_tls's
+  std::string local_text_;         // behind describe_local's
+  Digests digests_;
   std::deque<std::string> strings_;  // behind todd_target's pointers
   std::unordered_map<uint32_t, todd_target> described_;
   std::unordered_map<uint64_t, uint32_t> peers_;

@@ -166,6 +166,32 @@ struct TestletHost::Api {
     h.flows_.push_back(std::move(f));
     return 0;
   }
+  static todd_status open_digest(const todd_lane* l, const void* key, size_t len, uint32_t* digest) {
+    std::optional<std::span<const uint8_t>> bytes;
+    if (key != nullptr) bytes.emplace(static_cast<const uint8_t*>(key), len);
+    *digest = static_cast<uint32_t>(of(l).digests_.size());
+    of(l).digests_.push_back(std::make_unique<io::Digest>(bytes));
+    return 0;
+  }
+  static io::Digest& digest(const todd_lane* l, uint32_t number) {
+    if (number >= of(l).digests_.size() || of(l).digests_[number] == nullptr)
+      broken("a digest that is not open");
+    return *of(l).digests_[number];
+  }
+  static void add_to_digest(const todd_lane* l, uint32_t number, const void* bytes, size_t len) {
+    digest(l, number).add({static_cast<const uint8_t*>(bytes), len});
+  }
+  static void end_digest(const todd_lane* l, uint32_t number, uint8_t* out) {
+    const io::Digest::Value value = digest(l, number).end();
+    std::memcpy(out, value.data(), value.size());
+  }
+  static void close_digest(const todd_lane* l, uint32_t number) {
+    (void)digest(l, number);
+    of(l).digests_[number].reset();
+  }
+  static int32_t same_bytes(const void* a, const void* b, size_t len) {
+    return io::Digest::same(static_cast<const uint8_t*>(a), static_cast<const uint8_t*>(b), len);
+  }
   static const void* query(const todd_host*, const char* id) {
     static const todd_record record{sizeof record, 0, count, set, observe, tally, info, note};
     static const todd_samples samples{sizeof samples, 0, sample};
@@ -174,6 +200,9 @@ struct TestletHost::Api {
     static const todd_stream stream{sizeof stream, 0, tls, tls_info, add_target, drop_target};
     const std::string name = id;
     if (name == TODD_STREAM_1) return &stream;
+    static const todd_digest digests{sizeof digests, 0,         open_digest, add_to_digest, end_digest,
+                                     close_digest,   same_bytes};
+    if (name == TODD_DIGEST_1) return &digests;
     if (name == TODD_RECORD_1) return &record;
     if (name == TODD_SAMPLES_1) return &samples;
     return name == TODD_NET_1 ? &net : nullptr;

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/io/digest.h"
 #include "todd/testlet.h"
 
 namespace todd::test {
@@ -161,6 +162,7 @@ class TestletHost {
   struct Pending;
   struct Api;
 
+  bool is_reply(const todd_op& op, const std::string& bytes);
   void step();
   bool wants_step() const;
   std::vector<todd_ticket> due_tickets();
@@ -220,7 +222,8 @@ class TestletHost {
   std::map<std::pair<uint32_t, uint32_t>, std::vector<uint64_t>> observed_;
   std::map<std::pair<uint32_t, uint32_t>, std::map<std::string, uint64_t>> tallies_;
   std::map<std::pair<uint32_t, uint32_t>, std::string> informed_;
-  std::string undeclared_;  // a key that its breakdown does not declare
+  std::vector<std::unique_ptr<io::Digest>> digests_;  // nullptr: closed
+  std::string undeclared_;                            // a key that its breakdown does not declare
 };
 
 }  // namespace todd::test

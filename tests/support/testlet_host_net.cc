@@ -49,7 +49,10 @@ void TestletHost::exchange(const todd_op& op, std::string payload) {
   }
   if (a.edit) a.edit(payload);
   const auto result = a.result != 0 ? a.result : static_cast<int32_t>(payload.size());
-  world_.at(world_.now_ns + a.delay_ns, [this, id, result, flags, payload, ttl = a.ttl, tos = a.tos] {
+  world_.at(world_.now_ns + a.delay_ns, [=, this, ttl = a.ttl, tos = a.tos, until = world_.now_ns + timeout] {
+    const auto it = pending_.find(id);
+    if (it == pending_.end()) return;
+    if (result >= 0 && !is_reply(it->second.op, payload)) return complete_at(until, id, -ETIMEDOUT);
     complete(id, result, flags, payload, 0, 0, ttl, tos);
   });
 }
@@ -91,6 +94,12 @@ void TestletHost::datagram(std::string bytes) {
   if (listener(TODD_UDP, flow) != nullptr) deliver_datagram(flow, nullptr, 0, std::move(bytes));
 }
 
+bool TestletHost::is_reply(const todd_op& op, const std::string& bytes) {
+  if ((flows_[op.flow]->is.flags & TODD_FF_JUDGE) == 0) return true;
+  return testlet_.judge(self_, op.user, op.target, reinterpret_cast<const uint8_t*>(bytes.data()),
+                        bytes.size()) == 1;
+}
+
 bool TestletHost::answers_exchange(uint32_t flow, const std::string& bytes) {
   const size_t key_at = flows_[flow]->is.stamp_off;
   if (bytes.size() < key_at + 8) return false;
@@ -98,6 +107,7 @@ bool TestletHost::answers_exchange(uint32_t flow, const std::string& bytes) {
   std::memcpy(&id, bytes.data() + key_at, 8);
   const auto it = pending_.find(id);
   if (it == pending_.end() || it->second.op.code != TODD_OP_EXCHANGE) return false;
+  if (!is_reply(it->second.op, bytes)) return true;
   complete(id, static_cast<int32_t>(bytes.size()), 0, bytes);
   return true;
 }

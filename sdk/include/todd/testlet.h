@@ -263,7 +263,8 @@ typedef struct {
 enum { TODD_UDP = 1, TODD_TCP, TODD_ICMP };
 enum {
   TODD_FF_RECV = 1,     /* deliver datagrams that match no exchange (responders) */
-  TODD_FF_LISTEN = 2    /* bind inside the agent's listen range; datagrams: port in local_port after open */
+  TODD_FF_LISTEN = 2,   /* bind inside the agent's listen range; datagrams: port in local_port after open */
+  TODD_FF_JUDGE = 4     /* EXCHANGE: what matches is a reply only if todd_testlet.judge says so */
 };
 typedef struct {
   uint32_t size;
@@ -357,6 +358,20 @@ typedef struct {
                                                               come again */
 } todd_stream;
 
+/* "todd.digest/1": digests, for testlets that prove or check what is sent. Numbers of other digests than the instance's own are passed over. [lane] */
+#define TODD_DIGEST_1 "todd.digest/1"
+enum { TODD_DIGEST_BYTES = 32 };
+typedef struct {
+  uint32_t size, reserved;
+  /* start() and step(): SHA-256, or with a key (copied; len 0 is a key, too) HMAC-SHA-256 of RFC 2104. -ENOBUFS: 4,096 of them are open. This
+   * and close allocate, the others do not. */
+  todd_status (*open)(const todd_lane *, const void *key, size_t len, uint32_t *digest); /* key NULL: none */
+  void (*add)(const todd_lane *, uint32_t digest, const void *bytes, size_t len);
+  void (*end)(const todd_lane *, uint32_t digest, uint8_t out[TODD_DIGEST_BYTES]); /* of all that was added; it begins anew, with the same key */
+  void (*close)(const todd_lane *, uint32_t digest);                               /* what is open at destroy() is closed then */
+  int32_t (*same)(const void *a, const void *b, size_t len); /* 1 if equal; takes a time that does not tell where they differ */
+} todd_digest;
+
 /* ---- plugin -------------------------------------------------------------------------------------------------- */
 
 enum { TODD_NEED_RAW = 1 };
@@ -387,6 +402,11 @@ typedef struct {
   todd_status (*step)(void *self, todd_batch *);                                           /* [lane] <0 fails the edges, 1 = finished */
   void (*destroy)(void *self);                                                             /* [control] every operation has completed */
   const char *raw_when; /* "mode=icmp": TODD_NEED_RAW is meant only where that param, a choice, has that value. NULL = always */
+  /* Flows with TODD_FF_JUDGE: whether a datagram that matches the EXCHANGE of this user and target (sender and key are right) is its reply: 1.
+   * 0: it is none, and the EXCHANGE goes on as if it had not come; the testlet counts it. May be asked again after the reply has come (a copy) or
+   * the timeout. The bytes are valid until it returns. May record, nothing else. Where the host lacks todd.digest/1 it is never asked. NULL: -EINVAL
+   * of open() with the flag. */
+  int32_t (*judge)(void *self, uint64_t user, uint32_t target, const uint8_t *bytes, size_t len); /* [lane] between two steps */
 } todd_testlet;
 typedef struct {
   uint32_t size, magic;

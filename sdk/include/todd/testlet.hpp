@@ -24,6 +24,7 @@
 //   static void check(const todd_run&);                        [control] throw todd::error to refuse values
 //   void create();                                             [control] host() and run() are there, lane()
 //   is not
+//   bool judge(uint64_t user, uint32_t target, std::string_view bytes);  [lane] of flows with TODD_FF_JUDGE
 
 #include <array>
 #include <cerrno>
@@ -282,6 +283,7 @@ class testlet {
   static constexpr todd::schedule schedule{};
   static void check(const todd_run&) {}
   void create() {}
+  bool judge(uint64_t, uint32_t, std::string_view) { return true; }
 
   // The value of a declared param. Requires: the param is in Self::params.
   template <class T>
@@ -306,6 +308,12 @@ class testlet {
   const todd_stream& stream() const {
     if (stream_ == nullptr) throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_STREAM_1);
     return *stream_;
+  }
+
+  // Digests, from start() on. Throws todd::error where the host has none.
+  const todd_digest& digest() const {
+    if (digest_ == nullptr) throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_DIGEST_1);
+    return *digest_;
   }
 
   template <class T>
@@ -379,6 +387,13 @@ class testlet {
       throw error(status, why.text[0] != '\0' ? why.text : "the host could not make a TLS context");
     return id;
   }
+  // SHA-256, or HMAC-SHA-256 if key.data() is not null. Throws todd::error.
+  uint32_t open_digest(std::string_view key = {}) {
+    uint32_t id = 0;
+    const todd_status status = digest().open(lane_, key.data(), key.size(), &id);
+    if (status < 0) throw error(status, "the host has no room for another digest");
+    return id;
+  }
   // What is known of a stream's TLS, the certificates in it too or only what comes with the handshake. All 0
   // of a stream without.
   todd_tls_info tls_info(uint64_t id, bool certificates) const {
@@ -416,6 +431,7 @@ class testlet {
     net_ = static_cast<const todd_net*>(host_->query(host_, TODD_NET_1));
     samples_ = static_cast<const todd_samples*>(host_->query(host_, TODD_SAMPLES_1));
     stream_ = static_cast<const todd_stream*>(host_->query(host_, TODD_STREAM_1));
+    digest_ = static_cast<const todd_digest*>(host_->query(host_, TODD_DIGEST_1));
     if (record_ == nullptr || net_ == nullptr) {
       throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_RECORD_1 " or " TODD_NET_1);
     }
@@ -428,6 +444,7 @@ class testlet {
   const todd_net* net_ = nullptr;
   const todd_samples* samples_ = nullptr;
   const todd_stream* stream_ = nullptr;
+  const todd_digest* digest_ = nullptr;
 };
 
 // ---- the boundary
@@ -491,6 +508,13 @@ struct glue {
     return status;
   }
   static void destroy(void* self) noexcept { delete static_cast<T*>(self); }
+  static int32_t judge(void* self, uint64_t user, uint32_t target, const uint8_t* bytes,
+                       size_t len) noexcept {
+    const todd_status status = guard(nullptr, [&] {
+      return static_cast<T*>(self)->judge(user, target, {reinterpret_cast<const char*>(bytes), len}) ? 1 : 0;
+    });
+    return status == 1;  // what threw has not said that it is one
+  }
 
   static constexpr todd_schedule schedule{sizeof(todd_schedule), 0,
                                           T::schedule.count,     T::schedule.interval,
@@ -515,7 +539,8 @@ struct glue {
                                       &start,
                                       &step,
                                       &destroy,
-                                      T::info.raw_when};
+                                      T::info.raw_when,
+                                      &judge};
 };
 template <class... T>
 struct tables {

@@ -16,7 +16,7 @@ LAYOUT(sample, sizeof(todd_sample) == 48 && offsetof(todd_sample, outcome) == 32
 LAYOUT(error, sizeof(todd_error) == 256 && offsetof(todd_error, text) == 8);
 LAYOUT(batch, offsetof(todd_batch, now_ns) == 8 && offsetof(todd_batch, done) == 40 && sizeof(todd_batch) == 104);
 LAYOUT(entry, offsetof(todd_entry, magic) == 4 && offsetof(todd_entry, abi_major) == 8 && offsetof(todd_entry, sdk) == 16);
-LAYOUT(testlet, offsetof(todd_testlet, id) == 24 && offsetof(todd_testlet, check) == 88 && offsetof(todd_testlet, raw_when) == 128 && sizeof(todd_testlet) == 136);
+LAYOUT(testlet, offsetof(todd_testlet, id) == 24 && offsetof(todd_testlet, check) == 88 && offsetof(todd_testlet, raw_when) == 128 && offsetof(todd_testlet, judge) == 136 && sizeof(todd_testlet) == 144);
 LAYOUT(metric, offsetof(todd_metric, name) == 8 && offsetof(todd_metric, flags) == 48 && offsetof(todd_metric, keys) == 56 && offsetof(todd_metric, histogram) == 64 && sizeof(todd_metric) == 88);
 LAYOUT(run, offsetof(todd_run, value) == 24 && offsetof(todd_run, flags) == 72 && sizeof(todd_run) == 80);
 LAYOUT(target, offsetof(todd_target, address) == 8 && offsetof(todd_target, peer_token) == 32 && offsetof(todd_target, clock_offset_ns) == 72);
@@ -35,3 +35,4 @@ LAYOUT(record, offsetof(todd_record, count) == 8 && sizeof(todd_record) == 56);
 LAYOUT(net, offsetof(todd_net, open) == 8 && offsetof(todd_net, local) == 56 && offsetof(todd_net, refuse) == 64 && offsetof(todd_net, finish) == 72);
 LAYOUT(stream, offsetof(todd_stream, tls) == 8 && offsetof(todd_stream, tls_info) == 16 && offsetof(todd_stream, add_target) == 24 && offsetof(todd_stream, drop_target) == 32);
 LAYOUT(stream_numbers, TODD_OP_SEND == 1 && TODD_OP_CONNECT == 5 && TODD_OP_ACCEPT == 7 && TODD_OP_CLOSE == 10 && TODD_OP_TLS == 11 && TODD_TLF_SERVER == 1 && TODD_TLF_INSECURE == 2 && TODD_TLF_RESUME == 4 && TODD_TLS_1_2 == 0x0303 && TODD_TLS_1_3 == 0x0304);
+LAYOUT(digest, offsetof(todd_digest, open) == 8 && offsetof(todd_digest, end) == 24 && offsetof(todd_digest, same) == 40 && TODD_DIGEST_BYTES == 32);

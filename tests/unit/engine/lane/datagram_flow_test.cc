@@ -26,6 +26,9 @@ struct Prober {
   bool plain = false;  // datagrams without replies instead
   std::vector<todd_done> done;
   std::vector<uint32_t> heard;  // what plain datagrams begin with
+  bool judges = false;          // replies that begin with another byte than 0 are none
+  std::string judged;           // what replies began with
+  todd_status opened = 0;
 
   static Prober& of(void* self) { return *static_cast<Prober*>(self); }
   static todd_status start(void* self, const todd_lane* lane, todd_error* error) {
@@ -34,13 +37,13 @@ struct Prober {
     todd_flow flow{};
     flow.size = sizeof flow;
     flow.proto = TODD_UDP;
-    flow.flags = p.plain ? TODD_FF_RECV : 0;
+    flow.flags = p.plain ? TODD_FF_RECV : p.judges ? TODD_FF_JUDGE : 0;
     flow.stamp_off = kStampOff;
     flow.slot_cap = kBytes;
     const auto* net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
-    const todd_status status = net->open(lane, &flow, &p.flow, error);
+    p.opened = net->open(lane, &flow, &p.flow, error);
     net->ready(lane);
-    return status;
+    return p.opened;
   }
   static void probe(Prober& p, todd_batch& b, uint32_t target, int64_t due_ns) {
     todd_slots& slots = *b.slots[p.flow];
@@ -68,6 +71,14 @@ struct Prober {
     return 0;
   }
 };
+
+int32_t judge(void* self, uint64_t user, uint32_t target, const uint8_t* bytes, size_t len) {
+  EXPECT_EQ(user, 0u);
+  EXPECT_EQ(target, 0u);
+  EXPECT_EQ(len, kBytes);
+  Prober::of(self).judged += static_cast<char>(*bytes);
+  return *bytes == 0;
+}
 
 class DatagramFlowTest : public testing::Test {
  protected:
@@ -99,9 +110,10 @@ class DatagramFlowTest : public testing::Test {
     memory_.assign(setup_.layout->bytes() / 8 + 1, 0);
     setup_.cells = reinterpret_cast<uint8_t*>(memory_.data());
     events_.ready = [](const std::string&, uint16_t) {};
-    events_.failed = [](const std::string&, const std::string&, const std::string& why) {
+    const auto unexpected = [](const std::string&, const std::string&, const std::string& why) {
       ADD_FAILURE() << why;
     };
+    if (!events_.failed) events_.failed = unexpected;
     events_.closed = [](const std::string&, const Closed&) {};
     host_.query = query_interface;
     instance_ = std::make_unique<Instance>(setup_, reactor_, events_, host_);
@@ -282,6 +294,54 @@ TEST_F(DatagramFlowTest, AProbeOfTheWarmUpThatLeavesLateIsCutOff) {
   EXPECT_EQ(count(kReceived), 1u);
   EXPECT_EQ(count(kUndetermined) + count(kUnsent), 0u);
   EXPECT_EQ(prober_.done.size(), 2u);
+}
+
+// A forger who sees the probes knows their keys; the testlet may know better than to believe him.
+TEST_F(DatagramFlowTest, WhatTheTestletCallsNoReplyChangesNothing) {
+  testlet_.judge = judge;
+  prober_.judges = true;
+  begin({"192.0.2.1"}, 2);
+  sent();
+  ASSERT_EQ(all_.size(), 2u);
+  const auto forge = [&](char first, int64_t later_ns = 0) {
+    auto bytes = all_[0].bytes;
+    bytes[0] = first;
+    socket().reply(bytes, all_[0].to, wall_ns() + later_ns);
+  };
+  forge('a');
+  forge('b');
+  work();
+  EXPECT_EQ(count(kReceived) + count(kReceivedBytes), 0u);
+  EXPECT_TRUE(prober_.done.empty());
+  reply(0);
+  EXPECT_EQ(count(kReceived), 1u) << "the true one comes behind the forgeries";
+  EXPECT_EQ(count(kReceivedBytes), kBytes + 28u);
+  forge('c');
+  EXPECT_EQ(count(kDuplicate), 0u);
+  reply(0);
+  EXPECT_EQ(count(kDuplicate), 1u);
+  auto bytes = all_[0].bytes;
+  bytes[kStampOff + 5] ^= 1;
+  socket().reply(bytes, all_[0].to, wall_ns());  // matches nothing, so nobody is asked
+  work(200 * kMs);
+  EXPECT_EQ(count(kLost), 1u) << "the other one";
+  EXPECT_EQ(prober_.judged, std::string("ab\0c\0", 5));
+  std::swap(all_[0], all_[1]);
+  forge('d', 200 * kMs);
+  EXPECT_EQ(count(kLate), 0u);
+  reply(0, 200 * kMs);
+  EXPECT_EQ(count(kLate), 1u);
+  forge('e', 200 * kMs);
+  EXPECT_EQ(prober_.judged, std::string("ab\0c\0d\0e", 8)) << "each is told to the testlet";
+}
+
+TEST_F(DatagramFlowTest, WhoCannotJudgeGetsNoFlowToBeJudged) {
+  prober_.judges = true;
+  std::string said;
+  events_.failed = [&](const std::string&, const std::string&, const std::string& why) { said = why; };
+  begin({"192.0.2.1"}, 1);
+  EXPECT_EQ(prober_.opened, -EINVAL);
+  EXPECT_NE(said.find("a testlet that can judge"), std::string::npos) << said;
 }
 
 // More datagrams come than a batch takes completions.

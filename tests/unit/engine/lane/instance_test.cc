@@ -120,6 +120,106 @@ struct Bench {
   }
 };
 
+// The digests of a testlet that is running, in hex.
+struct Digesting {
+  const todd_digest& table;
+  const todd_lane* lane;
+
+  uint32_t open(const std::string* key) const {
+    uint32_t id = TODD_NONE;
+    EXPECT_EQ(table.open(lane, key != nullptr ? key->data() : nullptr, key != nullptr ? key->size() : 0, &id),
+              0);
+    return id;
+  }
+  // In two pieces.
+  std::string of(uint32_t id, const std::string& text) const {
+    table.add(lane, id, text.data(), text.size() / 3);
+    table.add(lane, id, text.data() + text.size() / 3, text.size() - text.size() / 3);
+    return end(id);
+  }
+  std::string end(uint32_t id) const {
+    uint8_t out[TODD_DIGEST_BYTES] = {};
+    table.end(lane, id, out);
+    std::string hex;
+    for (const uint8_t byte : out) hex += {"0123456789abcdef"[byte >> 4], "0123456789abcdef"[byte & 15]};
+    return hex;
+  }
+};
+
+// RFC 4231 section 4, and FIPS 180 for what has no key.
+TEST(InstanceTest, TheDigestsAreThoseOfTheStandards) {
+  const std::string ascending = "\1\2\3\4\5\6\7\10\11\12\13\14\15\16\17\20\21\22\23\24\25\26\27\30\31";
+  const struct {
+    std::string key, text, value;
+  } cases[] = {
+      {std::string(20, '\x0b'), "Hi There",
+       "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+      {"Jefe", "what do ya want for nothing?",
+       "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+      {std::string(20, '\xaa'), std::string(50, '\xdd'),
+       "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+      {ascending, std::string(50, '\xcd'),
+       "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b"},
+      {std::string(20, '\x0c'), "Test With Truncation", "a3b6167473100ee06e0c796c2955552b"},
+      {std::string(131, '\xaa'), "Test Using Larger Than Block-Size Key - Hash Key First",
+       "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+      {std::string(131, '\xaa'),
+       "This is a test using a larger than block-size key and a larger than block-size data. The key needs "
+       "to be hashed before being used by the HMAC algorithm.",
+       "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
+  };
+  Bench* self = nullptr;
+  Bench bench([&](todd_batch&) -> todd_status {
+    const todd_lane* lane = self->on;
+    const auto* table = static_cast<const todd_digest*>(lane->host->query(lane->host, TODD_DIGEST_1));
+    const Digesting digests{*table, lane};
+    for (const auto& one : cases) {
+      const uint32_t id = digests.open(&one.key);
+      for (int again = 0; again < 3; ++again)
+        EXPECT_EQ(digests.of(id, one.text).substr(0, one.value.size()), one.value) << one.text;
+      table->close(lane, id);
+    }
+    const uint32_t plain = digests.open(nullptr), empty = digests.open(&cases[1].key);
+    EXPECT_EQ(digests.of(plain, "abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    EXPECT_EQ(digests.end(plain), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    EXPECT_EQ(digests.of(empty, cases[1].text), cases[1].value) << "the two are not mixed up";
+    EXPECT_EQ(table->same("ab", "ab", 2), 1);
+    EXPECT_EQ(table->same("ab", "ac", 2), 0);
+    EXPECT_EQ(table->same("", "", 0), 1);
+    return 1;
+  });
+  self = &bench;
+  bench.run({.count = 1, .interval_ns = kMs});
+}
+
+TEST(InstanceTest, DigestsAreBoundedAndThoseThatAreClosedAreNone) {
+  Bench* self = nullptr;
+  Bench bench([&](todd_batch&) -> todd_status {
+    const todd_lane* lane = self->on;
+    const auto* table = static_cast<const todd_digest*>(lane->host->query(lane->host, TODD_DIGEST_1));
+    uint32_t id = TODD_NONE;
+    std::set<uint32_t> ids;
+    for (size_t i = 0; i < Digests::kMost; ++i) {
+      if (table->open(lane, nullptr, 0, &id) == 0) ids.insert(id);
+    }
+    EXPECT_EQ(ids.size(), Digests::kMost);
+    EXPECT_EQ(table->open(lane, nullptr, 0, &id), -ENOBUFS);
+    table->close(lane, 7);
+    table->close(lane, 7);
+    table->add(lane, 7, "x", 1);
+    table->add(lane, TODD_NONE, "x", 1);
+    uint8_t out[TODD_DIGEST_BYTES] = {};
+    table->end(lane, 7, out);
+    EXPECT_EQ(out[0], 0);
+    EXPECT_EQ(table->open(lane, nullptr, 0, &id), 0);
+    EXPECT_EQ(id, 7u);
+    EXPECT_EQ(table->open(lane, nullptr, 0, &id), -ENOBUFS) << "closed once only";
+    return 1;
+  });
+  self = &bench;
+  bench.run({.count = 1, .interval_ns = kMs});
+}
+
 // One ticket is served per ms, and not in every call: the others are offered again, and none is lost.
 TEST(InstanceTest, AsFastAsServedKeepsWhatWasNotServed) {
   std::vector<uint32_t> rounds;

@@ -34,6 +34,7 @@ const std::string kGoodbye = frame(7, 0, 0, std::string(8, '\0'));
 struct H2Server : Script {
   std::map<int, int> requests;  // by connection, from 1 on
   int connections = 0;
+  std::string settings = kSettings;
   std::string bytes;  // of the connection that is being read; the preface is left out
   // What to answer the request on `stream` of connection `number`.
   std::function<std::string(int number, uint32_t stream)> answer = [](int, uint32_t stream) {
@@ -44,7 +45,7 @@ struct H2Server : Script {
     accepted = [this](Wire& w) {
       ++connections;
       bytes.clear();
-      w.send(kSettings, kMs);
+      w.send(settings, kMs);
     };
     data = [this](Wire& w, std::string_view piece) {
       bytes += piece;
@@ -99,6 +100,28 @@ TEST_F(ConnectionsTest, WhatAGoodbyeLeftUndoneIsAskedForOnOneOtherConnection) {
   EXPECT_EQ(server.connections, 2);
   EXPECT_EQ(server.requests[2], 8);
   EXPECT_EQ(host.open_streams(), 1u);
+}
+
+// A hundred streams are what a connection opens before it knows what the server allows. What waits behind
+// them when the server says that it takes no more goes elsewhere at once, though the hundred get no answer:
+// they were sent, and nobody may repeat a POST.
+TEST_F(ConnectionsTest, WhatWaitsOnAConnectionThatTakesNoMoreGoesElsewhereAtOnce) {
+  constexpr uint32_t kOpened = 100, kWaiting = 10;
+  const std::string last = {0, 0, 0, static_cast<char>(2 * kOpened - 1)};
+  server.settings = frame(4, 0, 0, {0, 3, 0, 0, 0, static_cast<char>(kOpened)});  // and no more
+  server.answer = [&](int number, uint32_t stream) {
+    if (number != 1) return frame(1, 5, stream, "\x88");
+    return stream == 1 ? frame(7, 0, 0, last + std::string(4, '\0')) : "";
+  };
+  Options o = options("http://192.0.2.1/",
+                      {{"http", "2"}, {"streams", "200"}, {"connections", "2"}, {"method", "POST"}});
+  o.timeout_ns = 300 * kMs;
+  TestletHost host(world, kHttp, o);
+  go(host, kOpened + kWaiting, 0);
+  EXPECT_EQ(server.requests[1], static_cast<int>(kOpened));
+  EXPECT_EQ(server.requests[2], static_cast<int>(kWaiting));
+  EXPECT_EQ(host.counter("ok"), kWaiting);
+  EXPECT_EQ(host.tally("reasons", "timeout"), kOpened);
 }
 
 TEST_F(ConnectionsTest, ASilentConnectionIsReplaced) {

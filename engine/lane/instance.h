@@ -219,6 +219,7 @@ class Instance {
     bool used = false;
   };
   std::deque<FurtherTarget> further_targets_;  // numbered behind the run's
+  std::vector<uint32_t> free_further_;         // those among them that are not used
   struct Tls {
     std::shared_ptr<io::StreamTlsContext> context;
     bool server;

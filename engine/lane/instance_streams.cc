@@ -45,10 +45,13 @@ Target* Instance::further_target(size_t index) {
 todd_status Instance::add_target(uint32_t from, std::string_view host, uint16_t port, uint32_t& index) {
   const Target* const origin = target_at(from);
   if (origin == nullptr || origin->address.sa.sa_family == 0 || host.empty()) return -EINVAL;
-  size_t i = 0;
-  while (i < further_targets_.size() && further_targets_[i].used) ++i;
-  if (i == kFurtherTargets) return -ENOBUFS;
-  if (i == further_targets_.size()) further_targets_.emplace_back();
+  if (free_further_.empty()) {
+    if (further_targets_.size() == kFurtherTargets) return -ENOBUFS;
+    free_further_.push_back(static_cast<uint32_t>(further_targets_.size()));
+    further_targets_.emplace_back();
+  }
+  const uint32_t i = free_further_.back();
+  free_further_.pop_back();
   further_targets_[i] = {
       .target = *origin, .host = std::string(host), .nearest = nearness(origin->address), .used = true};
   further_targets_[i].target.address = {};
@@ -61,6 +64,7 @@ void Instance::drop_target(uint32_t index) {
   const size_t own = setup_.targets.size();
   if (index < own || further_target(index - own) == nullptr) return;
   further_targets_[index - own] = {};
+  free_further_.push_back(static_cast<uint32_t>(index - own));
   std::vector<uint64_t> asked;
   for (const auto& [token, op] : resolving_)
     if (op.target == index) asked.push_back(token);

@@ -36,6 +36,7 @@ struct Call {
   int64_t sent_ns = 0;   // handed to the connection, 0: not yet
   int64_t first_ns = 0;  // first byte of the answer, 0: not yet
   bool retried = false;
+  bool on_stream = false;            // of HTTP/2, which has not ended
   std::unique_ptr<Inquiry> inquiry;  // kept from one use to the next
 };
 

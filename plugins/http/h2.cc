@@ -267,7 +267,6 @@ void H2Session::head_complete(Stream& s) {
   }
   s.head_done = true;
   if (s.want.body != nullptr) s.want.body->begin(s.answer.coding);
-  owner_.head(s.user, s.answer);
 }
 
 // Usually the library closes the stream now. Not while our body is still leaving: the answer does not want

@@ -17,7 +17,7 @@ class Request;
 
 // How a stream ended, or how far its answer has come.
 struct H2Answer {
-  int status = 0;           // 200..999 from the head on
+  int status = 0;           // 200..999
   uint32_t head_bytes = 0;  // HEADERS and CONTINUATION frames, compressed as they are on the wire
   uint64_t body_bytes = 0;  // content of DATA frames
   Coding coding = Coding::kIdentity;
@@ -33,8 +33,6 @@ class H2Owner {
   virtual ~H2Owner() = default;
   // The first frame of an answer is there.
   virtual void began(uint64_t user) = 0;
-  // The head of the final response is complete: status, coding, the wanted headers.
-  virtual void head(uint64_t user, const H2Answer& answer) = 0;
   // The stream is over; after this nothing comes for `user`. Not called for one that was cancelled.
   virtual void ended(uint64_t user, const H2Answer& answer) = 0;
 };
@@ -66,7 +64,8 @@ class H2Session {
   // header. The request and what `want` points at must outlive the stream; want.bodiless is ignored: the
   // request knows. False: there is no room().
   bool open(const Request& request, uint64_t unique, const Want& want, uint64_t user);
-  // Gives a stream up; nothing comes for it any more. No effect for a user who has none.
+  // Gives a stream up; nothing comes for it any more. No effect for a user who has none. Looks at all
+  // streams.
   void cancel(uint64_t user);
 
   // The next bytes of the connection. False: it is over, and all streams have ended; see why(). What take()

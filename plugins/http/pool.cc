@@ -111,8 +111,10 @@ void Http::unassign(uint32_t call, int64_t now_ns) {
     // Not a byte since the request left: the next ones go by another connection.
     if (calls_[call].sent_ns != 0 && calls_[call].first_ns == 0 && c.heard_ns <= calls_[call].sent_ns)
       c.last = true;
-    c.h2->cancel(call);
-    want_to_write(index);
+    if (std::exchange(calls_[call].on_stream, false)) {
+      c.h2->cancel(call);
+      want_to_write(index);
+    }
   }
   settle(index, now_ns);
 }
@@ -162,7 +164,10 @@ void Http::lost(uint32_t index, const char* reason, const std::string& text, int
   const bool served = c.served;
   const uint32_t target = c.target;
   const std::vector<uint32_t> calls = std::exchange(c.calls, {});
-  for (const uint32_t call : calls) calls_[call].connection = TODD_NONE;
+  for (const uint32_t call : calls) {
+    calls_[call].connection = TODD_NONE;
+    calls_[call].on_stream = false;
+  }
   c.last = true;
   settle(index, now_ns);
   for (const uint32_t i : calls) {
@@ -331,6 +336,7 @@ void Http::start_call(uint32_t index, uint32_t i, int64_t now_ns) {
     c.reader.reset(want_of(call));
   } else {
     if (!c.h2->open(request_of(call), call.serial, want_of(call), i)) return;
+    call.on_stream = true;
     call.sent_ns = now_ns;
     if (c.used) count(reused, c.target);
     c.used = true;
@@ -476,6 +482,7 @@ void Http::ended(uint64_t number, const H2Answer& answer) {
   const auto i = static_cast<uint32_t>(number);
   Call& call = calls_[i];
   Connection& c = connections_[call.connection];
+  call.on_stream = false;
   c.served |= answer.why == nullptr;
   if (answer.why == nullptr)
     return answered(i,

@@ -294,7 +294,6 @@ class Http : public testlet<Http>, public H2Owner {
 
   // H2Owner; `user` is the call.
   void began(uint64_t user) override;
-  void head(uint64_t, const H2Answer&) override {}
   void ended(uint64_t user, const H2Answer& answer) override;
 
   uint32_t flow_ = TODD_NONE;

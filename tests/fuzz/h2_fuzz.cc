@@ -28,7 +28,7 @@ Request request(const std::string& method, const std::string& body) {
 // What became of the streams. Gives a stream up, or opens another, in the calls if it is told so.
 struct Owner : H2Owner {
   struct Seen {
-    bool began = false, head = false, ended = false;
+    bool began = false, ended = false;
     int status = 0;
     uint64_t body = 0;
     std::string why, text;
@@ -50,11 +50,6 @@ struct Owner : H2Owner {
       session->cancel(user);
       session->open(*next, 0, want(kStreams), kStreams);
     }
-  }
-  void head(uint64_t user, const H2Answer& answer) override {
-    TODD_CHECK(of[user].began && !of[user].head && !of[user].ended);
-    TODD_CHECK(answer.status >= 200 && answer.status <= 999);
-    of[user].head = true;
     if (cancels && user == 1) session->cancel(user);
   }
   void ended(uint64_t user, const H2Answer& answer) override {
@@ -62,7 +57,8 @@ struct Owner : H2Owner {
     TODD_CHECK(!seen.ended && answer.body_bytes <= 8'000);
     seen.ended = true;
     if (answer.why == nullptr) {
-      TODD_CHECK(seen.head && answer.status >= 200 && bodies[user].bytes() == answer.body_bytes);
+      TODD_CHECK(seen.began && answer.status >= 200 && answer.status <= 999 &&
+                 bodies[user].bytes() == answer.body_bytes);
       seen.status = answer.status;
       seen.body = answer.body_bytes;
       seen.text = bodies[user].text();

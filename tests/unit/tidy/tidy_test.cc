@@ -74,7 +74,7 @@ const std::map<std::string, Folders> kLibraries = {
     {"zlib.h", {"plugins/http"}},
     {"simdjson",
      {"engine/manifest", "coordinator/model", "coordinator/api", "coordinator/cli", "coordinator/store",
-      "coordinator/fleet", "coordinator/sink", "plugins/http"}},
+      "coordinator/fleet", "coordinator/sink", "plugins/http", "plugins/iperf"}},
     {"yaml.h", {"coordinator/model"}},
     {"re2/", {"coordinator/model", "plugins/http"}},
     {"curl/", {"coordinator/sink", "coordinator/cli"}},

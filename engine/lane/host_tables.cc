@@ -79,25 +79,36 @@ struct HostTables {
     tcp_info info{};
     socklen_t len = sizeof info;
     if (getsockopt(flow->fd(stream), IPPROTO_TCP, TCP_INFO, &info, &len) != 0) return -errno;
-    const todd_stream_info whole{.size = out->size,
-                                 .mss = info.tcpi_snd_mss,
-                                 .rtt_us = info.tcpi_rtt,
-                                 .rttvar_us = info.tcpi_rttvar,
-                                 .cwnd = info.tcpi_snd_cwnd,
-                                 .retransmits = info.tcpi_total_retrans,
-                                 .pmtu = info.tcpi_pmtu,
-                                 .bytes_acked = info.tcpi_bytes_acked,
-                                 .bytes_received = info.tcpi_bytes_received,
-                                 .min_rtt_us = info.tcpi_min_rtt,
-                                 .reordering = info.tcpi_reordering,
-                                 .send_window = info.tcpi_snd_wnd,
-                                 .ecn_ce = info.tcpi_delivered_ce,
-                                 .delivery_rate = info.tcpi_delivery_rate,
-                                 .bytes_sent = info.tcpi_bytes_sent,
-                                 .bytes_retransmitted = info.tcpi_bytes_retrans,
-                                 .busy_us = info.tcpi_busy_time,
-                                 .receive_window_limited_us = info.tcpi_rwnd_limited,
-                                 .send_buffer_limited_us = info.tcpi_sndbuf_limited};
+    const auto granted = [fd = flow->fd(stream)](int which) {
+      int bytes = 0;
+      socklen_t size = sizeof bytes;
+      return getsockopt(fd, SOL_SOCKET, which, &bytes, &size) == 0 ? static_cast<uint32_t>(bytes) : 0;
+    };
+    todd_stream_info whole{.size = out->size,
+                           .mss = info.tcpi_snd_mss,
+                           .rtt_us = info.tcpi_rtt,
+                           .rttvar_us = info.tcpi_rttvar,
+                           .cwnd = info.tcpi_snd_cwnd,
+                           .retransmits = info.tcpi_total_retrans,
+                           .pmtu = info.tcpi_pmtu,
+                           .bytes_acked = info.tcpi_bytes_acked,
+                           .bytes_received = info.tcpi_bytes_received,
+                           .min_rtt_us = info.tcpi_min_rtt,
+                           .reordering = info.tcpi_reordering,
+                           .send_window = info.tcpi_snd_wnd,
+                           .ecn_ce = info.tcpi_delivered_ce,
+                           .delivery_rate = info.tcpi_delivery_rate,
+                           .bytes_sent = info.tcpi_bytes_sent,
+                           .bytes_retransmitted = info.tcpi_bytes_retrans,
+                           .busy_us = info.tcpi_busy_time,
+                           .receive_window_limited_us = info.tcpi_rwnd_limited,
+                           .send_buffer_limited_us = info.tcpi_sndbuf_limited};
+    if (out->size > offsetof(todd_stream_info, send_buffer)) {
+      whole.send_buffer = granted(SO_SNDBUF);
+      whole.receive_buffer = granted(SO_RCVBUF);
+      len = sizeof whole.congestion - 1;
+      getsockopt(flow->fd(stream), IPPROTO_TCP, TCP_CONGESTION, whole.congestion, &len);
+    }
     memcpy(out, &whole, std::min<size_t>(out->size, sizeof whole));
     return 0;
   }
@@ -115,6 +126,11 @@ struct HostTables {
     return of(lane).add_target(from, host, port, *target);
   }
   static void drop_target(const todd_lane* lane, uint32_t target) { of(lane).drop_target(target); }
+  static todd_status begin_bulk(const todd_lane*, uint32_t, uint64_t, const todd_bulk_job*, uint64_t*) {
+    return TODD_E_UNSUPPORTED;
+  }
+  static todd_status count_bulk(const todd_lane*, uint64_t, todd_bulk_count*) { return -ENOENT; }
+  static void stop_bulk(const todd_lane*, uint64_t) {}
   static todd_status open_digest(const todd_lane* lane, const void* key, size_t len, uint32_t* digest) {
     std::optional<std::span<const uint8_t>> bytes;
     if (key != nullptr) bytes.emplace(static_cast<const uint8_t*>(key), len);
@@ -146,6 +162,8 @@ const void* query_interface(const todd_host*, const char* id) {
   if (strcmp(id, TODD_RECORD_1) == 0) return &record;
   if (strcmp(id, TODD_SAMPLES_1) == 0) return &samples;
   static const todd_stream stream{sizeof stream, 0, T::tls, T::tls_info, T::add_target, T::drop_target};
+  static const todd_bulk bulk{sizeof bulk, 0, T::begin_bulk, T::count_bulk, T::stop_bulk};
+  if (strcmp(id, TODD_BULK_1) == 0) return &bulk;
   if (strcmp(id, TODD_NET_1) == 0) return &net;
   if (strcmp(id, TODD_STREAM_1) == 0) return &stream;
   static const todd_digest digest{

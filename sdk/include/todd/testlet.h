@@ -104,10 +104,11 @@ enum {
                        datagram flows: completion only, one per datagram that matched no exchange of the host */
   TODD_OP_SHUTDOWN, /* stream: no more bytes from us, after queued sends. No completion, but -ENOTCONN for an unknown stream */
   TODD_OP_CLOSE,    /* stream: closed and forgotten; pending SENDs and its RECV complete -ECANCELED. No completion itself */
-  TODD_OP_TLS       /* connected stream, before anything is sent or received: becomes TLS by the context in arg (todd_stream.tls), as its client.
+  TODD_OP_TLS,      /* connected stream, before anything is sent or received: becomes TLS by the context in arg (todd_stream.tls), as its client.
                        slot, if any: the server's name, for SNI and for what its certificate must be for; an address is no SNI. Completes with 0;
                        -EKEYREJECTED: the certificate does not verify, tls_info tells why; -ETIMEDOUT; -ECONNRESET; -EPROTO: anything else
                        that was wrong with the handshake. From 0 on SEND and RECV are of the plain text, and receiving is on; else only CLOSE is of use */
+  TODD_OP_BULK      /* completion only, of todd_bulk.begin: stream in arg */
 };
 enum {
   TODD_OF_REPLY = 1, /* SEND: to the sender of the datagram whose token is in `key`, from the same local address. A token stays valid until
@@ -260,7 +261,10 @@ typedef struct {
 
 /* "todd.net/1": flows. [lane] in start() and step(). */
 #define TODD_NET_1 "todd.net/1"
-enum { TODD_UDP = 1, TODD_TCP, TODD_ICMP };
+enum { TODD_UDP = 1, TODD_TCP, TODD_ICMP, TODD_PEERS };
+/* TODD_PEERS: connected UDP sockets as streams. CONNECT makes one to the target (completes at once); LISTEN binds,
+ * and each address that sends the first time is an ACCEPT with a socket of its own, connected to it, and its first datagram the RECV that
+ * follows. SEND and RECV are one datagram each. todd_flow.local_port as with TCP; the same number may be bound by both. */
 enum {
   TODD_FF_RECV = 1,     /* deliver datagrams that match no exchange (responders) */
   TODD_FF_LISTEN = 2,   /* bind inside the agent's listen range; datagrams: port in local_port after open */
@@ -286,7 +290,9 @@ typedef struct {
   uint32_t min_rtt_us, reordering, send_window, ecn_ce; /* ecn_ce: delivered segments that the peer says met congestion */
   uint64_t delivery_rate, bytes_sent, bytes_retransmitted; /* rate: bytes per second, of the last measured window */
   uint64_t busy_us, receive_window_limited_us, send_buffer_limited_us;
-} todd_stream_info; /* growable, from TCP_INFO; up to bytes_received at least */
+  uint32_t send_buffer, receive_buffer; /* bytes that the socket has now, as the system counts them */
+  char congestion[16];                  /* of TCP: the control in use; NUL-terminated */
+} todd_stream_info; /* growable, from TCP_INFO (of TODD_PEERS: its buffers alone); up to bytes_received at least */
 typedef struct {
   uint32_t size, reserved;
   todd_status (*open)(const todd_lane *, todd_flow *, uint32_t *flow, todd_error *);
@@ -372,6 +378,53 @@ typedef struct {
   int32_t (*same)(const void *a, const void *b, size_t len); /* 1 if equal; takes a time that does not tell where they differ */
 } todd_digest;
 
+/* "todd.bulk/1": the bytes of a connection by the gigabyte, or datagrams by the million, moved by the host on whichever of its threads has the
+ * least to do. The testlet says what shall flow and reads counters; no payload passes through step(). [lane] in step(). Testlets that use it say
+ * TODD_TF_BULK, so that the threads are there. */
+#define TODD_BULK_1 "todd.bulk/1"
+enum {
+  TODD_BF_SEND = 1,      /* else it receives */
+  TODD_BF_ZERO_COPY = 2, /* sending on a connection: pages are lent to the kernel (sendfile), not copied */
+  TODD_BF_DISCARD = 4,   /* receiving on a connection: bytes are dropped by the kernel, not copied here (MSG_TRUNC, tcp(7)) */
+  TODD_BF_OFFLOAD = 8,   /* datagrams: UDP_SEGMENT and UDP_GRO, many of them in a call */
+  TODD_BF_RANDOM = 16    /* sending: random bytes; else a repeating pattern */
+};
+typedef struct { /* growable; all of it is copied */
+  uint32_t size, flags;   /* TODD_BF_* */
+  uint32_t length;        /* bytes of a send, or of each datagram sent; receiving: the largest */
+  uint32_t reserved;
+  uint64_t bitrate;       /* bit/s of payload; 0 = as fast as it goes. Never more than 1 ms worth at once (at least one send), and what was missed
+                             for more than 10 ms is not made good */
+  uint64_t bytes;         /* ends when so many are sent (received); 0 = no limit */
+  int64_t end_ns;         /* ends then; 0 = by stop alone */
+  uint64_t user;          /* of the completion */
+  uint64_t first_sequence; /* of the first datagram */
+  /* Datagrams: where in the payload, in network byte order, the sender writes, and the receiver reads, the seconds and microseconds of the
+   * sender's clock (32 bits each) and the sequence number (of sequence_bytes, 4 or 8). 0xffff = not there. */
+  uint16_t seconds_at, micros_at, sequence_at, sequence_bytes;
+} todd_bulk_job;
+typedef struct { /* growable, caller sets size, host fills */
+  uint32_t size, running;          /* 1 until its completion was made */
+  uint64_t bytes, datagrams, calls; /* moved; system calls made for it */
+  int64_t first_ns, last_ns;       /* of the first and last byte; 0 = none */
+  uint64_t zero_copied;            /* bytes that really went without a copy */
+  uint64_t stalls, refused;        /* times that the socket took no more; datagrams that this host refused: they never left */
+  int64_t late_ns;                 /* paced: the latest that a send was behind its time so far */
+  uint64_t lost, out_of_order, duplicates, dropped; /* receiving datagrams; lost: missing so far (what comes later is taken off again);
+                             dropped: those of the lost that this host's socket had no room for */
+  uint64_t highest, jitter_ns;     /* the highest sequence number so far; RFC 3550 section 6.4.1 */
+  uint64_t bursts, longest_burst;  /* of consecutive losses (RFC 3357), as known when later ones arrived */
+} todd_bulk_count;
+typedef struct {
+  uint32_t size, reserved;
+  /* On an open stream of a TODD_TCP or TODD_PEERS flow. What arrived before a receiving job took over comes as RECV completions and is not
+   * counted by it; after that none come. One job of each direction at a time. Completes once: code TODD_OP_BULK, user, stream in arg; result 0:
+   * its limit was reached, it was stopped, or (receiving) the peer has ended; else -errno. CLOSE stops it first. */
+  todd_status (*begin)(const todd_lane *, uint32_t flow, uint64_t stream, const todd_bulk_job *, uint64_t *job);
+  todd_status (*count)(const todd_lane *, uint64_t job, todd_bulk_count *out); /* as of now; valid until CLOSE of the stream; -ENOENT */
+  void (*stop)(const todd_lane *, uint64_t job);
+} todd_bulk;
+
 /* ---- plugin -------------------------------------------------------------------------------------------------- */
 
 enum { TODD_NEED_RAW = 1 };
@@ -380,7 +433,8 @@ enum {
                          and the sent_bytes and received_bytes of their IP packets */
   TODD_TF_TICKETS = 2, /* the host's schedule hands out tickets; else the instance only knows start and duration */
   TODD_TF_HEAVY = 4,   /* one edge at a time per agent */
-  TODD_TF_WARMS_UP = 8 /* forgets what it remembers of its probes when TODD_WARMING_UP ends, so that users may ask for a warm_up */
+  TODD_TF_WARMS_UP = 8, /* forgets what it remembers of its probes when TODD_WARMING_UP ends, so that users may ask for a warm_up */
+  TODD_TF_BULK = 16    /* uses todd.bulk/1: the worker has all its threads for it */
 };
 enum { TODD_TARGET_HOST = 1, TODD_TARGET_ENDPOINT /* host and port; a peer that runs the responder */, TODD_TARGET_URL };
 typedef struct { /* defaults of the host's parameters, in spec syntax; NULL = none */

@@ -316,6 +316,12 @@ class testlet {
     return *digest_;
   }
 
+  // Bytes moved by the host, from start() on. Throws todd::error where the host does not.
+  const todd_bulk& bulk() const {
+    if (bulk_ == nullptr) throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_BULK_1);
+    return *bulk_;
+  }
+
   template <class T>
   T operator[](const param<T>& p) const {
     return get(*run_, p);
@@ -402,6 +408,18 @@ class testlet {
     if (stream().tls_info(lane_, id, &info) < 0) return {};
     return info;
   }
+  // Begins a job on an open stream; `job` is its number. Returns 0 or what is wrong, as todd_bulk.begin.
+  todd_status begin_bulk(uint32_t flow, uint64_t stream, todd_bulk_job wanted, uint64_t& job) const {
+    wanted.size = sizeof wanted;
+    return bulk().begin(lane_, flow, stream, &wanted, &job);
+  }
+  // A job's counters as of now. All 0 of one that is forgotten.
+  todd_bulk_count bulk_count(uint64_t job) const {
+    todd_bulk_count counted{};
+    counted.size = sizeof counted;
+    if (bulk().count(lane_, job, &counted) < 0) return {};
+    return counted;
+  }
   // A target's facts; its strings live as long as the instance. Throws todd::error for an index out of range.
   todd_target target(uint32_t index) const { return target_facts(index, sizeof(todd_target)); }
   // The same up to peer_token, without strings: costs no memory, of a target that may be one of a million.
@@ -431,6 +449,7 @@ class testlet {
     net_ = static_cast<const todd_net*>(host_->query(host_, TODD_NET_1));
     samples_ = static_cast<const todd_samples*>(host_->query(host_, TODD_SAMPLES_1));
     stream_ = static_cast<const todd_stream*>(host_->query(host_, TODD_STREAM_1));
+    bulk_ = static_cast<const todd_bulk*>(host_->query(host_, TODD_BULK_1));
     digest_ = static_cast<const todd_digest*>(host_->query(host_, TODD_DIGEST_1));
     if (record_ == nullptr || net_ == nullptr) {
       throw error(TODD_E_UNSUPPORTED, "this host lacks " TODD_RECORD_1 " or " TODD_NET_1);
@@ -444,6 +463,7 @@ class testlet {
   const todd_net* net_ = nullptr;
   const todd_samples* samples_ = nullptr;
   const todd_stream* stream_ = nullptr;
+  const todd_bulk* bulk_ = nullptr;
   const todd_digest* digest_ = nullptr;
 };
 

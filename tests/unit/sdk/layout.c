@@ -24,7 +24,7 @@ LAYOUT(flow, offsetof(todd_flow, proto) == 4 && offsetof(todd_flow, slot_cap) ==
 LAYOUT(flow_tcp, offsetof(todd_flow, mss) == 24 && offsetof(todd_flow, send_buffer) == 28 && offsetof(todd_flow, receive_buffer) == 32 && offsetof(todd_flow, pacing) == 40 && offsetof(todd_flow, congestion) == 48 && sizeof(todd_flow) == 56);
 LAYOUT(stream_info, offsetof(todd_stream_info, mss) == 4 && offsetof(todd_stream_info, bytes_acked) == 32 && offsetof(todd_stream_info, bytes_received) == 40);
 LAYOUT(stream_info_tail, offsetof(todd_stream_info, min_rtt_us) == 48 && offsetof(todd_stream_info, ecn_ce) == 60 && offsetof(todd_stream_info, delivery_rate) == 64 && offsetof(todd_stream_info, bytes_retransmitted) == 80);
-LAYOUT(stream_info_limits, offsetof(todd_stream_info, busy_us) == 88 && offsetof(todd_stream_info, send_buffer_limited_us) == 104 && sizeof(todd_stream_info) == 112);
+LAYOUT(stream_info_limits, offsetof(todd_stream_info, busy_us) == 88 && offsetof(todd_stream_info, send_buffer_limited_us) == 104 && offsetof(todd_stream_info, send_buffer) == 112 && offsetof(todd_stream_info, congestion) == 120 && sizeof(todd_stream_info) == 136);
 LAYOUT(tls, offsetof(todd_tls, flags) == 4 && offsetof(todd_tls, min_version) == 8 && offsetof(todd_tls, max_version) == 10 && offsetof(todd_tls, alpn) == 16);
 LAYOUT(tls_pem, offsetof(todd_tls, authorities) == 24 && offsetof(todd_tls, certificate) == 32 && offsetof(todd_tls, key) == 40 && sizeof(todd_tls) == 48);
 LAYOUT(tls_info, offsetof(todd_tls_info, version) == 4 && offsetof(todd_tls_info, resumed) == 6 && offsetof(todd_tls_info, chain) == 7 && offsetof(todd_tls_info, verify) == 8 && offsetof(todd_tls_info, key_bits) == 12);
@@ -36,3 +36,7 @@ LAYOUT(net, offsetof(todd_net, open) == 8 && offsetof(todd_net, local) == 56 && 
 LAYOUT(stream, offsetof(todd_stream, tls) == 8 && offsetof(todd_stream, tls_info) == 16 && offsetof(todd_stream, add_target) == 24 && offsetof(todd_stream, drop_target) == 32);
 LAYOUT(stream_numbers, TODD_OP_SEND == 1 && TODD_OP_CONNECT == 5 && TODD_OP_ACCEPT == 7 && TODD_OP_CLOSE == 10 && TODD_OP_TLS == 11 && TODD_TLF_SERVER == 1 && TODD_TLF_INSECURE == 2 && TODD_TLF_RESUME == 4 && TODD_TLS_1_2 == 0x0303 && TODD_TLS_1_3 == 0x0304);
 LAYOUT(digest, offsetof(todd_digest, open) == 8 && offsetof(todd_digest, end) == 24 && offsetof(todd_digest, same) == 40 && TODD_DIGEST_BYTES == 32);
+LAYOUT(bulk_job, offsetof(todd_bulk_job, bitrate) == 16 && offsetof(todd_bulk_job, first_sequence) == 48 && sizeof(todd_bulk_job) == 64);
+LAYOUT(bulk_count, offsetof(todd_bulk_count, bytes) == 8 && offsetof(todd_bulk_count, lost) == 80 && sizeof(todd_bulk_count) == 144);
+LAYOUT(bulk, offsetof(todd_bulk, begin) == 8 && offsetof(todd_bulk, stop) == 24 && sizeof(todd_bulk) == 32);
+LAYOUT(bulk_numbers, TODD_OP_BULK == 12 && TODD_PEERS == 4 && TODD_TF_BULK == 16 && TODD_BF_SEND == 1 && TODD_BF_RANDOM == 16);

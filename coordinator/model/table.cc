@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <map>
+#include <set>
 
 #include <fmt/format.h>
 
@@ -30,6 +31,7 @@ constexpr Column kColumns[] = {
     {"response_time", "response p95", &MetricReport::p95},
     {"ok", "ok", &MetricReport::value},
     {"failed", "failed", &MetricReport::value},
+    {"dropped", "dropped", &MetricReport::value},
     {"retransmits", "retransmits", &MetricReport::value},
     {"jitter", "jitter", &MetricReport::value},
 };
@@ -114,9 +116,14 @@ class Table {
 
   std::string print(const Report& report) {
     for (const TestReport& test : report.tests) print_test(test);
-    for (const std::string& warning : report.warnings) line("! " + printable(warning));
+    for (const std::string& warning : report.warnings) {
+      if (!is_told(warning)) line("! " + printable(warning));
+    }
     for (const AgentReport& agent : report.agents) {
-      if (!agent.reason.empty())
+      const bool warned =
+          std::any_of(report.warnings.begin(), report.warnings.end(),
+                      [&](const auto& warning) { return warning.ends_with(": " + agent.reason); });
+      if (!agent.reason.empty() && !warned && !is_told(": " + agent.reason))
         line(fmt::format("! agent {}: {}", printable(agent.name), printable(agent.reason)));
     }
     for (const Delivery& sink : report.delivery) {
@@ -129,6 +136,12 @@ class Table {
   }
 
  private:
+  // Whether the row of an edge has said it to its end, as "AGENT: DETAIL".
+  bool is_told(const std::string& warning) const {
+    return std::any_of(told_.begin(), told_.end(),
+                       [&](const auto& detail) { return warning.ends_with(": " + detail); });
+  }
+
   void line(const std::string& text, Verdict colour = Verdict::none) {
     const std::string cut = cut_to(text, options_.width);
     const char* code = colour == Verdict::pass      ? "32"
@@ -184,6 +197,22 @@ class Table {
     return items;
   }
 
+  // What is known of the connection's TLS.
+  static std::vector<std::string> tls_of(const EdgeReport& edge) {
+    std::vector<std::string> items;
+    for (const auto& [name, title] : {std::pair{"tls_version", "TLS "},
+                                      {"cipher", ""},
+                                      {"alpn", "ALPN "},
+                                      {"certificate_verdict", "certificate: "}}) {
+      const auto found = edge.info.find(name);
+      if (found != edge.info.end()) items.push_back(title + printable(found->second));
+    }
+    if (const auto days = edge.metrics.find("certificate_days"); days != edge.metrics.end())
+      items.push_back(days->second.value < 0 ? format_amount(-days->second.value, "") + " days past its end"
+                                             : format_amount(days->second.value, "") + " days left");
+    return items;
+  }
+
   // "1400: 8/10": of ten probes of that size eight were answered.
   static std::vector<std::string> sizes_of(const MetricReports& metrics) {
     const auto found = metrics.find("by_size");
@@ -223,7 +252,8 @@ class Table {
                       cells_of(edge.metrics, columns),
                       state_text(edge) + example_text(edge),
                       {}});
-      if (edges.size() <= kDetailed) rows.back().details = {times_of(edge), sizes_of(edge.metrics)};
+      if (edges.size() <= kDetailed)
+        rows.back().details = {times_of(edge), tls_of(edge), sizes_of(edge.metrics)};
     }
     return rows;
   }
@@ -278,7 +308,10 @@ class Table {
       std::string text = fmt::format("  {} {}", mark_of(row.verdict),
                                      padded(cut_to(row.name, name_width), name_width, false));
       for (size_t c = 0; c < columns.size(); ++c) text += "  " + padded(row.cells[c], widths[c], true);
-      line(text + row.text, row.verdict == Verdict::pass ? Verdict::none : row.verdict);
+      text += row.text;
+      if (i < edges.size() && !edges[i].detail.empty() && display_width(text) <= options_.width)
+        told_.insert(edges[i].detail);
+      line(text, row.verdict == Verdict::pass ? Verdict::none : row.verdict);
       for (const auto& items : row.details) print_items(items);
     }
     if (rows.size() == edges.size()) print_rest(all, edges.size());
@@ -367,6 +400,7 @@ class Table {
   }
 
   const TableOptions& options_;
+  std::set<std::string> told_;     // details of edges that stand whole in their rows
   bool shows_incomplete_ = false;  // an edge that was not measured whole, with why
   std::string out_;
 };

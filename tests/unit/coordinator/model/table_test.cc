@@ -61,6 +61,7 @@ TEST(TableTest, ShowsEdgesExpectationsAndVerdict) {
             "    edge             rtt p50  rtt p99  loss\n"
             "  ✗ branch-1 → dc-1    11 ms  23.4 ms   1 %  suspect: local_drops  timeout (no answer in 1 s)\n"
             "      name resolved in 2.5 ms\n"
+            "      TLS 1.3\n"
             "  ? branch-2 → dc-1        -        -     -  no_data: agent_lost\n"
             "    total of 2         11 ms  23.4 ms   1 %\n"
             "  ✗ p99(rtt) < 20ms  fail  23.4 ms  worst: branch-1 → dc-1  (branch-2 → dc-1: no data)\n"
@@ -84,6 +85,7 @@ TEST(TableTest, DetailsOfFewEdgesStandBelowTheirRows) {
   const std::string text = report_table(report, {.width = 120});
   EXPECT_THAT(text, HasSubstr(" (no answer in 1 s)\n"
                               "      pdv_p50 1.2 ms, pdv_p99 0 s, name resolved in 3.1 ms\n"
+                              "      TLS 1.3\n"
                               "      answered by size: 64: 10/10, 1400: 8/10, 9000: 0/10\n"
                               "  ? branch-2 → dc-1        -        -     -  no_data: agent_lost\n"
                               "    total of 2         11 ms  23.4 ms   1 %\n"
@@ -101,6 +103,52 @@ TEST(TableTest, DetailsOfFewEdgesStandBelowTheirRows) {
   EXPECT_THAT(many, Not(HasSubstr("resolved")));
   EXPECT_EQ(many.find("by size"), many.rfind("by size"));
   EXPECT_NE(many.find("by size"), std::string::npos);
+}
+
+// An agent that lacks a secret says so of the edge, as a warning and of itself.
+TEST(TableTest, TheSameIsSaidOnce) {
+  Report report = small_report();
+  const std::string why = "secret \"db\": not in /etc/todd/secrets";
+  report.tests[0].edges[1].detail = why;
+  report.warnings = {"branch-2: " + why, "branch-2: something else"};
+  report.agents[0].reason = why;
+  const auto times_in = [&](int width) {
+    const std::string text = report_table(report, {.width = width});
+    EXPECT_THAT(text, HasSubstr("! branch-2: something else\n"));
+    size_t n = 0;
+    for (size_t at = 0; (at = text.find(why, at)) != text.npos; ++at) ++n;
+    return n;
+  };
+  EXPECT_EQ(times_in(200), 1u);
+  EXPECT_EQ(times_in(70), 1u);  // where the row has no room for it, the warning has
+  report.warnings.erase(report.warnings.begin());
+  EXPECT_EQ(times_in(70), 1u);
+}
+
+TEST(TableTest, RequestsShowWhatWasDroppedAndTheirTls) {
+  Report report = small_report();
+  TestReport& test = report.tests[0];
+  EdgeReport& edge = test.edges[0];
+  edge.metrics = {{"ok", {MetricKind::counter, "{response}", 7}},
+                  {"failed", {MetricKind::counter, "{request}", 1}},
+                  {"dropped", {MetricKind::counter, "{request}", 2}},
+                  {"certificate_days", {MetricKind::gauge, "d", 20.04}}};
+  test.total = edge.metrics;
+  edge.info = {
+      {"tls_version", "1.3"}, {"cipher", "AES"}, {"alpn", "h2"}, {"certificate_verdict", "ok\x1b[31m"}};
+  std::string text = report_table(report, {.width = 120});
+  EXPECT_THAT(text, HasSubstr("ok  failed  dropped"));
+  EXPECT_THAT(text, HasSubstr("  7       1        2"));
+  EXPECT_THAT(text, HasSubstr("      TLS 1.3, AES, ALPN h2, certificate: ok, 20 days left\n"));
+  // A handshake that came to nothing tells what there was of it.
+  edge.info = {{"certificate_verdict", "certificate has expired"}};
+  edge.metrics["certificate_days"].value = -3;
+  text = report_table(report, {.width = 120});
+  EXPECT_THAT(text, HasSubstr("      certificate: certificate has expired, 3 days past its end\n"));
+  // Of no https nothing is said.
+  edge.info.clear();
+  edge.metrics.erase("certificate_days");
+  EXPECT_THAT(report_table(report, {.width = 120}), Not(HasSubstr("certificate")));
 }
 
 // The row of the edge has said it.

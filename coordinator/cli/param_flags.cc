@@ -50,6 +50,7 @@ bool taken(const CLI::App* app, const std::string& flag) {
 }
 
 bool uses(const manifest::Testlet& testlet, const std::string& name) {
+  if (name == "requests") return testlet.schedule.tickets && testlet.target_kind == "url";
   if (testlet.schedule.tickets) return true;
   return name != "count" && name != "interval" && name != "rate" && name != "shape" && name != "burst";
 }

@@ -76,6 +76,9 @@ std::vector<manifest::Param> host_params_of(const manifest::Testlet& testlet) {
                                                                  {"rate", &own.rate},
                                                                  {"duration", &own.duration},
                                                                  {"timeout", &own.timeout}};
+  std::erase_if(params, [&](const auto& param) {
+    return param.name == "requests" && !(own.tickets && testlet.target_kind == "url");
+  });
   for (auto& param : params) {
     for (const auto& [name, value] : defaults) {
       if (param.name == name && !value->empty()) param.dflt = *value;

@@ -144,6 +144,22 @@ Result<Egress> resolve_egress(const Given& given) {
   return out;
 }
 
+bool takes_urls(const Testlet& testlet) { return testlet.target_kind == "url"; }
+
+// By either of its words, or the default if nothing else ends the test.
+Status resolve_count(const Testlet& testlet, const Given& given, HostParams& out) {
+  const bool requests = given.count("requests") > 0;
+  if (requests && given.count("count") > 0)
+    return fail(Errc::invalid, fmt::format("requests: {} and count: {} mean the same; give one of them",
+                                           given.at("requests"), given.at("count")));
+  const bool use_default = given.count("duration") == 0;
+  const auto count = requests ? value_of("requests", given, "")
+                              : value_of("count", given, testlet.schedule.count, use_default);
+  if (!count) return tl::unexpected(count.error());
+  out.count = static_cast<uint64_t>(count->i);
+  return {};
+}
+
 Status refuse_tickets(const Testlet& testlet, const Given& given) {
   for (const char* name : {"count", "interval", "rate", "shape", "burst", "ramp", "warm_up"}) {
     if (given.count(name) == 0) continue;
@@ -161,13 +177,14 @@ Result<HostParams> resolve_host_params(const Testlet& testlet, const Given& give
   HostParams out;
   const ScheduleDefaults& dflt = testlet.schedule;
   // Either end given means that the other's default is not wanted.
-  const bool end_given = given.count("count") > 0 || given.count("duration") > 0;
+  const bool end_given = given.count("count") + given.count("requests") + given.count("duration") > 0;
+  if (given.count("requests") > 0 && !(dflt.tickets && takes_urls(testlet)))
+    return fail(Errc::invalid, fmt::format("requests: testlet {} sends none; give {}", testlet.id,
+                                           dflt.tickets ? "count" : "duration"));
   const Status pace = dflt.tickets ? resolve_pace(testlet, given, out) : refuse_tickets(testlet, given);
   if (!pace) return tl::unexpected(pace.error());
   if (dflt.tickets) {
-    const auto count = value_of("count", given, dflt.count, !end_given);
-    if (!count) return tl::unexpected(count.error());
-    out.count = static_cast<uint64_t>(count->i);
+    if (const Status count = resolve_count(testlet, given, out); !count) return tl::unexpected(count.error());
     if (const Status shape = resolve_shape(given, out); !shape) return tl::unexpected(shape.error());
     if (const Status rise = resolve_rise(testlet, given, out); !rise) return tl::unexpected(rise.error());
   }

@@ -83,6 +83,8 @@ const std::vector<Param>& host_params() {
   // there is.
   static const std::vector<Param> params = {
       host_param("count", integer, "", "1", "", "How many probes per edge."),
+      host_param("requests", integer, "", "1", "",
+                 "Another word for count, where targets may be URLs. Excludes count."),
       host_param("interval", duration, "1s", "1us", "3650d",
                  "Time between two probes of an edge. Excludes rate."),
       host_param("rate", rate, "", "0.0001", "100M",

@@ -80,11 +80,12 @@ struct HostParams {
 };
 
 // Resolves the host's params with the testlet's defaults; other names are passed over. `rate` excludes
-// `interval` and either given one replaces the other's default; likewise a given count or duration replaces
-// the defaults of both. Errors: invalid, for both interval and rate, zero or negative amounts, a
-// ticket-driven testlet without an end, a source that is no address, a shape, burst or ramp without a pace, a
-// ramp that the warm-up ends amid, a warm-up of a testlet that knows none, and count, interval, rate, shape,
-// burst or ramp for a testlet that is not driven by tickets.
+// `interval` and `requests` `count`, whose other word it is for testlets of URLs; either given one replaces
+// the other's default; likewise a given count or duration replaces the defaults of both. Errors: invalid, for
+// both interval and rate, both count and requests, zero or negative amounts, a ticket-driven testlet without
+// an end, a source that is no address, a shape, burst or ramp without a pace, a ramp that the warm-up ends
+// amid, a warm-up of a testlet that knows none, and count, interval, rate, shape, burst or ramp for a testlet
+// that is not driven by tickets.
 Result<HostParams> resolve_host_params(const Testlet& testlet,
                                        const std::map<std::string, std::string>& given);
 

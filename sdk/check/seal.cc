@@ -52,9 +52,10 @@ constexpr const char* kMetricKinds[] = {"counter", "gauge", "histogram", "breakd
                                         "ratio",   "info",  "spread"};
 constexpr const char* kTargetKinds[] = {"host", "endpoint", "url"};
 constexpr const char* kMerges[] = {"sum", "min", "max", "last"};
-constexpr const char* kHostParams[] = {"count",     "interval", "rate",    "shape",  "burst",
-                                       "duration",  "timeout",  "samples", "stamps", "source",
-                                       "interface", "df",       "via",     "period"};
+constexpr const char* kHostParams[] = {"count",      "requests", "interval", "rate",      "shape",
+                                       "burst",      "duration", "ramp",     "warm_up",   "timeout",
+                                       "samples",    "stamps",   "source",   "interface", "mark",
+                                       "flow_label", "df",       "via",      "period"};
 
 void check_name(std::set<std::string>& seen, const char* name, const std::string& whose) {
   if (name == nullptr || *name == '\0') refuse(whose + ": a name is missing");

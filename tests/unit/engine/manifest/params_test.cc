@@ -228,6 +228,24 @@ TEST(HostParams, AGivenEndReplacesTheDefaultEnds) {
   EXPECT_EQ(resolve_host_params(timed, {{"count", "100"}})->duration_ns, 0);
 }
 
+TEST(HostParams, RequestsIsAnotherWordForTheCountOfUrls) {
+  Testlet http = ping();
+  http.target_kind = "url";
+  EXPECT_EQ(resolve_host_params(http, {})->count, 10u);
+  EXPECT_EQ(resolve_host_params(http, {{"requests", "500"}})->count, 500u);
+  const auto both_ends = resolve_host_params(http, {{"requests", "2k"}, {"duration", "5s"}});
+  EXPECT_EQ(both_ends->count, 2000u);
+  EXPECT_EQ(both_ends->duration_ns, 5'000'000'000);
+  http.schedule.duration = "10s";
+  EXPECT_EQ(resolve_host_params(http, {{"requests", "5"}})->duration_ns, 0);
+  EXPECT_EQ(resolve_host_params(http, {{"requests", "5"}, {"count", "5"}}).error().detail,
+            "requests: 5 and count: 5 mean the same; give one of them");
+  EXPECT_EQ(resolve_host_params(http, {{"requests", "0"}}).error().detail,
+            "requests: 0 is out of range, allowed at least 1");
+  EXPECT_EQ(resolve_host_params(ping(), {{"requests", "5"}}).error().detail,
+            "requests: testlet ping sends none; give count");
+}
+
 TEST(HostParams, AnEndIsNeeded) {
   Testlet endless = ping();
   endless.schedule.count = "";

@@ -14,7 +14,7 @@ struct ParamFlags::Flag {
   std::string name;
   std::string text;
   std::vector<std::string> texts;  // instead, of one that may be given several times
-  bool secret = false;
+  bool secret = false, boolean = false;
   CLI::Option* option = nullptr;
 };
 
@@ -73,6 +73,7 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
                                 : app.add_option(names, flag->text, help_of(param));
     flag->option->type_name(param.secret ? "secret:NAME" : manifest::param_type_name(param.type));
     if (param.type == manifest::ParamType::boolean) {
+      flag->boolean = true;
       flag->option->expected(0, 1)->default_str("true");
     } else if (param.secret) {
       flag->secret = true;
@@ -85,7 +86,8 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
         const auto good = manifest::join_texts({text});
         return good ? "" : good.error().detail;
       });
-    } else {
+    } else if (param.type != manifest::ParamType::text ||
+               param.dflt.empty()) {  // else empty is not the default
       flag->option->check([](const std::string& text) { return text.empty() ? "a value is missing" : ""; });
     }
     flags_.push_back(std::move(flag));
@@ -132,7 +134,7 @@ std::map<std::string, std::string> ParamFlags::given() const {
     if (!flag->texts.empty())
       out[flag->name] = manifest::join_texts(flag->texts).value();  // each was checked
     else
-      out[flag->name] = flag->text.empty() ? "true" : flag->text;
+      out[flag->name] = flag->boolean && flag->text.empty() ? "true" : flag->text;
   }
   return out;
 }

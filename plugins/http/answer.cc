@@ -14,10 +14,12 @@ Coding coding_with(Coding so_far, std::string_view value) {
 void BodyKeeper::begin(Coding) {
   bytes_ = 0;
   text_.clear();
+  if (hash_) hash_->begin();
 }
 
 const char* BodyKeeper::put(std::string_view bytes) {
   bytes_ += bytes.size();
+  if (hash_) hash_->put(bytes);
   text_ += bytes.substr(0, limit_ - text_.size());
   return nullptr;
 }

@@ -2,9 +2,11 @@
 // What becomes of an answer while it comes, whichever version of HTTP brings it.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "plugins/http/digest.h"
 #include "plugins/http/headers.h"
 
 namespace todd::http {
@@ -45,7 +47,10 @@ struct Want {
 // Keeps the first bytes of a body, for checks.
 class BodyKeeper : public BodySink {
  public:
-  explicit BodyKeeper(size_t limit) : limit_(limit) {}
+  // hashes: all of it goes through sha256() too. Throws what Sha256 throws.
+  explicit BodyKeeper(size_t limit, bool hashes = false) : limit_(limit) {
+    if (hashes) hash_.emplace();
+  }
 
   void begin(Coding coding) override;
   const char* put(std::string_view bytes) override;
@@ -56,11 +61,14 @@ class BodyKeeper : public BodySink {
   std::string_view text() const { return text_; }
   bool whole() const { return bytes_ == text_.size(); }
   uint64_t bytes() const { return bytes_; }
+  // Of the whole body, in hexadecimal; empty if it is not hashed.
+  std::string_view sha256() { return hash_ ? std::string_view(hash_->hex()) : std::string_view(); }
 
  private:
   size_t limit_;
   uint64_t bytes_ = 0;
   std::string text_;
+  std::optional<Sha256> hash_;
 };
 
 }  // namespace todd::http

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <utility>
 
+#include "plugins/http/digest.h"
 #include "plugins/http/json.h"
 #include "todd/testlet.hpp"
 
@@ -193,7 +194,7 @@ class Check {
   virtual Failure failed(const Facts& facts, Body& body) const = 0;
 
   std::string written;
-  bool wants_headers = false, wants_body = false, wants_tls = false, is_status = false;
+  bool wants_headers = false, wants_body = false, wants_hash = false, wants_tls = false, is_status = false;
 };
 
 // Calls with each part of "a,b, c".
@@ -377,6 +378,27 @@ class JsonCheck : public Check {
   std::unique_ptr<RE2> expression_;
 };
 
+class HashCheck : public Check {
+ public:
+  explicit HashCheck(std::string_view rest) {
+    wants_hash = true;
+    const std::string_view kind = take_word(rest);
+    if (kind != "sha256") throw Refusal{quoted(kind) + " is no hash we know"};
+    take_op(rest, {Op::kEqual});
+    for (const char c : rest) wanted_ += lower(c);
+    if (wanted_.size() != Sha256::kDigits ||
+        wanted_.find_first_not_of("0123456789abcdef") != std::string::npos)
+      throw Refusal{quoted(rest) + " is not 64 hexadecimal digits"};
+  }
+  Failure failed(const Facts& facts, Body&) const override {
+    if (facts.sha256 == wanted_) return std::nullopt;
+    return "is " + std::string(facts.sha256);
+  }
+
+ private:
+  std::string wanted_;
+};
+
 std::string decimal(double v, int places) {
   char text[64];
   std::snprintf(text, sizeof text, "%.*f", places, v);
@@ -486,6 +508,7 @@ constexpr Form kForms[] = {
     {"body", "body ~ REGEX or body !~ REGEX", make<BodyCheck>},
     {"json", "json /POINTER OP VALUE with OP one of = != < <= > >= ~", make<JsonCheck>},
     {"size", "size OP 10k with OP one of < <= > >= = and no unit, k, M, G, Ki, Mi or Gi", make_amount<kSize>},
+    {"hash", "hash sha256 = HEX, 64 digits", make<HashCheck>},
     {"tls", "tls yes or tls no", make<TlsCheck>},
     {"tls_version", "tls_version OP 1.3 with OP one of < <= > >= =", make_amount<kTlsVersion>},
     {"certificate_days", "certificate_days OP 14 with OP one of < <= > >= =", make_amount<kCertificate>},
@@ -542,6 +565,9 @@ bool Checks::wants_headers() const {
 }
 bool Checks::wants_body() const {
   return parts_->any([](const Check& c) { return c.wants_body; });
+}
+bool Checks::wants_hash() const {
+  return parts_->any([](const Check& c) { return c.wants_hash; });
 }
 bool Checks::wants_tls() const {
   return parts_->any([](const Check& c) { return c.wants_tls; });

@@ -173,11 +173,13 @@ void Http::step_source(todd_batch& b) {
   if (!forsaken_.empty()) drop_forsaken();
   for (uint32_t i = 0; i < b.n_done; ++i) take(b, b.done[i]);
   expire(b);
+  end_pauses(b.now_ns);
   const bool unpaced = std::isinf(run().rate);  // as fast as served: without a connection the host keeps it
   while (b.served < b.n_ticket && (!unpaced || has_room(targets_[b.ticket[b.served].target])))
     due(b, b.ticket[b.served++]);
   write(b);
   if (!deadlines_.empty()) wake_by(b, deadlines_.front().at_ns);
+  if (!pauses_.empty()) wake_by(b, pauses_.front().until_ns);
 }
 
 // What ended before the cancellation is recorded as ever; the rest is not forgotten.
@@ -214,7 +216,14 @@ bool Http::has_connection(const Target& t) const {
 
 // For a request that has not begun.
 bool Http::has_room(const Target& t) const {
-  return t.homeless.empty() && has_connection(t) && t.active < settings_->connections * settings_->streams;
+  return t.homeless.empty() && has_connection(t) &&
+         t.active + t.thinking < settings_->connections * settings_->streams;
+}
+
+// Workers that have paused for long enough take requests again.
+void Http::end_pauses(int64_t now_ns) {
+  for (; !pauses_.empty() && pauses_.front().until_ns <= now_ns; pauses_.pop_front())
+    --targets_[pauses_.front().target].thinking;
 }
 
 void Http::due(todd_batch& b, const todd_ticket& ticket) {
@@ -264,7 +273,8 @@ void Http::prepare_inquiry(Call& call) {
   if (call.inquiry == nullptr) {
     call.inquiry = std::make_unique<Inquiry>();
     if (s.looks_at_bodies())
-      call.inquiry->keeper = std::make_unique<BodyKeeper>(s.checks.wants_body() ? s.checked_body : 0);
+      call.inquiry->keeper =
+          std::make_unique<BodyKeeper>(s.checks.wants_body() ? s.checked_body : 0, s.checks.wants_hash());
     if (s.compressed) call.inquiry->decoder = std::make_unique<Decoder>(*call.inquiry->keeper, s.max_body);
   }
   call.inquiry->request.reset();
@@ -332,7 +342,10 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
   const uint32_t t = call.target;
   Inquiry& inquiry = *call.inquiry;
   if (ended.status < 300 || ended.status >= 400) {
-    if (inquiry.redirects) inform(final_url, t, hide(inquiry.redirects->spec().url.text()));
+    if (inquiry.redirects) {
+      inquiry.redirects->answered(ended.status, std::nullopt, now_ns - call.start_ns);
+      inform(final_url, t, hide(inquiry.redirects->spec().url.text()));
+    }
     return false;
   }
   if (!inquiry.redirects) {
@@ -362,6 +375,13 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
   call.sent_ns = call.first_ns = 0;
   hop(index, same_origin(from, spec.url), now_ns);
   return true;
+}
+
+// The answers of a request that was led on, until it ended.
+void Http::tell_hops(const Call& call) {
+  std::vector<Hop> hops = call.inquiry->redirects->hops();
+  for (Hop& hop : hops) hop.url = hide(std::move(hop.url));
+  inform(redirect_hops, call.target, text_of(hops));
 }
 
 // Counts and times of a complete answer, whatever it is worth.
@@ -430,7 +450,8 @@ Facts Http::facts_of(const Call& call, const Ended& ended, int64_t now_ns) const
   facts.size = ended.body_bytes;
   if (call.inquiry != nullptr) {
     facts.headers = &call.inquiry->headers;
-    if (const BodyKeeper* keeper = call.inquiry->keeper.get()) {
+    if (BodyKeeper* const keeper = call.inquiry->keeper.get()) {
+      facts.sha256 = keeper->sha256();
       facts.body = keeper->text();
       facts.body_whole = keeper->whole();
       facts.size = keeper->bytes();
@@ -460,6 +481,11 @@ void Http::finish(uint32_t index, int64_t now_ns) {
   Target& t = targets_[call.target];
   --t.active;
   --active_;
+  if (settings_->think_ns != 0) {
+    ++t.thinking;
+    pauses_.push_back({now_ns + settings_->think_ns, call.target});
+  }
+  if (call.inquiry != nullptr && call.inquiry->request) tell_hops(call);
   unassign(index, now_ns);
   call.serial = 0;
   free_calls_.push_back(index);

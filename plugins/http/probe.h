@@ -65,6 +65,11 @@ class Http : public testlet<Http>, public H2Owner {
       todd::integer("connections", "1", "connections to a target at the same time").range("1", "10000");
   static constexpr auto streams =
       todd::integer("streams", "1", "requests at the same time on a connection of HTTP/2").range("1", "256");
+  static constexpr auto think_time =
+      todd::duration("think_time", "0s",
+                     "with rate: max, how long a worker pauses after each request; connections x streams of "
+                     "them work on a target")
+          .range("0s", "1h");
   static constexpr auto keep_alive =
       todd::boolean("keep_alive", "true", "use a connection for more than one request");
   static constexpr auto follow = todd::integer("follow", "0", "redirects to follow at most").range("0", "20");
@@ -92,7 +97,13 @@ class Http : public testlet<Http>, public H2Owner {
       todd::boolean("resume", "false", "resume TLS sessions on new connections instead of whole handshakes");
 
   // What is made of answers.
-  static constexpr auto check_ = todd::text("check", "", "what an answer must be, see Checks").repeated();
+  static constexpr auto check_ = todd::text("check", "",
+                                            "what an answer must be: status 200-299, version 2, header NAME "
+                                            "~ REGEX, body ~ REGEX, json /POINTER = VALUE, size <= 10k, hash "
+                                            "sha256 = HEX, tls yes, tls_version >= 1.3, certificate_days >= "
+                                            "14, response_time <= 200ms, first_byte <= 100ms")
+                                     .repeated()
+                                     .matching(kCheckForm);
   static constexpr auto checked_body =
       todd::size("checked_body", "256k", "bytes of a body that checks can see; of a longer one they fail")
           .range("0", "64M");
@@ -102,9 +113,9 @@ class Http : public testlet<Http>, public H2Owner {
       todd::size("response_size", "1k", "body of the responder's answers").range("0", "1G");
   static constexpr auto params = todd::params(
       &method, &path, &scheme, &header, &body, &host_header, &user_agent, &user, &password, &token,
-      &unique_header, &compressed, &version, &connections, &streams, &keep_alive, &follow, &dscp, &mss,
-      &congestion, &insecure, &authorities, &certificate, &key, &server_name, &tls_min, &tls_max, &resume,
-      &check_, &checked_body, &max_body, &response_size);
+      &unique_header, &compressed, &version, &connections, &streams, &think_time, &keep_alive, &follow, &dscp,
+      &mss, &congestion, &insecure, &authorities, &certificate, &key, &server_name, &tls_min, &tls_max,
+      &resume, &check_, &checked_body, &max_body, &response_size);
 
   static constexpr auto ok =
       todd::counter("ok", "{response}", "complete responses with status 2xx or 3xx that pass the checks");
@@ -185,6 +196,8 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr auto cipher = todd::information("cipher", "of the last connection, OpenSSL's name");
   static constexpr auto alpn =
       todd::information("alpn", "protocol that the server chose: h2, http/1.1 or none");
+  static constexpr auto redirect_hops = todd::information(
+      "redirect_hops", "of the last request that was redirected: status, URL and own time of each answer");
   static constexpr auto final_url = todd::information("final_url", "where the last redirects ended");
   static constexpr auto metrics = todd::metrics(
       &ok, &failed, &dropped, &reused, &opened, &resumed, &redirects, &bytes, &decoded_bytes, &head_bytes,
@@ -192,7 +205,7 @@ class Http : public testlet<Http>, public H2Owner {
       &transfer, &redirect_time, &response_time, &corrected_time, &tcp_rtt, &certificate_days,
       &certificate_chain_days, &certificate_trusted_days, &certificate_life_left, &certificate_verdict,
       &certificate_subject, &certificate_issuer, &certificate_names, &certificate_serial, &certificate_sha256,
-      &certificate_dates, &tls_version, &cipher, &alpn, &final_url);
+      &certificate_dates, &tls_version, &cipher, &alpn, &final_url, &redirect_hops);
 
   static void check(const todd_run& run);
   void start();
@@ -214,12 +227,17 @@ class Http : public testlet<Http>, public H2Owner {
     uint32_t n_waiting = 0;
     uint32_t open = 0;                     // connections
     uint32_t active = 0, most_active = 0;  // requests
+    uint32_t thinking = 0;                 // workers that pause
     int64_t described_ns = INT64_MIN / 2;  // when its certificate was
   };
   struct Deadline {
     int64_t at_ns;
     uint32_t call;
     uint64_t serial;
+  };
+  struct Pause {
+    int64_t until_ns;
+    uint32_t target;
   };
   // A complete answer.
   struct Ended {
@@ -254,6 +272,8 @@ class Http : public testlet<Http>, public H2Owner {
   void complete(uint32_t call, const Ended& ended, int64_t now_ns);
   void fail(uint32_t call, const char* reason, const std::string& text, int64_t now_ns);
   void finish(uint32_t call, int64_t now_ns);
+  void end_pauses(int64_t now_ns);
+  void tell_hops(const Call& call);
   void record_sample(const Call& call, const char* outcome, int64_t rtt_ns);
   const char* what_takes_long(const Call& call) const;
   void expire(todd_batch& b);
@@ -306,6 +326,7 @@ class Http : public testlet<Http>, public H2Owner {
   std::deque<Call> calls_;  // likewise
   std::vector<uint32_t> free_calls_;
   std::deque<Deadline> deadlines_;  // in order: every request has the same time
+  std::deque<Pause> pauses_;        // likewise
   std::deque<uint32_t> writing_;    // connections with something to send
   std::vector<uint32_t> forsaken_;  // further targets to be dropped
   outbox outbox_;

@@ -1,6 +1,7 @@
 #include "plugins/http/redirect.h"
 
 #include <algorithm>
+#include <cstdio>
 
 #include "plugins/http/headers.h"
 #include "plugins/http/reference.h"
@@ -29,6 +30,27 @@ bool is_redirect(int status) {
 }
 
 }  // namespace
+
+std::string text_of(const std::vector<Hop>& hops) {
+  constexpr size_t kShown = 4, kUrl = 40;  // a text of information has 252 bytes
+  std::string out;
+  for (size_t i = 0; i < hops.size(); ++i) {
+    const size_t left_out = hops.size() > kShown ? hops.size() - kShown : 0;
+    if (i == kShown - 1 && left_out > 0) {
+      out.append(", ... ").append(std::to_string(left_out)).append(" more");
+      i += left_out;
+    }
+    const Hop& hop = hops[i];
+    char time[32];
+    std::snprintf(time, sizeof time, " (%.3g ms)",
+                  static_cast<double>(hop.ns - (i == 0 ? 0 : hops[i - 1].ns)) / 1e6);
+    if (i != 0) out += ", ";
+    out.append(std::to_string(hop.status)).append(" ").append(hop.url, 0, kUrl);
+    if (hop.url.size() > kUrl) out.append("...");
+    out.append(time);
+  }
+  return out;
+}
 
 void Redirects::drop_headers(const std::vector<std::string_view>& names) {
   auto& all = spec_.headers;

@@ -19,6 +19,10 @@ struct Hop {
   int64_t ns = 0;  // from the request's start to the last byte
 };
 
+// "302 http://a/x (1.5 ms), 200 http://a/y (0.25 ms)": each with its own time. Of more than four the first
+// three and the last; long URLs are cut.
+std::string text_of(const std::vector<Hop>& hops);
+
 // A request and the redirects it is led through. At most `limit` of them: a longer chain, a loop too, ends as
 // refused. A value type.
 class Redirects {

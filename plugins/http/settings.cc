@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "plugins/http/probe.h"
 
@@ -31,6 +32,7 @@ Settings::Settings(const todd_run& run)
       connections(static_cast<uint32_t>(Http::get(run, Http::connections))),
       streams(static_cast<uint32_t>(Http::get(run, Http::streams))),
       follow(static_cast<uint32_t>(Http::get(run, Http::follow))),
+      think_ns(Http::get(run, Http::think_time)),
       keep_alive(Http::get(run, Http::keep_alive)),
       compressed(Http::get(run, Http::compressed)),
       max_body(static_cast<uint64_t>(Http::get(run, Http::max_body))),
@@ -70,6 +72,8 @@ Settings::Settings(const todd_run& run)
   if (streams > 1 && version == Version::k11)
     throw error(TODD_E_PARAM,
                 "streams: HTTP/1.1 has one request at a time on a connection; leave it out, or http: 2");
+  if (think_ns > 0 && run.role == TODD_SOURCE && !std::isinf(run.rate))
+    throw error(TODD_E_PARAM, "think_time: workers that pause are the closed model; give rate: max too");
   if (!keep_alive && version == Version::k2)
     throw error(TODD_E_PARAM, "keep_alive: a connection of HTTP/2 is kept; leave it out, or http: 1.1");
   if (!is_clean(server_name, false)) throw error(TODD_E_PARAM, "server_name: must be a host name");

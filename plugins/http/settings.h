@@ -23,6 +23,7 @@ struct Settings {
   Checks checks;
   Version version = Version::kAuto;
   uint32_t connections = 1, streams = 1, follow = 0;
+  int64_t think_ns = 0;  // between two requests of a worker
   bool keep_alive = true, compressed = false;
   // A request that may be sent again when its connection ends without an answer (RFC 9110 section 9.2.2).
   bool idempotent = true;
@@ -32,7 +33,7 @@ struct Settings {
   uint8_t tos = 0;
 
   bool looks_at_heads() const { return follow != 0 || checks.wants_headers(); }
-  bool looks_at_bodies() const { return compressed || checks.wants_body(); }
+  bool looks_at_bodies() const { return compressed || checks.wants_body() || checks.wants_hash(); }
 };
 
 // What `authorities` and `certificate` mean: PEM, or the text of a file ("/...") that must be PEM.

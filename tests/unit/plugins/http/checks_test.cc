@@ -1,7 +1,11 @@
 #include "plugins/http/checks.h"
 
+#include <re2/re2.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include "plugins/http/answer.h"
 
 #include "todd/testlet.hpp"
 
@@ -369,7 +373,7 @@ TEST_F(ChecksTest, RefusalsNameTheCheckAndWhatIsAllowed) {
   EXPECT_EQ(refusal("status 20"), "check: \"status 20\": \"20\" is no status; write status 200-299,304");
   EXPECT_EQ(refusal("stauts 200"),
             "check: \"stauts 200\": there is no \"stauts\"; there are status, version, header, body, json, "
-            "size, tls, "
+            "size, hash, tls, "
             "tls_version, certificate_days, response_time, first_byte");
   EXPECT_EQ(refusal("size <= 10x"),
             "check: \"size <= 10x\": \"10x\" is no amount; write size OP 10k with OP one of < <= > >= = and "
@@ -430,6 +434,11 @@ TEST_F(ChecksTest, Refusals) {
       {"size <= 1.0005k", "is too fine"},
       {"size <= 10000000000G", "is too large"},
       {"size <= 1000000000000000000000", "too many digits"},
+      {"hash", "ends too early"},
+      {"hash md5 = 00", "\"md5\" is no hash we know"},
+      {"hash sha256 != 00", "\"!=\" is no comparison here"},
+      {"hash sha256 = 00", "is not 64 hexadecimal digits"},
+      {"hash sha256 = " + std::string(63, '0') + "g", "is not 64 hexadecimal digits"},
       {"tls maybe", "\"maybe\" is neither yes nor no"},
       {"tls", "ends too early"},
       {"tls_version >= 1.1", "\"1.1\" is no version of TLS"},
@@ -443,6 +452,101 @@ TEST_F(ChecksTest, Refusals) {
     EXPECT_LT(refusal(check).size(), 500u);
   }
   EXPECT_EQ(refusal("status 200"), "");
+}
+
+// What is refused before a run begins must be refused in any case.
+TEST_F(ChecksTest, EachFormFitsThePatternOfThePlan) {
+  ASSERT_TRUE(RE2(kCheckForm).ok());
+  for (const std::string check :
+       {"status 200",
+        " status\t200 - 299 , 304,404 ",
+        "version 1.0,1.1, 2",
+        "header X-A ~ ^a b$",
+        "header x !~ a",
+        "header x = a  b ",
+        "header x absent",
+        "body ~ .",
+        "body !~ \u00e4",
+        "json = 1",
+        "json /a b/0 >= 3",
+        "json /a ~ x",
+        "json /a = = ",
+        "json / != \"x y\"",
+        "size <= 10k",
+        "size > 1.5Gi",
+        "size = 0",
+        "tls yes",
+        "tls no ",
+        "tls_version >= 1.3",
+        "certificate_days >= 14.5",
+        "response_time < 200ms",
+        "first_byte <= 1h",
+        "first_byte <= 1m",
+        "first_byte > 0ns",
+        "hash sha256 = E3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}) {
+    EXPECT_EQ(refusal(check), "") << check;
+    EXPECT_TRUE(RE2::FullMatch(check, kCheckForm)) << check;
+  }
+}
+
+TEST_F(ChecksTest, ThePatternOfThePlanSeesMistakesOfForm) {
+  for (const std::string check : {"",
+                                  "stauts 200",
+                                  "status",
+                                  "status 2xx",
+                                  "status 200,",
+                                  "status 099",
+                                  "status = 200",
+                                  "version 3",
+                                  "header X",
+                                  "header X:",
+                                  "header X =~ a",
+                                  "header X absent now",
+                                  "body = x",
+                                  "body ~",
+                                  "json /a",
+                                  "json /a == 1",
+                                  "json a = 1",
+                                  "json /a !~ b",
+                                  "size 10k",
+                                  "size <= 10x",
+                                  "size <= 1.",
+                                  "size<=1",
+                                  "tls maybe",
+                                  "hash md5 = 00",
+                                  "hash sha256 = 00",
+                                  "tls_version >= 1.1",
+                                  "certificate_days >= 14d",
+                                  "response_time <= 200",
+                                  "first_byte <= 200 ms"}) {
+    EXPECT_NE(refusal(check), "") << check;
+    EXPECT_FALSE(RE2::FullMatch(check, kCheckForm)) << check;
+  }
+}
+
+TEST_F(ChecksTest, AHashIsOfTheWholeBodyHoweverItCame) {
+  BodyKeeper keeper(0, true);
+  const auto sum = [&](std::initializer_list<const char*> pieces) {
+    keeper.begin(Coding::kIdentity);
+    for (const char* piece : pieces) EXPECT_EQ(keeper.put(piece), nullptr);
+    return std::string(keeper.sha256());
+  };
+  const std::string empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";  // FIPS 180-4
+  const std::string abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+  EXPECT_EQ(sum({}), empty);
+  EXPECT_EQ(sum({"abc"}), abc);
+  EXPECT_EQ(sum({"a", "", "bc"}), abc);
+  EXPECT_EQ(keeper.sha256(), abc);  // and again
+  EXPECT_EQ(sum({}), empty);
+  EXPECT_EQ(BodyKeeper(5).sha256(), "");
+
+  Checks checks({"hash sha256 = " + abc});
+  EXPECT_TRUE(checks.wants_hash());
+  EXPECT_FALSE(checks.wants_body());
+  facts.sha256 = abc;
+  EXPECT_EQ(checks.failed(facts), std::nullopt);
+  facts.sha256 = empty;
+  EXPECT_EQ(checks.failed(facts), "hash sha256 = ba7816bf8f01cfea414140de5d...: is " + empty);
 }
 
 TEST_F(ChecksTest, SoManyAndNoMore) {

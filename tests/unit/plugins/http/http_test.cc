@@ -107,6 +107,68 @@ TEST_F(HttpTest, AsFastAsServedDropsNothing) {
   for (const uint64_t ns : host.observed("response_time")) EXPECT_LT(ns, 15u * kMs);
 }
 
+// Two workers of 14 ms each and a pause of 50: so many requests in a second, and no more.
+TEST_F(HttpTest, AWorkerThinksBetweenItsRequests) {
+  answer_with(kOk);
+  Options o = options();
+  o.rate = HUGE_VAL;
+  o.params = {{"connections", "2"}, {"think_time", "50ms"}};
+  TestletHost host(world, kHttp, o);
+  ASSERT_EQ(host.start(), 0) << host.error_text;
+  host.begin();
+  for (uint32_t i = 0; i < 100; ++i) host.ticket(0, i, world.now_ns);
+  world.run_for(1000 * kMs);
+  EXPECT_GE(host.counter("ok"), 30u);
+  EXPECT_LE(host.counter("ok"), 34u);
+  EXPECT_EQ(host.counter("dropped"), 0u);
+  EXPECT_EQ(host.gauge("in_flight"), 2);
+  EXPECT_EQ(accepted, 2);  // they are kept meanwhile
+  for (const uint64_t ns : host.observed("response_time")) EXPECT_LT(ns, 15u * kMs);
+  world.run_for(5000 * kMs);
+  EXPECT_EQ(host.counter("ok"), 100u);
+  host.drain();
+  world.run_for(kMs);
+  EXPECT_TRUE(host.finished());  // a pause keeps nobody
+}
+
+// After a failure too.
+TEST_F(HttpTest, AWorkerThinksAfterAFailure) {
+  server.connect_result = -ECONNREFUSED;
+  Options o = options();
+  o.rate = HUGE_VAL;
+  o.params = {{"think_time", "100ms"}};
+  TestletHost host(world, kHttp, o);
+  ASSERT_EQ(host.start(), 0) << host.error_text;
+  host.begin();
+  for (uint32_t i = 0; i < 100; ++i) host.ticket(0, i, world.now_ns);
+  world.run_for(1000 * kMs);
+  EXPECT_EQ(host.counter("failed"), 10u);
+}
+
+TEST_F(HttpTest, ThinkingIsOfTheClosedModel) {
+  Options o = options();
+  o.params = {{"think_time", "1ms"}};
+  TestletHost paced(world, kHttp, o);
+  EXPECT_EQ(paced.check(), TODD_E_PARAM);
+  EXPECT_NE(paced.error_text.find("think_time: "), std::string::npos);
+}
+
+TEST_F(HttpTest, ChecksTheHashOfABody) {
+  answer_with(kOk);
+  const std::string hello = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+  Options o = options();
+  o.params = {{"check", "hash sha256 = " + hello}, {"checked_body", "0"}};
+  TestletHost host(world, kHttp, o);
+  go(host, 2);
+  EXPECT_EQ(host.counter("ok"), 2u);
+  o.params = {{"check", "hash sha256 = " + std::string(64, '0')}};
+  TestletHost other(world, kHttp, o);
+  go(other, 2);
+  EXPECT_EQ(other.tally("reasons", "check"), 2u);
+  ASSERT_FALSE(other.notes.empty());
+  EXPECT_NE(other.notes[0].find("is " + hello), std::string::npos) << other.notes[0];
+}
+
 TEST_F(HttpTest, HonoursTheServersClose) {
   answer_with("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   TestletHost host(world, kHttp, options());

@@ -156,6 +156,8 @@ TEST_F(HttpsTest, ARedirectToTheSameServerGoesOnTheSameConnection) {
   EXPECT_EQ(accepted, 1);
   EXPECT_NE(requests.find("GET /there?x=1 HTTP/1.1\r\nHost: www.example\r\n"), std::string::npos) << requests;
   EXPECT_EQ(host.information("final_url"), "http://www.example/there?x=1");
+  EXPECT_EQ(host.information("redirect_hops"),
+            "302 http://www.example/here (14 ms), 200 http://www.example/there?x=1 (11 ms)");
   ASSERT_EQ(host.observed("redirect_time").size(), 1u);
   EXPECT_LT(host.observed("redirect_time")[0], host.observed("response_time")[0]);
   EXPECT_EQ(host.counter("bytes"), 5u);

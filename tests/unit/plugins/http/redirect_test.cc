@@ -132,5 +132,20 @@ TEST(RedirectTest, ALoopEndsAtTheLimit) {
   EXPECT_EQ(none.answered(301, "/", 0), Next::kRefused);
 }
 
+TEST(RedirectsTest, HopsAreToldWithTheirOwnTimes) {
+  EXPECT_EQ(text_of({}), "");
+  std::vector<Hop> hops = {{"http://a/x", 302, 1'500'000}, {"http://a/y", 200, 1'750'000}};
+  EXPECT_EQ(text_of(hops), "302 http://a/x (1.5 ms), 200 http://a/y (0.25 ms)");
+  hops.resize(1);
+  for (int i = 1; i < 20; ++i)
+    hops.push_back({"https://example.net/" + std::string(100, 'x'), 307, hops.back().ns + i * 1'000'000});
+  const std::string cut = "https://example.net/" + std::string(20, 'x') + "...";
+  EXPECT_EQ(text_of(hops), "302 http://a/x (1.5 ms), 307 " + cut + " (1 ms), 307 " + cut +
+                               " (2 ms), ... 16 more, 307 " + cut + " (19 ms)");
+  EXPECT_LE(text_of(hops).size(), 252u);
+  hops.resize(4);
+  EXPECT_EQ(text_of(hops).find("more"), std::string::npos);
+}
+
 }  // namespace
 }  // namespace todd::http

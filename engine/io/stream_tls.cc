@@ -28,7 +28,6 @@ using SessionPtr = std::unique_ptr<SSL_SESSION, OpensslFree<SSL_SESSION_free>>;
 using BioMethodPtr = std::unique_ptr<BIO_METHOD, OpensslFree<BIO_meth_free>>;
 using StorePtr = std::unique_ptr<X509_STORE, OpensslFree<X509_STORE_free>>;
 
-// The authorities this host trusts, read once: parsing them takes ten milliseconds.
 X509_STORE* trusted_store() {
   static const StorePtr store = [] {
     StorePtr made(X509_STORE_new());
@@ -238,6 +237,8 @@ class StreamTlsContext {
   const std::string alpn_;
   std::unique_ptr<uint8_t[]> plain_{new uint8_t[kPlainBytes]};
 };
+
+void read_trusted_authorities() { (void)trusted_store(); }
 
 Result<std::shared_ptr<StreamTlsContext>> make_stream_tls(const StreamTlsOptions& options) {
   auto alpn = alpn_wire(options.alpn);

@@ -13,6 +13,7 @@
 #include "engine/base/clock.h"
 #include "engine/io/frame.h"
 #include "engine/io/sockets.h"
+#include "engine/io/stream_tls.h"
 #include "engine/lane/errors.h"
 #include "engine/manifest/elf.h"
 #include "engine/worker/make_setup.h"
@@ -447,6 +448,9 @@ void Control::hand_over(const std::shared_ptr<Pending>& pending) {
     for (size_t i = 0; i < created; ++i) shards[i]->testlet->destroy(shards[i]->instance);
     failed(id, reason, detail);
   };
+  // What URLs are tested by may speak TLS. Read here, so that no lane, which other tests share, waits for it.
+  if (shards[0]->manifest.target_kind == "url" && shards[0]->run.role == TODD_SOURCE)
+    io::read_trusted_authorities();
   const auto lanes = choose_lanes(shards.size());
   if (!lanes) return give_up(0, "local_resource", lanes.error().detail);
   for (size_t i = 0; i < shards.size(); ++i) {

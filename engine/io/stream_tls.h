@@ -29,8 +29,8 @@ class StreamTlsContext;
 // Errors: invalid, with the text for people.
 Result<std::shared_ptr<StreamTlsContext>> make_stream_tls(const StreamTlsOptions& options);
 
-// Reads the authorities this host trusts, once for the process; contexts without others share them. It takes ten
-// milliseconds, and make_stream_tls does it if nobody has before: a lane need not wait. [any-thread]
+// Reads the authorities this host trusts, once for the process; contexts without others share them. It takes
+// ten milliseconds, and make_stream_tls does it if nobody has before: a lane need not wait. [any-thread]
 void read_trusted_authorities();
 
 // What is known of a session, of a failed one too. Times are Unix seconds, 0 where there is no certificate.

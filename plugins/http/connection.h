@@ -37,6 +37,7 @@ struct Connection {
   int64_t phase_ns = 0;                 // when its phase began
   uint32_t target = 0;                  // of the run
   uint32_t generation = 0;
+  uint32_t sends = 0;  // that have not left
   uint16_t tls_version = 0;
   Phase phase = Phase::free;
   bool pooled = true;       // counts among the target's connections

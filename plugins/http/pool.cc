@@ -150,6 +150,7 @@ void Http::disconnect(uint32_t index) {
     outbox_.put(stream_op(TODD_OP_CLOSE, flow_, c.stream, 0));
   }
   c.stream = 0;
+  targets_[c.target].sends -= std::exchange(c.sends, 0);
   c.h2.reset();
   c.reading = c.greets = false;
   c.phase = Phase::free;
@@ -226,6 +227,8 @@ void Http::take(todd_batch& b, const todd_done& d) {
     case TODD_OP_CONNECT: return connected(index, d);
     case TODD_OP_TLS: return shaken(index, d);
     case TODD_OP_SEND:
+      --connections_[index].sends;
+      --targets_[connections_[index].target].sends;
       if (d.result < 0)
         lost(index, reason_of(-d.result), std::string("sending: ") + strerror(-d.result), b.now_ns);
       return;
@@ -351,8 +354,26 @@ void Http::want_to_write(uint32_t index) {
   writing_.push_back(index);
 }
 
+// Half of the slots are everybody's. Of the others each target has its share, which nobody else can hold:
+// one that takes nothing keeps none from what it is to send.
+bool Http::may_send(const todd_batch& b, uint32_t target) const {
+  const auto n = static_cast<uint32_t>(targets_.size());
+  const todd_slots& slots = *b.slots[flow_];
+  return n == 1 || targets_[target].sends < std::max(slots_ / 2 / n, 1u) ||
+         slots.n_free - slots.taken > slots_ / 2;
+}
+
+void Http::put_send(todd_batch& b, uint32_t index, uint32_t slot, size_t size) {
+  Connection& c = connections_[index];
+  ++c.sends;
+  ++targets_[c.target].sends;
+  put(b, stream_send_op(flow_, c.stream, slot, static_cast<uint32_t>(size), user_of(index)));
+}
+
 void Http::write(todd_batch& b) {
   rx_ns_ = b.now_ns;
+  slots_ = std::max(slots_, b.slots[flow_]->n_free);
+  for (const uint32_t index : std::exchange(held_back_, {})) want_to_write(index);
   while (!writing_.empty() && write_some(b, writing_.front())) {
     connections_[writing_.front()].writing = false;
     writing_.pop_front();
@@ -368,12 +389,16 @@ bool Http::write_some(todd_batch& b, uint32_t index) {
   if (c.h2 == nullptr) return write_http1(b, index);
   while (c.h2->wants_to_send()) {
     if (!can_send(b, flow_)) return false;
+    if (!may_send(b, c.target)) {
+      held_back_.push_back(index);
+      break;
+    }
     const uint32_t slot = take_slot(b, flow_);
     c.in_session = true;  // streams may end in there
     const size_t n = c.h2->take(slot_data(b, flow_, slot), kPiece);
     c.in_session = false;
     if (n == 0) break;
-    put(b, stream_send_op(flow_, c.stream, slot, static_cast<uint32_t>(n), user_of(index)));
+    put_send(b, index, slot, n);
   }
   if (c.h2->closing())
     read_http2(index, {}, false);  // the session may have said its last word
@@ -400,6 +425,10 @@ bool Http::write_http1(todd_batch& b, uint32_t index) {
   Connection& c = connections_[index];
   if (c.reading || c.calls.empty()) return true;
   if (!can_send(b, flow_)) return false;
+  if (!may_send(b, c.target)) {
+    held_back_.push_back(index);
+    return true;
+  }
   Call& call = calls_[c.calls.front()];
   const Request& request = request_of(call);
   const std::string& text = request.wire();
@@ -407,7 +436,7 @@ bool Http::write_http1(todd_batch& b, uint32_t index) {
   char* const place = reinterpret_cast<char*>(slot_data(b, flow_, slot));
   memcpy(place, text.data(), text.size());
   request.stamp(place, call.serial);
-  put(b, stream_send_op(flow_, c.stream, slot, static_cast<uint32_t>(text.size()), user_of(index)));
+  put_send(b, index, slot, text.size());
   call.sent_ns = b.now_ns;
   c.reading = true;
   if (c.used) count(reused, c.target);

@@ -318,6 +318,8 @@ void Http::expire(todd_batch& b) {
     deadlines_.pop_front();
     if (over) continue;
     const char* const what = what_takes_long(calls_[due.call]);
+    if (const uint32_t on = calls_[due.call].connection; on != TODD_NONE && connections_[on].sends != 0)
+      connections_[on].last = true;  // it may take nothing any more: the next ones go by another
     fail(due.call, "timeout", what, b.now_ns);
   }
 }

@@ -228,6 +228,7 @@ class Http : public testlet<Http>, public H2Owner {
     uint32_t open = 0;                     // connections
     uint32_t active = 0, most_active = 0;  // requests
     uint32_t thinking = 0;                 // workers that pause
+    uint32_t sends = 0;                    // that have not left
     int64_t described_ns = INT64_MIN / 2;  // when its certificate was
   };
   struct Deadline {
@@ -303,6 +304,8 @@ class Http : public testlet<Http>, public H2Owner {
   void ready(uint32_t index, int64_t now_ns);
   void start_call(uint32_t index, uint32_t call, int64_t now_ns);
   void want_to_write(uint32_t index);
+  bool may_send(const todd_batch& b, uint32_t target) const;
+  void put_send(todd_batch& b, uint32_t index, uint32_t slot, size_t size);
   void write(todd_batch& b);
   bool write_some(todd_batch& b, uint32_t index);
   bool greet(todd_batch& b, uint32_t index);
@@ -325,10 +328,12 @@ class Http : public testlet<Http>, public H2Owner {
   std::vector<uint32_t> free_connections_;
   std::deque<Call> calls_;  // likewise
   std::vector<uint32_t> free_calls_;
-  std::deque<Deadline> deadlines_;  // in order: every request has the same time
-  std::deque<Pause> pauses_;        // likewise
-  std::deque<uint32_t> writing_;    // connections with something to send
-  std::vector<uint32_t> forsaken_;  // further targets to be dropped
+  std::deque<Deadline> deadlines_;   // in order: every request has the same time
+  std::deque<Pause> pauses_;         // likewise
+  std::deque<uint32_t> writing_;     // connections with something to send
+  std::vector<uint32_t> held_back_;  // those of them that must wait for what their target has under way
+  uint32_t slots_ = 0;               // to send from, in all
+  std::vector<uint32_t> forsaken_;   // further targets to be dropped
   outbox outbox_;
   uint64_t serial_ = 0;
   int64_t rx_ns_ = 0;  // when what is being read came

@@ -49,6 +49,7 @@ struct Wire {
 struct Script {
   int connect_result = 0;  // 0 or -errno
   int64_t connect_ns = 1'000'000;
+  bool takes_nothing = false;  // what is sent to it waits, and holds its slots, until the stream is closed
   // Of a TLS handshake. Nothing is encrypted; tls_info() tells what stands in `tls`, 0 for all else.
   int tls_result = 0;
   int64_t tls_ns = 2'000'000;

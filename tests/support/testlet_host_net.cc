@@ -220,6 +220,7 @@ void TestletHost::send_stream(const todd_op& op, std::string payload) {
   const auto it = streams_.find(op.key);
   if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -ENOTCONN);
   if (it->second.shut || it->second.end.value_or(0) < 0) return complete_at(world_.now_ns, id, -EPIPE);
+  if (it->second.script != nullptr && it->second.script->takes_nothing) return;
   const int64_t left = departure(payload.size());
   const auto buffer_ns =
       static_cast<int64_t>(static_cast<double>(options_.socket_buffer) * 8e9 / options_.bits_per_s);

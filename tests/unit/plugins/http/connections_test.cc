@@ -124,6 +124,51 @@ TEST_F(ConnectionsTest, WhatWaitsOnAConnectionThatTakesNoMoreGoesElsewhereAtOnce
   EXPECT_EQ(host.tally("reasons", "timeout"), kOpened);
 }
 
+// What does not leave holds the memory it is sent from, which all targets share.
+struct TakesNothingTest : ConnectionsTest {
+  // Target 0 is `stuck` until everything sent to it has timed out.
+  void beside(Script& stuck, Script& good, std::map<std::string, std::string> params, uint32_t of_stuck) {
+    stuck.takes_nothing = true;
+    params["method"] = "POST";
+    Options o = options("http://192.0.2.1/", std::move(params));
+    o.targets.push_back(o.targets[0]);
+    o.targets[1].host = "192.0.2.2";
+    o.targets[1].url = "http://192.0.2.2/";
+    o.connect = [&](uint32_t target) { return target == 0 ? &stuck : &good; };
+    o.timeout_ns = 400 * kMs;
+    TestletHost host(world, kHttp, o);
+    ASSERT_EQ(host.start(), 0) << host.error_text;
+    host.begin();
+    for (uint32_t i = 0; i < of_stuck; ++i) host.ticket(0, i, world.now_ns);
+    for (uint32_t i = 0; i < 5; ++i) host.ticket(1, i, world.now_ns + (100 + i * 20) * kMs);
+    world.run_for(1000 * kMs);
+    EXPECT_EQ(host.counter("ok", 1), 5u) << (host.notes.empty() ? "" : host.notes.back());
+    for (const uint64_t ns : host.observed("response_time", 1)) EXPECT_LT(ns, 100u * kMs);
+    EXPECT_EQ(host.tally("reasons", "timeout", 0), of_stuck);
+    stuck.takes_nothing = false;
+    for (uint32_t i = 0; i < 3; ++i) host.ticket(i % 2, 100 + i, world.now_ns + i * 20 * kMs);
+    world.run_for(1000 * kMs);
+    EXPECT_EQ(host.counter("ok", 0), 2u) << "on another connection";
+    EXPECT_EQ(host.counter("ok", 1), 6u);
+  }
+};
+
+TEST_F(TakesNothingTest, LeavesOthersWhatTheySendFrom) {
+  Script stuck, good;
+  stuck.data = good.data = [](Wire& w, std::string_view) {
+    w.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", kMs);
+  };
+  beside(stuck, good, {{"connections", "40"}, {"body", "x"}}, 40);
+}
+
+TEST_F(TakesNothingTest, LeavesOthersWhatTheySendFromInHttp2) {
+  H2Server stuck;
+  // Windows of a gigabyte, for each stream and for all of them.
+  stuck.settings = server.settings =
+      frame(4, 0, 0, std::string("\0\4\x3f\0\0\0", 6)) + frame(8, 0, 0, std::string("\x3f\0\0\0", 4));
+  beside(stuck, server, {{"http", "2"}, {"streams", "4"}, {"body", std::string(300'000, 'x')}}, 4);
+}
+
 TEST_F(ConnectionsTest, ASilentConnectionIsReplaced) {
   server.answer = [](int number, uint32_t stream) {
     return number == 1 && stream > 1 ? "" : frame(1, 5, stream, "\x88");

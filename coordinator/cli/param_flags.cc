@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 
+#include "coordinator/cli/text_argument.h"
 #include "engine/base/paths.h"
 #include "engine/manifest/params.h"
 
@@ -49,6 +50,18 @@ bool taken(const CLI::App* app, const std::string& flag) {
   return false;
 }
 
+// "@FILE" in its place, of a text that is no secret.
+CLI::Validator read_file_of(Result<std::string> (*read)(const std::string&)) {
+  return CLI::Validator(
+      [read](std::string& text) {
+        auto whole = read(text);
+        if (!whole) return whole.error().detail;
+        text = std::move(*whole);
+        return std::string();
+      },
+      "");
+}
+
 bool uses(const manifest::Testlet& testlet, const std::string& name) {
   if (name == "requests") return testlet.schedule.tickets && testlet.target_kind == "url";
   if (testlet.schedule.tickets) return true;
@@ -82,14 +95,15 @@ ParamFlags::ParamFlags(CLI::App& app, const manifest::Testlet& testlet, bool wit
         return good ? "" : good.error().detail;
       });
     } else if (param.repeat) {
-      flag->option->check([](const std::string& text) {
-        const auto good = manifest::join_texts({text});
-        return good ? "" : good.error().detail;
-      });
+      flag->option->transform(read_file_of([](const std::string& text) {
+        return text.starts_with('@') ? texts_argument(text) : manifest::join_texts({text});
+      }));
     } else if (param.type != manifest::ParamType::text ||
                param.dflt.empty()) {  // else empty is not the default
       flag->option->check([](const std::string& text) { return text.empty() ? "a value is missing" : ""; });
     }
+    if (param.type == manifest::ParamType::text && !param.secret && !param.repeat)
+      flag->option->transform(read_file_of(text_argument));
     flags_.push_back(std::move(flag));
   };
   for (const auto& param : testlet.params) add(param);
@@ -132,7 +146,7 @@ std::map<std::string, std::string> ParamFlags::given() const {
   for (const auto& flag : flags_) {
     if (flag->option->count() == 0) continue;
     if (!flag->texts.empty())
-      out[flag->name] = manifest::join_texts(flag->texts).value();  // each was checked
+      out[flag->name] = fmt::format("{}", fmt::join(flag->texts, "\n"));  // each was checked
     else
       out[flag->name] = flag->boolean && flag->text.empty() ? "true" : flag->text;
   }

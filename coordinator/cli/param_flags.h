@@ -15,7 +15,8 @@ class App;
 
 namespace todd::cli {
 
-// Values of the flags that were given, by param name; filled when the command line is parsed.
+// Values of the flags that were given, by param name; filled when the command line is parsed. Texts that are
+// no secrets may be "@FILE", see text_argument.h.
 class ParamFlags {
  public:
   // Adds a flag for each param of the testlet and for the host's params it uses; --param-NAME where the

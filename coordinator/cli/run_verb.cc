@@ -11,6 +11,7 @@
 #include "coordinator/cli/nouns.h"
 #include "coordinator/cli/param_flags.h"
 #include "coordinator/cli/runs_client.h"
+#include "coordinator/cli/text_argument.h"
 #include "coordinator/model/json.h"
 #include "engine/base/clock.h"
 #include "engine/manifest/units.h"
@@ -31,16 +32,24 @@ struct RunWords {
   bool allow_incomplete = false, periods = false, samples = false, yes = false;
 };
 
+using Reader = Result<std::string>(const std::string&);
+
+Result<std::string> as_it_is(const std::string& text) { return text; }
+
 // "a=1" taken apart at the first '='.
 Status write_pairs(model::JsonWriter& json, const char* key, const std::vector<std::string>& words,
-                   const char* form) {
+                   const char* form, Reader& read) {
   json.key(key).begin_object();
   for (const auto& word : words) {
     const size_t equals = word.find('=');
     if (equals == 0 || equals == std::string::npos) {
       return fail(Errc::invalid, fmt::format("{}: expected {}", word, form));
     }
-    json.field(word.substr(0, equals), word.substr(equals + 1));
+    const auto text = read(word.substr(equals + 1));
+    if (!text)
+      return fail(Errc::invalid,
+                  fmt::format("--{} {}: {}", key, word.substr(0, equals), text.error().detail));
+    json.field(word.substr(0, equals), *text);
   }
   json.end_object();
   return {};
@@ -58,10 +67,10 @@ Result<std::string> order_of(const RunWords& words) {
   } else {
     json.field("suite", words.suite);
   }
-  if (auto status = write_pairs(json, "set", words.sets, "--set TEST.PARAM=VALUE"); !status) {
+  if (auto status = write_pairs(json, "set", words.sets, "--set TEST.PARAM=VALUE", text_argument); !status) {
     return tl::unexpected(status.error());
   }
-  if (auto status = write_pairs(json, "labels", words.labels, "--label KEY=VALUE"); !status) {
+  if (auto status = write_pairs(json, "labels", words.labels, "--label KEY=VALUE", as_it_is); !status) {
     return tl::unexpected(status.error());
   }
   if (!words.yes) json.field("max_edges", kManyTargets);

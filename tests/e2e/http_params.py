@@ -16,6 +16,7 @@ log = work / "access.log"
 location = /r1 {{ return 302 /r2?token=geheim; }}
 location = /r2 {{ return 301 /small; }}
 location = /loop {{ return 302 /loop; }}
+location = /taken {{ proxy_pass http://127.0.0.1:{ports['plain']}/small; proxy_method GET; proxy_pass_request_body off; proxy_set_header Content-Length ""; }}
 """)
 nginx = web.nginx(work, f"""log_format line '$request_method $request_uri $server_protocol $status $request_length "$http_user_agent" "$http_x_a" $connection';
 access_log {log} line;
@@ -117,12 +118,38 @@ def table():
     check("TLS" not in done.stdout, "but not of http")
 
 
+def files():
+    """Texts in files, read where the command runs."""
+    said = '{"wanted": "\u00e4", "tabs": "\\t"}\r\n\n'
+    (work / "order.json").write_bytes(said.encode())
+    (work / "headers").write_text("X-A: from a file\n\nX-B: too\n")
+    responder = lab.Process([lab.BIN / "todd", "serve", "http"], work / "responder.log")
+    [port] = lab.wait_for("the responder", lambda: re.findall(r"try http \S+:(\d+)", (work / "responder.log").read_text()))
+    whole = hashlib.sha256(said.encode()).hexdigest()
+    todd(f"http://127.0.0.1:{port}/echo", "--requests", 2, "--method", "POST", "--body", f"@{work}/order.json", "--check", f"hash sha256 = {whole}")
+    check(True, "a body is the bytes of its file")
+    responder.stop()
+    logged()
+    run("/small", "--requests", 1, "--header", f"@{work}/headers")
+    check('"from a file"' in logged()[0], "headers from a file, one a line")
+    for content, text in ((b"\x89PNG", "byte 1 is not of a text: only UTF-8 without NUL can be sent"), (b"x" * (2**18 + 1), "longer than 256 KiB"), (None, "@@ is an @ itself")):
+        (work / "bad").unlink(missing_ok=True)
+        if content is not None:
+            (work / "bad").write_bytes(content)
+        done = todd("http://127.0.0.1:1/", "--body", f"@{work}/bad", code=2)
+        check("--body: " in done.stderr and str(work / "bad") in done.stderr and text in done.stderr, f"a file that will not do: {done.stderr.strip().splitlines()[0]}")
+    (work / "large").write_bytes(b"\x01" * 2**18)
+
+
 def plans():
     """A mistake in a check is seen before any agent is asked."""
     fleet = lab.Fleet(work)
     fleet.add_agent("a1")
+    group = work / "all.yaml"
+    group.write_text("apiVersion: todd/v1\nkind: Group\nmetadata: {name: all}\nspec: {match: {agent: '*'}}\n")
+    check(fleet.todd("apply", "-f", group).returncode == 0, "a group of it")
     suite = work / "web.yaml"
-    url = f"http://127.0.0.1:{ports['plain']}/small"
+    url = f"http://127.0.0.1:{ports['plain']}/taken"
 
     def written(params):
         suite.write_text(f"apiVersion: todd/v1\nkind: Suite\nmetadata: {{name: web}}\nspec:\n  tests:\n    - name: site\n      testlet: http\n      from: {{agent: a1}}\n"
@@ -137,8 +164,17 @@ def plans():
     done = fleet.todd("run", written("        check: [status 200, 'body ~ ^hello']\n        user_agent: ''\n"), "-o", "json")
     logged()
     check(done.returncode == 0 and json.loads(done.stdout)["tests"][0]["params"]["requests"] == "3", f"a suite with all of it: {done.stderr.strip()}")
+    taken, large = f"http://127.0.0.1:{ports['plain']}/taken", ("--body", f"@{work}/large")
+    logged()
+    for done in (fleet.todd("run", written("        method: PUT\n"), "--set", f"site.body=@{work}/large", "--set", "site.requests=2"),
+                 fleet.todd("try", "http", taken, "--from", "all", "--method", "PUT", *large, "--requests", 2)):
+        check(done.returncode == 0, f"a body of 256 KiB from a file beside the command: {done.stdout} {done.stderr}")
+    sizes = [int(line.split()[4]) for line in logged() if line.startswith("PUT /taken")]
+    check(len(sizes) == 4 and all(2**18 < size < 2**18 + 500 for size in sizes), f"and nginx got all of it: {sizes}")
+    done = fleet.todd("run", written(""), "--set", "site.body=@/nowhere/body")
+    check(done.returncode == 2 and "--set site.body: opening /nowhere/body: " in done.stderr, done.stderr.strip())
 
 
-for part in (the_words, agents_of_user, redirects, thinking, hashes, table, plans):
+for part in (the_words, agents_of_user, redirects, thinking, hashes, table, files, plans):
     part()
 nginx.stop()

@@ -23,6 +23,7 @@ constexpr uint64_t kOwnCookie = UINT64_MAX;  // of records that no send() made
 constexpr size_t kMaxSessions = 4096;        // kept for resumption
 constexpr size_t kMaxOwnBytes = 64 * 1024;   // of ours that wait for the peer to read, beside what was sent
 constexpr uint32_t kPlainBytes = 16 * 1024;  // the most that a record holds
+constexpr unsigned char kTicketsAre[] = "todd";
 
 using SessionPtr = std::unique_ptr<SSL_SESSION, OpensslFree<SSL_SESSION_free>>;
 using BioMethodPtr = std::unique_ptr<BIO_METHOD, OpensslFree<BIO_meth_free>>;
@@ -139,7 +140,11 @@ Status use_trusted(SSL_CTX* context, const StreamTlsOptions& options) {
     if (!options.server) SSL_CTX_set1_cert_store(context, trusted_store());
     return {};
   }
-  if (options.server) SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+  if (options.server) {
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
+    // OpenSSL resumes a verified client only where it is told what for. Tickets' keys are a context's own.
+    SSL_CTX_set_session_id_context(context, kTicketsAre, sizeof kTicketsAre);
+  }
   return use_authorities(context, options.authorities_pem, options.server, "certificate authorities");
 }
 

@@ -255,6 +255,34 @@ TEST_P(StreamTlsTest, AClientShowsItsCertificateWhereOneIsAsked) {
   EXPECT_EQ(server_.shaken, std::vector<int>{-EPROTO});
 }
 
+// A server that asks for certificates makes tickets only with the word of what they are for, and without it
+// broke off every handshake that came with one.
+TEST_P(StreamTlsTest, AClientThatShowedItsCertificateResumes) {
+  const std::string key = *make_key();
+  const std::string certificate = *sign_csr(pki().ca, *make_csr(key, "client"),
+                                            {.common_name = "client", .alt_names = "", .server = false});
+  for (const uint16_t version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    StreamTlsOptions offered = server_options();
+    offered.max_version = version;
+    offered.authorities_pem = pki().ca.certificate_pem;
+    const auto server = context(offered);
+    const auto client = context({.resume = true,
+                                 .authorities_pem = pki().ca.certificate_pem,
+                                 .certificate_pem = certificate,
+                                 .key_pem = key});
+    for (const bool again : {false, true}) {
+      shake(server, client, "www.example");
+      ASSERT_TRUE(until([&] { return !server_.shaken.empty(); }));
+      ASSERT_EQ(server_.shaken, std::vector<int>{0}) << version;
+      server_.say("with it come the tickets of 1.3");
+      ASSERT_TRUE(until([&] { return !client_.plain.empty() || !client_.ended.empty(); }));
+      EXPECT_EQ(client_.tls->facts().resumed, again) << version;
+      EXPECT_EQ(server_.tls->facts().subject, "CN=client") << version;
+      forget_connection();
+    }
+  }
+}
+
 TEST_P(StreamTlsTest, VersionsThatDoNotMeetFailOnBothSides) {
   StreamTlsOptions offered = server_options();
   offered.min_version = TLS1_3_VERSION;

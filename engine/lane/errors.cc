@@ -50,7 +50,8 @@ Status permitted(const TaskSetup& setup, const io::Address& address, const std::
 }
 
 bool wanted_family(const TaskSetup& setup, const Target& target, int family) {
-  const uint32_t own = (*setup.specs)[target.spec].family;
+  const bool given = target.spec < setup.specs->size();  // else a param named it
+  const uint32_t own = given ? (*setup.specs)[target.spec].family : 0;
   const uint32_t wanted = own != 0 ? own : setup.run.family;
   return wanted == 0 || (wanted == 4) == (family == AF_INET);
 }

@@ -12,18 +12,19 @@ namespace todd::lane {
 namespace {
 
 constexpr size_t kFurtherTargets = 4096;
+constexpr int kNearest = 2;  // this host itself
 
 // How near to this host an address is: 0 anywhere, 1 on its links, 2 itself.
 int nearness(const io::Address& address) {
   uint32_t v4 = ntohl(address.v4.sin_addr.s_addr);
   if (address.sa.sa_family == AF_INET6) {
     const in6_addr& v6 = address.v6.sin6_addr;
-    if (IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_UNSPECIFIED(&v6)) return 2;
+    if (IN6_IS_ADDR_LOOPBACK(&v6) || IN6_IS_ADDR_UNSPECIFIED(&v6)) return kNearest;
     if (IN6_IS_ADDR_LINKLOCAL(&v6)) return 1;
     if (!IN6_IS_ADDR_V4MAPPED(&v6)) return 0;
     v4 = uint32_t{v6.s6_addr[12]} << 24 | uint32_t{v6.s6_addr[13]} << 16;
   }
-  if (v4 >> 24 == 127 || v4 >> 24 == 0) return 2;
+  if (v4 >> 24 == 127 || v4 >> 24 == 0) return kNearest;
   return v4 >> 16 == 0xa9fe ? 1 : 0;  // 169.254.0.0/16
 }
 
@@ -43,8 +44,10 @@ Target* Instance::further_target(size_t index) {
 }
 
 todd_status Instance::add_target(uint32_t from, std::string_view host, uint16_t port, uint32_t& index) {
-  const Target* const origin = target_at(from);
-  if (origin == nullptr || origin->address.sa.sa_family == 0 || host.empty()) return -EINVAL;
+  const Target users{.spec = UINT32_MAX};  // a param's: of no edge, wherever it is
+  const Target* const origin = from == TODD_NONE ? &users : target_at(from);
+  const bool placed = from == TODD_NONE || (origin != nullptr && origin->address.sa.sa_family != 0);
+  if (!placed || host.empty()) return -EINVAL;
   if (free_further_.empty()) {
     if (further_targets_.size() == kFurtherTargets) return -ENOBUFS;
     free_further_.push_back(static_cast<uint32_t>(further_targets_.size()));
@@ -52,8 +55,10 @@ todd_status Instance::add_target(uint32_t from, std::string_view host, uint16_t 
   }
   const uint32_t i = free_further_.back();
   free_further_.pop_back();
-  further_targets_[i] = {
-      .target = *origin, .host = std::string(host), .nearest = nearness(origin->address), .used = true};
+  further_targets_[i] = {.target = *origin,
+                         .host = std::string(host),
+                         .nearest = from == TODD_NONE ? kNearest : nearness(origin->address),
+                         .used = true};
   further_targets_[i].target.address = {};
   io::set_port(further_targets_[i].target.address, port);
   index = static_cast<uint32_t>(setup_.targets.size() + i);

@@ -343,14 +343,13 @@ bool StreamFlow::begin_tls(Conn& conn, const todd_op& op) {
   const std::string name = named ? std::string(reinterpret_cast<const char*>(slot(op.slot)), op.len) : "";
   if (named) release(op.slot);
   auto context = owner_.tls_context(op.arg, false);
-  if (context == nullptr || conn.tls != nullptr || conn.phase != Phase::open || conn.receiving ||
-      conn.sends != 0)
-    return false;
+  if (context == nullptr || conn.tls != nullptr || conn.phase != Phase::open || conn.sends != 0) return false;
   conn.user = op.user;
   conn.phase = Phase::handshake;
   conn.tls = std::make_unique<io::StreamTls>(std::move(context), *conn.stream, conn);
   give_up_at(conn, op.timeout_ns);
-  conn.stream->receive();
+  if (!conn.receiving) conn.stream->receive();
+  conn.receiving = false;  // until there is plain text again
   const Target* const target = owner_.target_at(conn.target);
   conn.tls->begin(name, target != nullptr ? io::format_endpoint(target->address) : "");
   return true;

@@ -29,6 +29,7 @@ struct Param {
   bool required = false;
   bool secret = false;  // a text that is never written down, shown or logged; see parse_secret (params.h)
   bool repeat = false;  // a text that may be given several times; see join_texts (params.h)
+  bool proxy = false;   // a text: where it is given, the targets' names are resolved by somebody else
 
   bool operator==(const Param&) const = default;
 };

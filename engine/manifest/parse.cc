@@ -121,6 +121,7 @@ void read_param(Fields f, Param& param) {
   f.flag("required", param.required);
   f.flag("secret", param.secret);
   f.flag("repeat", param.repeat);
+  f.flag("proxy", param.proxy);
 }
 
 void read_metric(Fields f, Metric& metric) {

@@ -48,6 +48,8 @@ Status validate_param(const Testlet& testlet, const Param& param) {
   if (param.secret && param.type != ParamType::text) return wrong("only a text is a secret");
   if (param.secret && (param.repeat || !param.dflt.empty() || !param.pattern.empty()))
     return wrong("a secret is given once, has no default, and no pattern: nobody could check it");
+  if (param.proxy && (param.type != ParamType::text || param.secret || !param.dflt.empty()))
+    return wrong("a proxy is a text, no secret, and has no default");
   if (!has_range(param.type) && !(param.min.empty() && param.max.empty()))
     return wrong("this type has no range");
   if (param.required && !param.dflt.empty())

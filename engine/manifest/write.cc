@@ -85,6 +85,7 @@ void write_param(Writer& w, const Param& param) {
   w.flag("required", param.required);
   w.flag("secret", param.secret);
   w.flag("repeat", param.repeat);
+  w.flag("proxy", param.proxy);
   w.close('}');
 }
 

@@ -199,8 +199,16 @@ uint32_t edges_of(const lane::TaskSetup& setup) {
   return static_cast<uint32_t>(std::max<size_t>(1, edges));
 }
 
+bool by_proxy(const lane::TaskSetup& setup) {
+  const auto& params = setup.manifest.params;
+  for (size_t i = 0; i < params.size() && i < setup.values.size(); ++i)
+    if (params[i].proxy && setup.values[i].len != 0) return true;
+  return false;
+}
+
 std::vector<Name> names_of(const lane::TaskSetup& setup) {
   std::vector<Name> names;
+  if (by_proxy(setup)) return names;
   for (const auto& target : setup.targets)
     if (target.address.sa.sa_family == 0) names.push_back({target.spec, (*setup.specs)[target.spec].host});
   return names;
@@ -232,9 +240,14 @@ Status set_address(lane::TaskSetup& setup, size_t spec, const std::vector<std::s
 
 std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup) {
   std::vector<uint32_t> dropped;
-  for (const auto& target : setup.targets)
-    if (target.address.sa.sa_family == 0) dropped.push_back(target.edge);
-  std::erase_if(setup.targets, [](const lane::Target& t) { return t.address.sa.sa_family == 0; });
+  const bool names_stay = by_proxy(setup);
+  std::erase_if(setup.targets, [&](const lane::Target& target) {
+    const auto& spec = (*setup.specs)[target.spec];
+    const bool stays = target.address.sa.sa_family != 0 ||
+                       (names_stay && !schedule::is_literal(schedule::host_at(spec, target.offset)));
+    if (!stays) dropped.push_back(target.edge);
+    return !stays;
+  });
   setup.run.n_target = static_cast<uint32_t>(setup.targets.size());
   setup.plan.targets = setup.run.n_target;
   return dropped;

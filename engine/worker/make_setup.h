@@ -34,6 +34,7 @@ std::vector<std::unique_ptr<lane::TaskSetup>> divide(std::unique_ptr<lane::TaskS
                                                      uint32_t shards);
 // Of the task, those that cannot be resolved included; at least 1.
 uint32_t edges_of(const lane::TaskSetup& setup);
+// To be resolved before anything is sent; none where a proxy does that (manifest::Param::proxy).
 std::vector<Name> names_of(const lane::TaskSetup& setup);
 // Gives the target of this spec its address: the first that fits the task's family and is a host's, which
 // 0.0.0.0 of a name server that blocks the name is not. Errors: unavailable, naming the name, and why no
@@ -46,7 +47,7 @@ struct Denied {
   std::string why;
 };
 std::vector<Denied> drop_denied(lane::TaskSetup& setup);
-// Leaves out the targets without address; returns the edges left out. Call once, after resolution; the
+// Leaves out the targets without address, but for names that a proxy resolves; returns the edges left out. Call once, after resolution; the
 // schedule then covers the rest.
 std::vector<uint32_t> drop_unresolved(lane::TaskSetup& setup);
 // Gives the targets of IPv6 the egress's flow label, with which sockets send to them.

@@ -105,10 +105,14 @@ void write_param(std::ostream& out, const todd_param& p, const std::string& whos
     refuse(whose + ": '" + p.name + "': nobody could check the pattern of a secret");
   if ((p.flags & TODD_PF_REPEAT) != 0 && p.type != TODD_P_TEXT)
     refuse(whose + ": '" + p.name + "': only type text may be repeated");
+  const bool proxy = (p.flags & TODD_PF_PROXY) != 0;
+  if (proxy &&
+      (p.type != TODD_P_TEXT || (p.flags & TODD_PF_SECRET) != 0 || (p.dflt != nullptr && *p.dflt != '\0')))
+    refuse(whose + ": '" + p.name + "': a proxy is of type text, no secret, and has no default");
   out << "],\"pattern\":" << quoted(has_pattern ? p.pattern : nullptr) << ",\"doc\":" << quoted(p.doc)
       << ",\"required\":" << truth((p.flags & TODD_PF_REQUIRED) != 0)
       << ",\"secret\":" << truth((p.flags & TODD_PF_SECRET) != 0)
-      << ",\"repeat\":" << truth((p.flags & TODD_PF_REPEAT) != 0) << "}";
+      << ",\"repeat\":" << truth((p.flags & TODD_PF_REPEAT) != 0) << ",\"proxy\":" << truth(proxy) << "}";
 }
 
 // A spread must name a histogram of its testlet.

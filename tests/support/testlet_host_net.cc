@@ -261,15 +261,14 @@ void TestletHost::shutdown(const todd_op& op) {
 void TestletHost::handshake(const todd_op& op, std::string name) {
   const uint64_t id = add_pending(op);
   const auto it = streams_.find(op.key);
-  if (it == streams_.end() || !it->second.open || it->second.receiving)
-    return complete_at(world_.now_ns, id, -EINVAL);
+  if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -EINVAL);
   server_names.push_back(std::move(name));
   const Script* const script = it->second.script;
   world_.at(world_.now_ns + (script != nullptr ? script->tls_ns : 0), [this, id, op, script] {
     if (pending_.count(id) == 0) return;
     const int result = script != nullptr ? script->tls_result : 0;
     complete(id, result, 0, {}, op.key);
-    if (result < 0) return;
+    if (result < 0 || streams_.at(op.key).receiving) return;
     todd_op recv = op;
     recv.code = TODD_OP_RECV;
     recv.slot = TODD_NONE;

@@ -46,7 +46,9 @@ enum {
 enum {
   TODD_PF_REQUIRED = 1,
   TODD_PF_SECRET = 2, /* TODD_P_TEXT without default and pattern: given by name, its value is on the host alone. Put it into no text, metric or log */
-  TODD_PF_REPEAT = 4 /* TODD_P_TEXT: may be given several times. The value has them joined by newlines; none contains one */
+  TODD_PF_REPEAT = 4, /* TODD_P_TEXT: may be given several times. The value has them joined by newlines; none contains one */
+  TODD_PF_PROXY = 8 /* TODD_P_TEXT without default: where it is given, somebody else reaches the targets for us. The host resolves none of
+                       their names (todd_target.family is 0), and refuses of its owner's networks only targets that are addresses */
 };
 /* count, interval, rate, shape, burst, duration, timeout, samples, stamps, source, interface, df, via and period are the host's
  * parameters: a testlet gives only the defaults of some (todd_schedule) and must not declare these names. */
@@ -104,7 +106,8 @@ enum {
                        datagram flows: completion only, one per datagram that matched no exchange of the host */
   TODD_OP_SHUTDOWN, /* stream: no more bytes from us, after queued sends. No completion, but -ENOTCONN for an unknown stream */
   TODD_OP_CLOSE,    /* stream: closed and forgotten; pending SENDs and its RECV complete -ECANCELED. No completion itself */
-  TODD_OP_TLS,      /* connected stream, before anything is sent or received: becomes TLS by the context in arg (todd_stream.tls), as its client.
+  TODD_OP_TLS,      /* connected stream, all SENDs complete: becomes TLS by the context in arg (todd_stream.tls), as its client; what comes from
+                       then on belongs to the handshake, whether RECV was asked for before or not.
                        slot, if any: the server's name, for SNI and for what its certificate must be for; an address is no SNI. Completes with 0;
                        -EKEYREJECTED: the certificate does not verify, tls_info tells why; -ETIMEDOUT; -ECONNRESET; -EPROTO: anything else
                        that was wrong with the handshake. From 0 on SEND and RECV are of the plain text, and receiving is on; else only CLOSE is of use */
@@ -357,8 +360,8 @@ typedef struct {
   todd_status (*tls_info)(const todd_lane *, uint64_t stream, todd_tls_info *out);
   /* A further target: a host name or an address, where another one led (a redirect). It records as the edge of `from`, and must be resolved
    * (TODD_OP_RESOLVE) before it is connected to, a literal too: the host refuses (-EACCES) what it lets nobody test, and what is nearer to this
-   * host (loopback, link-local) than `from` is, which must have an address. todd_net.target() knows only the run's own. -ENOBUFS: 4,096 of
-   * them are in use. */
+   * host (loopback, link-local) than `from` is, which must have an address. From TODD_NONE: a param of the run names it (a proxy), so it may be
+   * as near as it likes. todd_net.target() knows only the run's own. -ENOBUFS: 4,096 of them are in use. */
   todd_status (*add_target)(const todd_lane *, uint32_t from, const char *host, uint16_t port, uint32_t *target);
   void (*drop_target)(const todd_lane *, uint32_t target); /* of add_target; without streams. Its RESOLVEs complete -ECANCELED. Its number may
                                                               come again */

@@ -89,6 +89,9 @@ struct param {
     static_assert(std::is_same_v<T, std::string_view>, "only a text may be repeated");
     return flagged(TODD_PF_REPEAT);
   }
+  // Of a text without default: where it is given, it names who reaches the targets for us, and the host
+  // resolves none of their names.
+  constexpr param proxy() const { return flagged(TODD_PF_PROXY); }
 
  private:
   constexpr param flagged(int flag) const {

@@ -87,6 +87,16 @@ TEST_F(SealTest, OnlyATextMayBeRepeated) {
   EXPECT_THAT(refused.output, HasSubstr("'key': only type text may be repeated"));
 }
 
+TEST_F(SealTest, AProxyIsATextWithoutDefault) {
+  EXPECT_EQ(seal("beat", "TODD_PF_PROXY", "0").status, 0);
+  for (const Ran& ran :
+       {seal("beat", "TODD_PF_PROXY", "\"x\""), seal("beat", "TODD_PF_PROXY | TODD_PF_SECRET", "0"),
+        seal("beat", "TODD_PF_PROXY", "0", "\"rtt\", 0, 1", "TODD_P_INT")}) {
+    EXPECT_NE(ran.status, 0);
+    EXPECT_THAT(ran.output, HasSubstr("'key': a proxy is of type text, no secret, and has no default"));
+  }
+}
+
 TEST_F(SealTest, ASecretIsATextWithoutDefault) {
   EXPECT_EQ(seal("beat", "TODD_PF_SECRET", "0").status, 0);
   EXPECT_EQ(seal("beat", "TODD_PF_SECRET | TODD_PF_REQUIRED", "\"\"").status, 0);

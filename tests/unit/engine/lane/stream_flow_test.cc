@@ -2,18 +2,10 @@
 // waits, which numbers it knows.
 #include "engine/lane/stream_flow.h"
 
-#include <gtest/gtest.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <sys/socket.h>
-
 #include <algorithm>
-#include <deque>
 #include <list>
-#include <set>
 
-#include "engine/io/sockets.h"
-#include "tests/unit/engine/io/reactor_fixture.h"
+#include "tests/unit/engine/lane/stream_flow_fixture.h"
 
 namespace todd::lane {
 namespace {
@@ -24,233 +16,6 @@ using io::engine_text;
 using io::EngineChoice;
 using io::kOldestUring;
 
-constexpr int64_t kMs = 1'000'000, kS = 1'000 * kMs;
-
-// A testlet that does what the test says and remembers what came of it.
-struct Puppet {
-  struct Wanted {
-    todd_op op;
-    std::string payload;
-  };
-  todd_flow flow{};
-  std::function<void(Puppet&)> prepare = [](Puppet&) {};  // in start()
-  const todd_lane* lane = nullptr;
-  const todd_net* net = nullptr;
-  const todd_stream* tls = nullptr;
-  std::deque<Wanted> wanted;
-  std::vector<todd_done> done;
-  std::string received;
-  uint32_t free_slots = 0;
-
-  static Puppet& of(void* self) { return *static_cast<Puppet*>(self); }
-  static todd_status start(void* self, const todd_lane* lane, todd_error* error) {
-    Puppet& p = of(self);
-    p.lane = lane;
-    p.net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
-    p.tls = static_cast<const todd_stream*>(lane->host->query(lane->host, TODD_STREAM_1));
-    p.flow.size = sizeof p.flow;
-    p.flow.proto = TODD_TCP;
-    p.flow.slot_cap = 64 * 1024;
-    uint32_t index = 0;
-    const todd_status status = p.net->open(lane, &p.flow, &index, error);
-    if (status < 0) return status;
-    p.prepare(p);
-    p.net->ready(lane);
-    return 0;
-  }
-  static todd_status step(void* self, todd_batch* b) {
-    Puppet& p = of(self);
-    todd_slots& slots = *b->slots[0];
-    p.free_slots = slots.n_free;
-    for (uint32_t i = 0; i < b->n_done; ++i) {
-      p.done.push_back(b->done[i]);
-      if (b->done[i].code != TODD_OP_RECV || b->done[i].len == 0) continue;
-      p.received.append(reinterpret_cast<const char*>(todd_payload(b, &b->done[i])), b->done[i].len);
-    }
-    for (; b->state != TODD_CANCELLED && !p.wanted.empty() && b->n_op < b->cap_op; p.wanted.pop_front()) {
-      auto& [op, payload] = p.wanted.front();
-      if (!payload.empty()) {
-        if (slots.taken == slots.n_free) break;
-        op.slot = slots.free[slots.taken++];
-        op.len = static_cast<uint32_t>(payload.size());
-        memcpy(slots.base + size_t{op.slot} * slots.stride, payload.data(), payload.size());
-      }
-      b->op[b->n_op++] = op;
-    }
-    b->wake_ns = b->now_ns + kMs;
-    return 0;
-  }
-};
-
-class StreamFlowTest : public io::ReactorTest {
- protected:
-  // One target, unless the test has added others: a socket that listens and does nothing more.
-  void begin(bool good = true) {
-    testlet_.size = sizeof testlet_;
-    testlet_.start = Puppet::start;
-    testlet_.step = Puppet::step;
-    setup_.testlet = &testlet_;
-    setup_.instance = &puppet_;
-    setup_.manifest.probes = true;
-    const auto counted = manifest::host_metrics(setup_.manifest);
-    setup_.manifest.metrics.assign(counted.begin(), counted.end());
-    setup_.run.size = sizeof setup_.run;
-    setup_.run.role = TODD_SOURCE;
-    if (setup_.timeout_ns == 0) setup_.timeout_ns = 10 * kS;
-    setup_.specs = std::make_shared<std::vector<schedule::TargetSpec>>(1);
-    if (setup_.targets.empty()) listen_for_target(8);
-    const auto n = static_cast<uint32_t>(setup_.targets.size());
-    setup_.run.n_target = n;
-    setup_.samples = -1;
-    std::vector<stats::Kind> kinds;
-    for (const auto& metric : setup_.manifest.metrics) kinds.push_back(metric.kind);
-    setup_.layout = std::make_unique<stats::CellLayout>(kinds, n, 64u);
-    memory_.assign(setup_.layout->bytes() / 8 + 1, 0);
-    setup_.cells = reinterpret_cast<uint8_t*>(memory_.data());
-    events_.ready = [](const std::string&, uint16_t) {};
-    events_.failed = [this](const std::string&, const std::string& reason, const std::string& why) {
-      failed_ = reason + ": " + why;
-    };
-    events_.closed = [](const std::string&, const Closed&) {};
-    events_.resolve = [this](const std::string&, uint64_t token, const std::string& name) {
-      asked_.emplace_back(token, name);
-    };
-    host_.query = query_interface;
-    instance_ = std::make_unique<Instance>(setup_, *reactor_, events_, host_);
-    instance_->begin();
-    ASSERT_EQ(failed_.empty(), good) << failed_;
-    instance_->start_at(wall_ns() - kMs);
-  }
-  void TearDown() override {
-    instance_.reset();
-    ReactorTest::TearDown();
-  }
-  void listen_for_target(int backlog) {
-    auto address = io::loopback(AF_INET);
-    listening_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    ASSERT_EQ(bind(listening_.get(), &address.sa, sizeof address.v4), 0);
-    ASSERT_EQ(listen(listening_.get(), backlog), 0);
-    setup_.targets.push_back({.address = *io::local_address(listening_.get())});
-  }
-  // The lane's rounds, later_ns after what is now, until that is so; false: it is not within ten seconds.
-  bool rounds(const std::function<bool()>& so, int64_t later_ns = 0) {
-    const int64_t end = monotonic_ns() + 10 * kS;
-    for (;;) {
-      instance_->work(monotonic_ns() + later_ns);
-      if (so()) return true;
-      if (monotonic_ns() >= end) return false;
-      reactor_->turn(monotonic_ns() + kMs);
-    }
-  }
-  static todd_op op(int code, uint64_t stream = 0) {
-    todd_op made{};
-    made.code = static_cast<uint16_t>(code);
-    made.slot = TODD_NONE;
-    made.key = stream;
-    made.user = static_cast<uint64_t>(code);
-    return made;
-  }
-  void want(const todd_op& what, const std::string& payload = "") {
-    puppet_.wanted.push_back({what, payload});
-  }
-  // The operation, and the next completion of its code.
-  todd_done go(const todd_op& what, const std::string& payload = "") {
-    want(what, payload);
-    return next(what.code);
-  }
-  todd_done next(int code, int64_t later_ns = 0) {
-    todd_done found{};
-    found.result = INT32_MIN;
-    const auto there = [&] {
-      for (size_t i = 0; i < puppet_.done.size(); ++i) {
-        if (puppet_.done[i].code != code) continue;
-        found = puppet_.done[i];
-        puppet_.done.erase(puppet_.done.begin() + static_cast<ptrdiff_t>(i));
-        return true;
-      }
-      return false;
-    };
-    EXPECT_TRUE(rounds(there, later_ns)) << "no completion of " << code;
-    return found;
-  }
-  // Of an established connection to the target.
-  uint64_t connect() {
-    const todd_done done = go(op(TODD_OP_CONNECT));
-    EXPECT_EQ(done.result, 0);
-    return done.arg;
-  }
-  // What the testlet has asked for was done and told.
-  void settle() {
-    want(op(TODD_OP_TIMER));
-    next(TODD_OP_TIMER);
-  }
-  int option(uint64_t stream, int level, int name) {
-    StreamFlow* const flow = instance_->stream_flow_of(stream);
-    int value = -1;
-    socklen_t len = sizeof value;
-    EXPECT_TRUE(flow != nullptr && getsockopt(flow->fd(stream), level, name, &value, &len) == 0);
-    return value;
-  }
-  std::string congestion(uint64_t stream) {
-    char text[16] = "";
-    socklen_t len = sizeof text;
-    getsockopt(instance_->stream_flow_of(stream)->fd(stream), IPPROTO_TCP, TCP_CONGESTION, text, &len);
-    return text;
-  }
-  uint64_t count(HostMetric metric) {
-    stats::CellReader reader(*setup_.layout, setup_.cells);
-    uint64_t n = 0;
-    for (const uint32_t bank : {0u, 1u})
-      for (const auto& [index, value] : reader.bank_row(bank, 0))
-        if (index == metric) n += value.counter;
-    return n;
-  }
-  UniqueFd accept_one() {
-    const timeval limit{5, 0};  // of accept() too
-    setsockopt(listening_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    UniqueFd fd(accept4(listening_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-    EXPECT_TRUE(fd);
-    setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    return fd;
-  }
-  // A connection of somebody else's to a port of ours.
-  static UniqueFd call(uint16_t port) {
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const auto to = io::loopback(AF_INET, port);
-    EXPECT_EQ(::connect(fd.get(), &to.sa, sizeof to.v4), 0);
-    return fd;
-  }
-  static bool hung_up(const UniqueFd& fd) {
-    char byte;
-    const ssize_t got = recv(fd.get(), &byte, 1, MSG_DONTWAIT | MSG_PEEK);
-    return got == 0 || (got < 0 && errno != EAGAIN);
-  }
-  static uint32_t make_tls(Puppet& p, uint32_t flags) {
-    todd_tls wanted{};
-    wanted.size = sizeof wanted;
-    wanted.flags = flags;
-    uint32_t context = 0;
-    EXPECT_EQ(p.tls->tls(p.lane, &wanted, &context, nullptr), 0);
-    return context;
-  }
-  std::string tls_error(uint64_t stream) {
-    todd_tls_info info{};
-    info.size = sizeof info;
-    EXPECT_EQ(puppet_.tls->tls_info(puppet_.lane, stream, &info), 0);
-    return info.error != nullptr ? info.error : "";
-  }
-
-  Puppet puppet_;
-  todd_testlet testlet_{};
-  todd_host host_{};
-  TaskSetup setup_;
-  std::vector<uint64_t> memory_;
-  InstanceEvents events_;
-  std::string failed_;
-  std::vector<std::pair<uint64_t, std::string>> asked_;  // RESOLVEs: token and name
-  UniqueFd listening_;
-  std::unique_ptr<Instance> instance_;
-};
 TODD_ALL_ENGINES(StreamFlowTest);
 
 // ---- options
@@ -554,7 +319,7 @@ TEST_P(StreamFlowTest, NumbersOfOtherFlowsAndOfNoneFindNothing) {
     EXPECT_EQ(go(op(TODD_OP_RECV, none)).result, -ENOTCONN) << none;
 }
 
-TEST_P(StreamFlowTest, TlsIsOfAConnectedStreamThatHasNotSpoken) {
+TEST_P(StreamFlowTest, TlsIsByAContextOfClients) {
   uint32_t server = 0, client = 0;
   puppet_.prepare = [&](Puppet& p) {
     server = make_tls(p, TODD_TLF_SERVER);
@@ -567,116 +332,50 @@ TEST_P(StreamFlowTest, TlsIsOfAConnectedStreamThatHasNotSpoken) {
     asked.arg = context;
     EXPECT_EQ(go(asked, "name").result, -EINVAL) << context;
   }
-  want(op(TODD_OP_RECV, s));
-  asked.arg = client;
-  EXPECT_EQ(go(asked, "name").result, -EINVAL) << "it receives already";
   settle();
   EXPECT_EQ(puppet_.free_slots, 64u);
 }
 
-// ---- targets found on the way
-
-class StreamFlowTargetsTest : public StreamFlowTest {
- protected:
-  todd_status add(const std::string& host, uint32_t& index, uint32_t from = 0, uint16_t port = 80) {
-    return puppet_.tls->add_target(puppet_.lane, from, host.c_str(), port, &index);
-  }
-  void drop(uint32_t index) { puppet_.tls->drop_target(puppet_.lane, index); }
-  todd_done go_to(int code, uint32_t target) {
-    todd_op asked = op(code);
-    asked.target = target;
-    return go(asked);
-  }
-};
-TODD_ALL_ENGINES(StreamFlowTargetsTest);
-
-TEST_P(StreamFlowTargetsTest, AFurtherTargetIsConnectedToOnceItIsResolved) {
+// A proxy is asked in the clear for a way, and what goes that way is TLS.
+TEST_P(StreamFlowTest, AStreamThatHasSpokenBecomesTls) {
+  uint32_t context = 0;
+  puppet_.prepare = [&](Puppet& p) { context = make_tls(p, TODD_TLF_INSECURE); };
   begin();
-  uint32_t target = 0;
-  ASSERT_EQ(add("127.0.0.1", target, 0, io::port_of(setup_.targets[0].address)), 0);
-  EXPECT_EQ(target, 1u);
-  EXPECT_EQ(go_to(TODD_OP_CONNECT, target).result, -EINVAL) << "not resolved yet";
-  EXPECT_EQ(go_to(TODD_OP_RESOLVE, target).result, 0);
-  EXPECT_EQ(go_to(TODD_OP_CONNECT, target).result, 0);
-  drop(target);
-  EXPECT_EQ(go_to(TODD_OP_CONNECT, target).result, -EINVAL) << "dropped";
-  EXPECT_EQ(go_to(TODD_OP_RESOLVE, target).result, -EINVAL);
-  drop(target);
-  drop(0);  // the run's own stay
-  drop(77);
-  EXPECT_EQ(go_to(TODD_OP_CONNECT, 0).result, 0);
-}
-
-TEST_P(StreamFlowTargetsTest, OneThatIsDroppedIsToldThatItsResolvingIsOff) {
-  begin();
-  uint32_t dropped = 0, other = 0;
-  ASSERT_EQ(add("gone.example", dropped), 0);
-  todd_op asked = op(TODD_OP_RESOLVE);
-  asked.target = dropped;
-  want(asked);
-  EXPECT_TRUE(rounds([&] { return asked_.size() == 1; }));
-  EXPECT_EQ(asked_[0].second, "gone.example");
-  drop(dropped);
-  EXPECT_EQ(next(TODD_OP_RESOLVE).result, -ECANCELED);
-  // Its number may come again; what was asked for the other is not that one's.
-  ASSERT_EQ(add("new.example", other), 0);
-  EXPECT_EQ(other, dropped);
-  instance_->resolved(asked_[0].first, {"127.0.0.1"}, 0);
+  const uint64_t s = connect();
+  const UniqueFd peer = accept_one();
+  want(op(TODD_OP_RECV, s));
+  EXPECT_EQ(go(op(TODD_OP_SEND, s), "connect").result, 7);
+  char text[4096];
+  EXPECT_EQ(recv(peer.get(), text, sizeof text, 0), 7);
+  ASSERT_EQ(::send(peer.get(), "go", 2, MSG_NOSIGNAL), 2);
+  EXPECT_EQ(next(TODD_OP_RECV).result, 2);
+  EXPECT_EQ(puppet_.received, "go");
+  todd_op asked = op(TODD_OP_TLS, s);
+  asked.arg = context;
+  want(asked, "www.example");
+  settle();
+  EXPECT_GT(recv(peer.get(), text, sizeof text, 0), 100) << "a ClientHello";
+  EXPECT_EQ(std::string(text, 2), "\x16\x03");
+  // A fatal alert, which is the handshake's and not the testlet's.
+  ASSERT_EQ(::send(peer.get(), "\x15\x03\x03\x00\x02\x02\x28", 7, MSG_NOSIGNAL), 7);
+  EXPECT_EQ(next(TODD_OP_TLS).result, -EPROTO);
+  EXPECT_NE(tls_error(s).find("handshake failure"), std::string::npos) << tls_error(s);
+  want(op(TODD_OP_CLOSE, s));
   settle();
   EXPECT_TRUE(puppet_.done.empty());
-  EXPECT_EQ(go_to(TODD_OP_CONNECT, other).result, -EINVAL) << "not resolved";
+  EXPECT_EQ(puppet_.received, "go");
 }
 
-TEST_P(StreamFlowTargetsTest, NoneIsNearerToThisHostThanWhereItWasFound) {
-  setup_.targets.push_back({.address = *io::parse_address("192.0.2.1", 80)});
-  setup_.targets.push_back({.address = *io::parse_address("169.254.1.1", 80)});
-  listen_for_target(8);          // 2: loopback
-  setup_.targets.push_back({});  // 3: no address yet
+TEST_P(StreamFlowTest, WhatIsStillOnItsWayIsNotForTls) {
+  uint32_t context = 0;
+  puppet_.prepare = [&](Puppet& p) { context = make_tls(p, TODD_TLF_INSECURE); };
   begin();
-  struct Case {
-    uint32_t from;
-    const char* host;
-    int result;
-  };
-  for (const Case& c : {Case{0, "127.0.0.1", -EACCES},
-                        {0, "::1", -EACCES},
-                        {0, "169.254.169.254", -EACCES},
-                        {0, "::ffff:127.0.0.1", -EACCES},
-                        {0, "fe80::1", -EACCES},
-                        {0, "198.51.100.1", 0},
-                        {0, "10.0.0.1", 0},
-                        {1, "127.0.0.1", -EACCES},
-                        {1, "169.254.7.7", 0},
-                        {2, "127.0.0.9", 0},
-                        {2, "0.0.0.0", -EACCES},
-                        {2, "224.0.0.1", -EACCES}}) {
-    uint32_t target = 0;
-    ASSERT_EQ(add(c.host, target, c.from), 0);
-    EXPECT_EQ(go_to(TODD_OP_RESOLVE, target).result, c.result) << c.from << ' ' << c.host;
-    drop(target);
-  }
-  uint32_t target = 0;
-  EXPECT_EQ(add("198.51.100.1", target, 3), -EINVAL);
-  EXPECT_EQ(add("", target), -EINVAL);
-  EXPECT_EQ(add("198.51.100.1", target, 99), -EINVAL);
-}
-
-TEST_P(StreamFlowTargetsTest, ThereIsRoomForSoManyAndForOthersWhenSomeAreDropped) {
-  begin();
-  std::vector<uint32_t> all(4096);
-  for (uint32_t& target : all) ASSERT_EQ(add("a.example", target), 0);
-  EXPECT_EQ(std::set<uint32_t>(all.begin(), all.end()).size(), all.size());
-  uint32_t target = 0;
-  EXPECT_EQ(add("a.example", target), -ENOBUFS);
-  std::set<uint32_t> dropped{all[7], all[0], all[4095], all[1000]};
-  for (const uint32_t one : dropped) drop(one), drop(one);  // the second time it is nobody's
-  std::set<uint32_t> again;
-  for (size_t i = 0; i < dropped.size(); ++i) {
-    ASSERT_EQ(add("b.example", target), 0);
-    again.insert(target);
-  }
-  EXPECT_EQ(again, dropped);
-  EXPECT_EQ(add("b.example", target), -ENOBUFS);
+  const uint64_t s = connect();
+  todd_op asked = op(TODD_OP_TLS, s);
+  asked.arg = context;
+  want(op(TODD_OP_SEND, s), "connect");
+  EXPECT_EQ(go(asked, "name").result, -EINVAL);
+  EXPECT_EQ(next(TODD_OP_SEND).result, 7);
 }
 
 }  // namespace

@@ -195,6 +195,22 @@ TEST(Manifest, ASecretIsATextWithoutDefaultAndPattern) {
   EXPECT_THAT(with([](Param& key) { key.repeat = true; }), HasSubstr("a secret is given once"));
 }
 
+TEST(Manifest, AProxyIsATextWithoutDefault) {
+  const auto with = [](auto change) {
+    Manifest m = sample();
+    Param& param = m.testlets[0].params[2];
+    param.required = param.secret = false;
+    param.proxy = true;
+    change(param);
+    const auto parsed = parse_manifest(write_manifest(m));
+    return !parsed ? parsed.error().detail : parsed->testlets[0].params[2].proxy ? "" : "lost";
+  };
+  EXPECT_EQ(with([](Param&) {}), "");
+  EXPECT_THAT(with([](Param& p) { p.type = ParamType::integer; }), HasSubstr("a proxy is a text"));
+  EXPECT_THAT(with([](Param& p) { p.secret = true; }), HasSubstr("a proxy is a text"));
+  EXPECT_THAT(with([](Param& p) { p.dflt = "x"; }), HasSubstr("a proxy is a text"));
+}
+
 Metric spread_of_rtt(double low, double high) {
   Metric spread;
   spread.name = "spread", spread.unit = "ns";

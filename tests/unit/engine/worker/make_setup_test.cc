@@ -51,5 +51,20 @@ TEST(SetAddressTest, SaysWhyNoneIsLeft) {
   EXPECT_EQ(set.error().detail, "web.test: no address of the wanted family");
 }
 
+TEST(DropUnresolvedTest, NamesThatAProxyResolvesStay) {
+  auto setup = named();
+  setup.specs->push_back({.name = "192.0.2.1", .host = "192.0.2.1", .port = 80});  // this host refuses it
+  setup.targets.push_back({.address = {}, .spec = 1, .offset = 0, .edge = 1});
+  setup.manifest.params = {{.name = "path"}, {.name = "proxy", .proxy = true}};
+  setup.values.resize(2);
+  setup.values[0].len = 1;
+  EXPECT_EQ(names_of(setup).size(), 2u) << "none is given";
+  setup.values[1].len = 1;
+  EXPECT_TRUE(names_of(setup).empty());
+  EXPECT_EQ(drop_unresolved(setup), std::vector<uint32_t>{1});
+  EXPECT_EQ(setup.run.n_target, 1u);
+  EXPECT_EQ(setup.targets[0].spec, 0u);
+}
+
 }  // namespace
 }  // namespace todd::worker

@@ -235,12 +235,26 @@ class Namespace:
 
 def pair(near, far):
     """Two namespaces joined by one veth pair, with nothing in between."""
+    need_programs(ping="iputils-ping")
     ends = Namespace(near, 1, bridged=False), Namespace(far, 2, bridged=False)
     sh("ip", "link", "add", "eth0", "netns", ends[0].name, "type", "veth", "peer", "name", "eth0", "netns", ends[1].name)
     for end in ends:
         end.bring_up()
     sh(*inside(ends[0].name, "ping", "-c", "1", "-W", "2", ends[1].address))
     return ends
+
+
+def relayed(near, far):
+    """Two namespaces with a third between them, whose eth0 and eth1 are joined by nothing but a DelayLab that relays. Packets come
+    one by one as on a wire: no segmentation is left to the interfaces."""
+    ends, middle = (Namespace(near, 1, bridged=False), Namespace(far, 2, bridged=False)), Namespace("relay", 3, bridged=False)
+    for end, name in zip(ends, ("eth0", "eth1")):
+        sh("ip", "link", "add", "eth0", "netns", end.name, "type", "veth", "peer", "name", name, "netns", middle.name)
+        sh(*inside(middle.name, "sh", "-c", f"echo 1 >/proc/sys/net/ipv6/conf/{name}/disable_ipv6"))
+        ip(middle.name, "link", "set", name, "up")
+        ip(end.name, "link", "set", "eth0", "gso_max_segs", 1)
+        end.bring_up()
+    return *ends, middle
 
 
 class Process:
@@ -266,15 +280,18 @@ class Process:
 
 class DelayLab:
     """Answers for addresses that nobody has, in a namespace, by rules (tests/support/delay_lab/README.md). It owns those that its
-    rules name; the others must have a route there."""
+    rules name; the others must have a route there. relay: the other interface, to which it passes packets of addresses that
+    somebody has (see relayed())."""
 
-    def __init__(self, namespace, *rules, interface="eth0"):
+    def __init__(self, namespace, *rules, interface="eth0", relay=None):
         work = scratch()
         self._log, self._journal = work / "delay-lab.log", work / "delay-lab.csv"
         words = [BIN / "../tests/delay-lab", "--interface", interface, "--journal", self._journal]
+        words += ["--relay", relay] if relay else []
         for rule in rules:
             words += ["--rule", rule]
-            ip(namespace.name, "route", "replace", "blackhole", rule.split()[0])  # or the kernel there calls it unreachable
+            if relay is None:
+                ip(namespace.name, "route", "replace", "blackhole", rule.split()[0])  # or the kernel there calls it unreachable
         self._process = Process(words, self._log, namespace)
         wait_for("the delay lab is ready", lambda: "ready" in self._log.read_text() or self._process.process.poll() is not None)
         check("ready" in self._log.read_text(), f"the delay lab starts: {self._log.read_text().strip()}")

@@ -6,9 +6,10 @@ namespace {
 
 // Draws only for a probability, so that adding `every N` to a rule does not change what its probabilities
 // hit.
-bool hits(const Which& which, uint64_t request, std::mt19937_64& random) {
+bool hits(const Which& which, uint64_t request, bool back, std::mt19937_64& random) {
+  if (which.back != back) return false;
   if (which.ratio < 1 && std::uniform_real_distribution<double>(0, 1)(random) >= which.ratio) return false;
-  return request % which.every == 0;
+  return request % which.every == 0 && request <= which.first;
 }
 
 }  // namespace
@@ -20,6 +21,7 @@ const char* event_name(Event event) {
     case Event::icmp: return "icmp";
     case Event::dropped: return "dropped";
     case Event::frozen: return "frozen";
+    case Event::passed: return "passed";
   }
   return "?";
 }
@@ -32,13 +34,13 @@ const Rule* Behaviour::rule_of(const Address& address) const {
   return nullptr;
 }
 
-Behaviour::State& Behaviour::state_of(const Address& address) {
-  auto& state = states_[address];
+Behaviour::State& Behaviour::state_of(const Address& address, bool back) {
+  auto& state = states_[back ? 1 : 0][address];
   if (state.rule != nullptr) return state;
   state.rule = rule_of(address);
   uint64_t words[2];
   std::memcpy(words, &address.bytes, sizeof words);
-  std::seed_seq seed{state.rule->seed, words[0] >> 32, words[0], words[1] >> 32, words[1]};
+  std::seed_seq seed{state.rule->seed, words[0] >> 32, words[0], words[1] >> 32, words[1] + (back ? 1 : 0)};
   state.random.seed(seed);
   return state;
 }
@@ -52,8 +54,8 @@ bool Behaviour::freeze(const Rule& rule, int64_t arrived_ns, int64_t& due_ns) {
   return rule.freeze->drops;
 }
 
-std::vector<Action> Behaviour::decide(const Address& address, int64_t arrived_ns) {
-  State& state = state_of(address);
+std::vector<Action> Behaviour::decide(const Address& address, int64_t arrived_ns, bool back) {
+  State& state = state_of(address, back);
   const Rule& rule = *state.rule;
   ++state.requests;
   Action action;
@@ -61,7 +63,7 @@ std::vector<Action> Behaviour::decide(const Address& address, int64_t arrived_ns
       arrived_ns + std::uniform_int_distribution<int64_t>(rule.delay_min_ns, rule.delay_max_ns)(state.random);
   const Effect* duplicate = nullptr;
   for (const auto& effect : rule.effects) {
-    if (!hits(effect.which, state.requests, state.random)) continue;
+    if (!hits(effect.which, state.requests, back, state.random)) continue;
     switch (effect.kind) {
       case Kind::drop: action.event = Event::dropped; break;
       case Kind::duplicate: duplicate = &effect; break;

@@ -10,8 +10,8 @@
 
 namespace todd::delay_lab {
 
-// What becomes of a request. `dropped`, `frozen`: nothing is sent.
-enum class Event { reply, duplicate, icmp, dropped, frozen };
+// What becomes of a request, or of a packet at a relay (`passed`). `dropped`, `frozen`: nothing is sent.
+enum class Event { reply, duplicate, icmp, dropped, frozen, passed };
 const char* event_name(Event event);
 
 // One thing to send at a time (or not to send, and to log).
@@ -34,8 +34,9 @@ class Behaviour {
 
   // Whether a rule covers the address: whether it exists, to ARP and neighbour discovery.
   bool owns(const Address& address) const { return rule_of(address) != nullptr; }
-  // Requires: owns(address). At least one action.
-  std::vector<Action> decide(const Address& address, int64_t arrived_ns);
+  // Requires: owns(address). At least one action. back: the packet comes from the address, which a relay
+  // counts apart.
+  std::vector<Action> decide(const Address& address, int64_t arrived_ns, bool back = false);
 
  private:
   struct State {
@@ -45,13 +46,13 @@ class Behaviour {
   };
 
   const Rule* rule_of(const Address& address) const;
-  State& state_of(const Address& address);
+  State& state_of(const Address& address, bool back);
   // Moves due_ns out of a freeze; true if the action is lost in it.
   bool freeze(const Rule& rule, int64_t arrived_ns, int64_t& due_ns);
 
   std::vector<Rule> rules_;
-  std::unordered_map<const Rule*, int64_t> first_;  // when the rule's first request came
-  std::unordered_map<Address, State, AddressHash> states_;
+  std::unordered_map<const Rule*, int64_t> first_;             // when the rule's first request came
+  std::unordered_map<Address, State, AddressHash> states_[2];  // there and back
 };
 
 }  // namespace todd::delay_lab

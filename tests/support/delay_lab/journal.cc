@@ -13,9 +13,23 @@ Result<Journal> Journal::create(const std::string& path) {
   return Journal(std::move(file));
 }
 
+namespace {
+
+const char* protocol_name(Protocol protocol) {
+  switch (protocol) {
+    case Protocol::icmp: return "icmp";
+    case Protocol::udp: return "udp";
+    case Protocol::tcp: return "tcp";
+    case Protocol::other: return "other";
+  }
+  return "?";
+}
+
+}  // namespace
+
 void Journal::write(const Entry& entry) {
   std::fprintf(file_.get(), "%" PRIu64 ",%s,%s,%s,%s,%u,%u,%zu,%" PRId64 ",%" PRId64 ",%" PRId64 "\n",
-               entry.request, event_name(entry.event), entry.protocol == Protocol::udp ? "udp" : "icmp",
+               entry.request, event_name(entry.event), protocol_name(entry.protocol),
                entry.from.text().c_str(), entry.to.text().c_str(), entry.ident, entry.sequence, entry.payload,
                entry.rx_ns, entry.due_ns, entry.tx_ns);
 }

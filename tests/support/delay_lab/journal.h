@@ -16,7 +16,7 @@ struct Entry {
   uint64_t request = 0;  // counted from 1 as they came
   Event event = Event::reply;
   Protocol protocol = Protocol::icmp;
-  Address from, to;  // the prober, and whom it asked
+  Address from, to;  // the prober, and whom it asked; of a relay as the packet has them
   uint16_t ident = 0, sequence = 0;
   size_t payload = 0;  // bytes of the request's payload
   int64_t rx_ns = 0, due_ns = 0,

@@ -6,6 +6,7 @@
 #include <netinet/if_ether.h>
 #include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 
 #include <algorithm>
@@ -166,6 +167,27 @@ std::optional<Request> parse_request(std::span<const uint8_t> frame) {
   request.sequence = ntohs(udp->dest);
   request.payload = at + sizeof *udp;
   return request;
+}
+
+std::optional<Passing> parse_passing(std::span<const uint8_t> frame) {
+  const auto ethernet_header = read<ethhdr>(frame, 0);
+  if (!ethernet_header) return std::nullopt;
+  Request packet;
+  const auto ip = parse_ip(frame.subspan(sizeof(ethhdr)), ntohs(ethernet_header->h_proto), packet);
+  if (!ip) return std::nullopt;
+  const auto [at, protocol] = *ip;
+  Passing passing{.from = packet.from, .to = packet.to, .payload = packet.packet.size() - at};
+  if (protocol == icmp_protocol(packet.to)) passing.protocol = Protocol::icmp;
+  if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP) return passing;
+  passing.protocol = protocol == IPPROTO_TCP ? Protocol::tcp : Protocol::udp;
+  const auto ports = read<std::array<uint16_t, 2>>(packet.packet, at);
+  const auto tcp = read<tcphdr>(packet.packet, at);
+  const size_t header = protocol == IPPROTO_UDP ? sizeof(udphdr) : tcp ? tcp->doff * 4u : SIZE_MAX;
+  if (!ports || header > passing.payload) return std::nullopt;
+  passing.from_port = ntohs((*ports)[0]);
+  passing.to_port = ntohs((*ports)[1]);
+  passing.payload -= header;
+  return passing;
 }
 
 Bytes build_reply(const Request& request, const Mac& mac, const Reply& reply) {

@@ -14,7 +14,7 @@ namespace todd::delay_lab {
 using Bytes = std::vector<uint8_t>;
 using Mac = std::array<uint8_t, 6>;
 
-enum class Protocol { icmp, udp };
+enum class Protocol { icmp, udp, tcp, other };
 
 // An echo request, ICMP or UDP. Owns its bytes, because the answer may be due long after the frame is gone.
 struct Request {
@@ -28,6 +28,17 @@ struct Request {
 // None for whatever is neither: fragments, other protocols, IPv6 extension headers, cut or inconsistent
 // frames.
 std::optional<Request> parse_request(std::span<const uint8_t> frame);
+
+// What a relay is told of a packet that passes by: ports of TCP and UDP, and how many bytes are behind their
+// headers; of others the bytes behind the IP header.
+struct Passing {
+  Address from, to;
+  Protocol protocol = Protocol::other;
+  uint16_t from_port = 0, to_port = 0;
+  size_t payload = 0;
+};
+// None for what is not IP, and for fragments and cut or inconsistent frames.
+std::optional<Passing> parse_passing(std::span<const uint8_t> frame);
 
 // How a reply differs from an honest echo.
 struct Reply {

@@ -108,10 +108,15 @@ void parse_operands(Words& words, Effect& effect) {
   if (effect.kind == Kind::truncate) effect.position = words.integer(0, 65535);
 }
 
-// One of `every N`, `P%` and what belongs to this kind alone; false if the next word is none of them.
+// One of `every N`, `first N`, `P%`, `back` and what belongs to this kind alone; false if the next word is
+// none of them.
 bool parse_option(Words& words, Effect& effect) {
   if (words.skip("every"))
     effect.which.every = static_cast<uint64_t>(words.integer(1, 1'000'000'000));
+  else if (words.skip("first"))
+    effect.which.first = static_cast<uint64_t>(words.integer(1, 1'000'000'000));
+  else if (words.skip("back"))
+    effect.which.back = true;
   else if (!words.done() && words.peek().back() == '%')
     effect.which.ratio = words.need(manifest::parse_ratio(words.take()));
   else if (effect.kind == Kind::duplicate && words.skip("after"))
@@ -183,6 +188,20 @@ Result<std::vector<Rule>> parse_rules(std::string_view text) {
   std::stable_sort(rules.begin(), rules.end(),
                    [](const Rule& a, const Rule& b) { return a.prefix.bits > b.prefix.bits; });
   return rules;
+}
+
+Status check_rules(const std::vector<Rule>& rules, bool relays) {
+  for (const auto& rule : rules) {
+    for (const auto& effect : rule.effects) {
+      const bool kept =
+          effect.kind == Kind::drop || effect.kind == Kind::duplicate || effect.kind == Kind::hold;
+      const std::string at = "rule of " + rule.prefix.address.text() + ": ";
+      if (relays && !kept)
+        return fail(Errc::invalid, at + "a relay can drop, duplicate and hold, nothing else");
+      if (!relays && effect.which.back) return fail(Errc::invalid, at + "'back' is for a relay (--relay)");
+    }
+  }
+  return {};
 }
 
 }  // namespace todd::delay_lab

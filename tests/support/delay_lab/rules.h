@@ -12,11 +12,12 @@
 
 namespace todd::delay_lab {
 
-// Which requests of an address an effect hits: every Nth (of each address, counted from 1), or each with a
-// probability.
+// Which requests of an address an effect hits: every Nth or the first so many (of each address, counted from
+// 1), or each with a probability. Of a relay: of the packets to the address, or of those back from it.
 struct Which {
-  uint64_t every = 1;
+  uint64_t every = 1, first = UINT64_MAX;
   double ratio = 1;
+  bool back = false;
 };
 
 enum class Kind { drop, duplicate, hold, corrupt, truncate, from, icmp };
@@ -48,5 +49,7 @@ struct Rule {
 
 // invalid: names the line, the word and what would do. The longest prefix comes first.
 Result<std::vector<Rule>> parse_rules(std::string_view text);
+// invalid: a relay changes no packet, and only a relay has packets that come back from an address.
+Status check_rules(const std::vector<Rule>& rules, bool relays);
 
 }  // namespace todd::delay_lab

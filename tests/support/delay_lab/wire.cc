@@ -18,6 +18,8 @@ namespace {
 constexpr int kReceiveBuffer =
     64 << 20;  // 100,000 small frames, while the lab waits for a moment or is not scheduled
 
+constexpr size_t kVirtioHeader = 10;  // virtio_net_hdr, whose header is no C++
+
 // The software stamp among a message's control data, 0 if there is none.
 int64_t software_stamp(msghdr& message) {
   for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr;
@@ -37,7 +39,7 @@ Status set(int fd, int level, int option, int value, const char* what) {
 
 }  // namespace
 
-Result<Wire> Wire::open(const std::string& interface) {
+Result<Wire> Wire::open(const std::string& interface, Use use) {
   UniqueFd fd(socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return fail_errno(errno, "packet socket, which needs root or CAP_NET_RAW");
   ifreq request{};
@@ -51,7 +53,9 @@ Result<Wire> Wire::open(const std::string& interface) {
                          SOF_TIMESTAMPING_SOFTWARE | SOF_TIMESTAMPING_OPT_TSONLY;
   for (const auto& done : {set(fd.get(), SOL_SOCKET, SO_TIMESTAMPING, stamps, "kernel time stamps"),
                            set(fd.get(), SOL_SOCKET, SO_RCVBUFFORCE, kReceiveBuffer, "receive buffer"),
-                           set(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "ignoring own frames")})
+                           set(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, 1, "ignoring own frames"),
+                           set(fd.get(), SOL_PACKET, PACKET_VNET_HDR, use == Use::relays ? 1 : 0,
+                               "frames with the header of virtio")})
     if (!done) return tl::unexpected(done.error());
   sockaddr_ll here{};
   here.sll_family = AF_PACKET;
@@ -59,7 +63,7 @@ Result<Wire> Wire::open(const std::string& interface) {
   here.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0)
     return fail_errno(errno, "interface " + interface);
-  return Wire(std::move(fd), mac);
+  return Wire(std::move(fd), mac, use);
 }
 
 std::optional<Wire::Arrived> Wire::receive() {
@@ -71,8 +75,9 @@ std::optional<Wire::Arrived> Wire::receive() {
     const auto size = recvmsg(fd_.get(), &message, MSG_DONTWAIT);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return std::nullopt;  // EAGAIN, or ENETDOWN while the interface is down
-    if (from.sll_pkttype == PACKET_OTHERHOST) continue;
-    return Arrived{{buffer_.data(), static_cast<size_t>(size)}, software_stamp(message)};
+    if (use_ == Use::reflects && from.sll_pkttype == PACKET_OTHERHOST) continue;
+    const std::span<const uint8_t> whole{buffer_.data(), static_cast<size_t>(size)};
+    return Arrived{whole.subspan(use_ == Use::relays ? kVirtioHeader : 0), whole, software_stamp(message)};
   }
 }
 

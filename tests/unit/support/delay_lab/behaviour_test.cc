@@ -30,6 +30,7 @@ std::string letters(const std::vector<std::vector<Action>>& fates) {
       case Event::frozen: text += 'f'; break;
       case Event::icmp: text += 'i'; break;
       case Event::duplicate: text += '?'; break;
+      case Event::passed: text += '?'; break;
     }
   }
   return text;
@@ -54,6 +55,25 @@ TEST(BehaviourTest, EveryNthIsCountedPerAddress) {
   auto lab = behaviour("10.0.0.0/24 drop every 3 duplicate every 2");
   EXPECT_EQ(letters(requests(lab, "10.0.0.1", 7)), "rRdRrdr");
   EXPECT_EQ(letters(requests(lab, "10.0.0.2", 3)), "rRd");
+}
+
+TEST(BehaviourTest, TheFirstSoManyAreCountedPerAddress) {
+  auto lab = behaviour("10.0.0.0/24 drop first 2 duplicate every 2 first 4");
+  EXPECT_EQ(letters(requests(lab, "10.0.0.1", 6)), "ddrRrr");
+  EXPECT_EQ(letters(requests(lab, "10.0.0.2", 1)), "d");
+}
+
+TEST(BehaviourTest, TheWayBackIsApart) {
+  auto lab = behaviour("10.0.0.1 delay 1ms drop every 2 drop first 1 back");
+  std::string there, back;
+  for (int i = 0; i < 4; ++i) {
+    there += lab.decide(at("10.0.0.1"), 0)[0].event == Event::dropped ? 'd' : 'r';
+    const auto action = lab.decide(at("10.0.0.1"), 0, true)[0];
+    back += action.event == Event::dropped ? 'd' : 'r';
+    EXPECT_EQ(action.due_ns, 1 * kMs);
+  }
+  EXPECT_EQ(there, "rdrd");
+  EXPECT_EQ(back, "drrr");
 }
 
 TEST(BehaviourTest, ProbabilitiesFollowFromTheSeed) {

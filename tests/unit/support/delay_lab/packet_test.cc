@@ -101,6 +101,37 @@ TEST(PacketTest, ReadsIPv6AndUdp) {
   EXPECT_EQ(udp->sequence, 7);
 }
 
+TEST(PacketTest, APassingPacketIsToldByItsPortsAndPayload) {
+  const auto echo = parse_passing(echo_request_v4());
+  ASSERT_TRUE(echo);
+  EXPECT_EQ(echo->protocol, Protocol::icmp);
+  EXPECT_EQ(echo->to.text(), "10.64.0.1");
+  const auto udp = parse_passing(udp_request_v6());
+  ASSERT_TRUE(udp);
+  EXPECT_EQ(udp->protocol, Protocol::udp);
+  EXPECT_EQ(udp->from_port, 40000);
+  EXPECT_EQ(udp->to_port, 7);
+  EXPECT_EQ(udp->payload, 3u);
+
+  Bytes message(24 + 5);  // a header of TCP with 4 bytes of options, and 5 behind it
+  message[0] = 0x1f;
+  message[1] = 0x90;
+  message[3] = 80;
+  message[12] = 6 << 4;
+  auto frame = echo_request_v4(message);
+  frame.erase(frame.begin() + kEthernet + kV4, frame.begin() + kEthernet + kV4 + 8);  // ICMP's header
+  frame[kEthernet + 3] = static_cast<uint8_t>(kV4 + message.size());
+  frame[kEthernet + 9] = 6;
+  const auto tcp = parse_passing(frame);
+  ASSERT_TRUE(tcp);
+  EXPECT_EQ(tcp->protocol, Protocol::tcp);
+  EXPECT_EQ(tcp->from_port, 8080);
+  EXPECT_EQ(tcp->to_port, 80);
+  EXPECT_EQ(tcp->payload, 5u);
+  frame[kEthernet + kV4 + 12] = 15 << 4;  // more than there is
+  EXPECT_FALSE(parse_passing(frame));
+}
+
 TEST(PacketTest, PassesOverWhatIsCut) {
   for (const auto& frame : {echo_request_v4(), echo_request_v6(), udp_request_v6()})
     for (size_t size = 0; size < frame.size(); ++size) {
@@ -108,6 +139,7 @@ TEST(PacketTest, PassesOverWhatIsCut) {
                       frame.begin() + static_cast<ptrdiff_t>(size));  // so that reading beyond it is seen
       EXPECT_FALSE(parse_request(cut)) << size;
       EXPECT_FALSE(parse_who_has(cut)) << size;
+      EXPECT_FALSE(parse_passing(cut)) << size;
     }
 }
 

@@ -66,6 +66,19 @@ TEST(RulesTest, RefusesWithTheLineAndWhatWouldDo) {
   EXPECT_THAT(refusal("10.0.0.1\n10.0.0.1"), HasSubstr("already"));
 }
 
+TEST(RulesTest, ARelayIsToldNothingThatItCannotDo) {
+  const auto refusal_of = [](std::string_view text, bool relays) {
+    const auto good = check_rules(*parse_rules(text), relays);
+    return good ? "accepted" : good.error().detail;
+  };
+  const auto* lossy =
+      "10.0.0.1 delay 1ms drop first 1 duplicate every 3 back hold 1% for 1ms freeze 1ms every 1s";
+  EXPECT_EQ(refusal_of(lossy, true), "accepted");
+  EXPECT_THAT(refusal_of(lossy, false), HasSubstr("10.0.0.1: 'back' is for a relay"));
+  EXPECT_THAT(refusal_of("10.0.0.1 corrupt", true), HasSubstr("10.0.0.1: a relay can drop"));
+  EXPECT_EQ(refusal_of("10.0.0.1 corrupt", false), "accepted");
+}
+
 TEST(RulesTest, APrefixHoldsWhatItShould) {
   const auto holds = [](const char* prefix, const char* address) {
     return parse_prefix(prefix)->contains(*parse_address(address));

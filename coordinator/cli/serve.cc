@@ -65,9 +65,10 @@ std::string command_for_the_other_host(const ServeCommand& command, uint32_t por
                        own ? " --insecure true" : "");
   }
   if (command.testlet.id == "ping") {
-    const auto mode = given.find("mode");
-    return fmt::format("todd try ping {}:{} --mode {}", host, port,
-                       mode == given.end() ? "udp" : mode->second);
+    const auto mode = given.find("mode"), key = given.find("key");
+    return fmt::format("todd try ping {}:{} --mode {}{}", host, port,
+                       mode == given.end() ? "udp" : mode->second,
+                       key == given.end() ? "" : " --key " + key->second);
   }
   return fmt::format("todd try {} {}:{}", command.testlet.id, host, port);
 }

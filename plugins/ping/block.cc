@@ -4,6 +4,8 @@
 #include <cstdio>
 #include <cstring>
 
+#include "plugins/ping/bytes.h"
+
 namespace todd::ping {
 
 namespace {
@@ -13,16 +15,6 @@ constexpr uint8_t kVersion = 1;
 enum Flags : uint8_t { kAnswered = 1, kWhole = 2 };
 constexpr size_t kCheckAt = 4;
 
-void put(uint8_t* to, size_t bytes, uint64_t value) {
-  for (size_t i = bytes; i-- > 0; value >>= 8) to[i] = static_cast<uint8_t>(value);
-}
-
-uint64_t get(const uint8_t* from, size_t bytes) {
-  uint64_t value = 0;
-  for (size_t i = 0; i < bytes; ++i) value = value << 8 | from[i];
-  return value;
-}
-
 uint32_t hash(std::span<const uint8_t> bytes) {  // FNV-1a
   uint32_t value = 2166136261u;
   for (const uint8_t byte : bytes) value = (value ^ byte) * 16777619u;
@@ -30,52 +22,53 @@ uint32_t hash(std::span<const uint8_t> bytes) {  // FNV-1a
 }
 
 uint16_t check_of(Block block) {
-  put(block.data() + kCheckAt, 2, 0);
+  put_number(block.data() + kCheckAt, 2, 0);
   const uint32_t value = hash(block);
   return static_cast<uint16_t>(value ^ value >> 16);
 }
 
 Block begin(const BlockRequest& request, uint8_t flags) {
   Block block{};
-  put(block.data(), 2, kMagic);
+  put_number(block.data(), 2, kMagic);
   block[2] = kVersion;
   block[3] = flags;
-  put(block.data() + 8, 4, request.stream);
-  put(block.data() + 12, 4, request.number);
+  put_number(block.data() + 8, 4, request.stream);
+  put_number(block.data() + 12, 4, request.number);
   return block;
 }
 
 // The block, if it is one and its check is right.
 std::optional<Block> block_of(std::span<const uint8_t> bytes) {
-  if (bytes.size() < kBlockBytes || get(bytes.data(), 2) != kMagic || bytes[2] != kVersion) return {};
+  if (bytes.size() < kBlockBytes || get_number(bytes.data(), 2) != kMagic || bytes[2] != kVersion) return {};
   Block block;
   std::memcpy(block.data(), bytes.data(), block.size());
-  if (get(block.data() + kCheckAt, 2) != check_of(block)) return {};
+  if (get_number(block.data() + kCheckAt, 2) != check_of(block)) return {};
   return block;
 }
 
 BlockRequest request_of(const Block& block) {
-  return {static_cast<uint32_t>(get(block.data() + 8, 4)), static_cast<uint32_t>(get(block.data() + 12, 4))};
+  return {static_cast<uint32_t>(get_number(block.data() + 8, 4)),
+          static_cast<uint32_t>(get_number(block.data() + 12, 4))};
 }
 
 }  // namespace
 
 Block write_request(const BlockRequest& request) {
   Block block = begin(request, 0);
-  put(block.data() + kCheckAt, 2, check_of(block));
+  put_number(block.data() + kCheckAt, 2, check_of(block));
   return block;
 }
 
 Block write_answer(const BlockAnswer& answer) {
   Block block = begin(answer.of, static_cast<uint8_t>(kAnswered | (answer.heard.whole ? kWhole : 0)));
-  put(block.data() + 6, 2, answer.heard.epoch);
-  put(block.data() + 16, 4, answer.heard.latest);
-  put(block.data() + 20, 4, answer.heard.missing);
-  put(block.data() + 24, 8, answer.heard.window);
-  put(block.data() + 32, 8, static_cast<uint64_t>(answer.received_ns));
-  put(block.data() + 40, 4, answer.processing_ns);
-  put(block.data() + 44, 4, answer.clock);
-  put(block.data() + kCheckAt, 2, check_of(block));
+  put_number(block.data() + 6, 2, answer.heard.epoch);
+  put_number(block.data() + 16, 4, answer.heard.latest);
+  put_number(block.data() + 20, 4, answer.heard.missing);
+  put_number(block.data() + 24, 8, answer.heard.window);
+  put_number(block.data() + 32, 8, static_cast<uint64_t>(answer.received_ns));
+  put_number(block.data() + 40, 4, answer.processing_ns);
+  put_number(block.data() + 44, 4, answer.clock);
+  put_number(block.data() + kCheckAt, 2, check_of(block));
   return block;
 }
 
@@ -90,14 +83,14 @@ std::optional<BlockAnswer> read_answer(std::span<const uint8_t> bytes) {
   if (!block || ((*block)[3] & kAnswered) == 0) return {};
   const uint8_t* at = block->data();
   return BlockAnswer{.of = request_of(*block),
-                     .heard = {.latest = static_cast<uint32_t>(get(at + 16, 4)),
-                               .missing = static_cast<uint32_t>(get(at + 20, 4)),
-                               .window = get(at + 24, 8),
-                               .epoch = static_cast<uint16_t>(get(at + 6, 2)),
+                     .heard = {.latest = static_cast<uint32_t>(get_number(at + 16, 4)),
+                               .missing = static_cast<uint32_t>(get_number(at + 20, 4)),
+                               .window = get_number(at + 24, 8),
+                               .epoch = static_cast<uint16_t>(get_number(at + 6, 2)),
                                .whole = (at[3] & kWhole) != 0},
-                     .received_ns = static_cast<int64_t>(get(at + 32, 8)),
-                     .processing_ns = static_cast<uint32_t>(get(at + 40, 4)),
-                     .clock = static_cast<uint32_t>(get(at + 44, 4))};
+                     .received_ns = static_cast<int64_t>(get_number(at + 32, 8)),
+                     .processing_ns = static_cast<uint32_t>(get_number(at + 40, 4)),
+                     .clock = static_cast<uint32_t>(get_number(at + 44, 4))};
 }
 
 uint32_t clock_number() {

@@ -1,21 +1,10 @@
 #include "plugins/ping/heard.h"
 
-#include <utility>
-
 namespace todd::ping {
 
 Heard::Report& Heard::record_of(uint64_t stream, uint32_t number) {
-  if (const auto found = recent_.find(stream); found != recent_.end()) return found->second;
-  if (recent_.size() >= most_) {
-    older_ = std::move(recent_);
-    recent_.clear();
-  }
-  Report& record = recent_[stream];
-  if (const auto found = older_.find(stream); found != older_.end()) {
-    record = found->second;
-    older_.erase(found);
-    return record;
-  }
+  const auto [record, is_new] = streams_.of(stream);
+  if (!is_new) return record;
   draw_ ^= draw_ << 13;  // xorshift64
   draw_ ^= draw_ >> 7;
   draw_ ^= draw_ << 17;

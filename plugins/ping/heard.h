@@ -9,7 +9,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <unordered_map>
+
+#include "plugins/ping/recent.h"
 
 namespace todd::ping {
 
@@ -26,7 +27,7 @@ class Heard {
   };
 
   // most: streams remembered at least; at most twice as many, 64 bytes each.
-  explicit Heard(uint64_t seed, size_t most = 16384) : most_(most), draw_(seed | 1) {}
+  explicit Heard(uint64_t seed, size_t most = 16384) : draw_(seed | 1), streams_(most) {}
 
   // A probe of the stream was heard; stream: the source's word for it, and where it comes from.
   Report take(uint64_t stream, uint32_t number);
@@ -34,9 +35,8 @@ class Heard {
  private:
   Report& record_of(uint64_t stream, uint32_t number);
 
-  size_t most_;
   uint64_t draw_;
-  std::unordered_map<uint64_t, Report> recent_, older_;  // what is in older_ only was not heard lately
+  Recent<Report> streams_;
 };
 
 }  // namespace todd::ping

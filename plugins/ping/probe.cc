@@ -11,6 +11,7 @@
 #include <cstring>
 #include <random>
 #include <string_view>
+#include <utility>
 
 #include "plugins/ping/sizes.h"
 #include "plugins/ping/wire.h"
@@ -18,9 +19,7 @@
 namespace todd::ping {
 
 namespace {
-constexpr uint32_t kLargestUsual = 9000;    // a responder that is not told takes probes up to a jumbo frame
-constexpr uint32_t kSlotsOfAll = 512;       // of a source with several flows: probes being sent
-constexpr uint32_t kResponderSlots = 1024;  // replies in flight
+constexpr uint32_t kSlotsOfAll = 512;  // of a source with several flows: probes being sent
 
 constexpr size_t kMaxStreams = 1 << 20;  // flows times targets
 
@@ -42,7 +41,7 @@ const char* connect_error_name(int error) {
   }
 }
 
-uint32_t least_size(bool udp) { return udp ? kUdpKey : 0; }
+uint32_t least_size(bool udp, bool keyed) { return (udp ? kUdpKey : 0) + (keyed ? kProofBytes : 0); }
 
 bool was_given(const todd_run& run, std::string_view name) {
   for (uint32_t i = 0; i < run.n_value; ++i) {
@@ -82,15 +81,20 @@ void Ping::check(const todd_run& run) {
   check_flows(run);
   if (was_given(run, "ident") && get(run, mode) != kIcmp)
     throw error(TODD_E_PARAM, "ident: belongs to mode icmp; leave it out");
-  const bool udp = get(run, mode) == kUdp;
+  const bool udp = get(run, mode) == kUdp, keyed = was_given(run, "key");
+  if (keyed && !udp)
+    throw error(TODD_E_PARAM, "key: belongs to mode udp, where a responder of ours answers; leave it out");
+  if (keyed && get(run, key).empty()) throw error(TODD_E_PARAM, "key: the secret is empty");
+  const uint32_t least = least_size(udp, keyed);
   const std::string_view sweep = get(run, sizes);
   if (!sweep.empty()) {
     if (was_given(run, "size")) throw error(TODD_E_PARAM, "size and sizes exclude each other");
-    const Sizes parsed = parse_sizes(sweep, least_size(udp), kMaxPayload);
+    const Sizes parsed = parse_sizes(sweep, least, kMaxPayload);
     if (!parsed.wrong.empty()) throw error(TODD_E_PARAM, "sizes: " + parsed.wrong);
-  } else if (get(run, size) < least_size(udp)) {
+  } else if (get(run, size) < least) {
     throw error(TODD_E_PARAM,
-                "size: mode udp needs at least 8 bytes, for the key by which a reply is recognised");
+                keyed ? "size: with a key at least 40 bytes, 32 of them to prove who wrote the probe"
+                      : "size: mode udp needs at least 8 bytes, by which a reply is recognised");
   }
   if (const std::string_view text = get(run, pattern); !Payload::known(text)) {
     throw error(TODD_E_PARAM, "payload: \"" + std::string(text) +
@@ -102,6 +106,7 @@ void Ping::start() {
   mode_ = static_cast<Mode>((*this)[mode]);
   ttl_ = static_cast<uint8_t>((*this)[ttl]);
   tos_ = static_cast<uint8_t>((*this)[dscp] << 2);  // the lower two bits are ECN's, RFC 3168
+  if (!(*this)[key].empty()) open_key();
   if (run().role == TODD_RESPONDER) {
     start_responder();
   } else {
@@ -109,6 +114,11 @@ void Ping::start() {
   }
   const bool will_listen = mode_ == kTcp && run().role == TODD_RESPONDER;
   if (!will_listen) net().ready(&lane());
+}
+
+uint64_t Ping::random_number() {
+  std::random_device random;
+  return static_cast<uint64_t>(random()) << 32 | random();
 }
 
 void Ping::start_source() {
@@ -124,9 +134,10 @@ void Ping::start_source() {
   if (TODD_HAS(&run(), flags) && (run().flags & TODD_RF_WHOLE) != 0) largest_.resize(run().n_target);
   learn_lengths();
   const uint32_t longest = *std::max_element(length_.begin(), length_.end());
-  payload_ = Payload((*this)[pattern], longest - kIcmpHeader, std::random_device()());
+  payload_ = Payload((*this)[pattern], longest - kIcmpHeader, random_number());
   todd_flow flow{};
   flow.proto = mode_ == kUdp ? TODD_UDP : TODD_ICMP;
+  flow.flags = keyed_ ? TODD_FF_JUDGE : 0;
   flow.slot_cap = longest;
   flow.ident = static_cast<uint16_t>((*this)[ident]);
   open_flows(flow);
@@ -139,6 +150,7 @@ void Ping::begin_counting() {
   losses_.emplace(run().n_target, run().timeout_ns);
   if (flow_table_) flow_table_.emplace(run().n_target, static_cast<uint32_t>(flows_.size()));
   if (split_) split_ways();
+  warm_session_ = std::exchange(session_, random_number());
   std::fill(largest_.begin(), largest_.end(), 0);
 }
 
@@ -195,9 +207,11 @@ void Ping::tell_worst_flows() {
 
 // What check() has let pass.
 void Ping::learn_lengths() {
-  length_ = parse_sizes((*this)[sizes], least_size(mode_ == kUdp), kMaxPayload).bytes;
+  length_ = parse_sizes((*this)[sizes], least_size(mode_ == kUdp, keyed_), kMaxPayload).bytes;
   sweeps_ = !length_.empty();
-  if (!sweeps_) length_.push_back(static_cast<uint32_t>((*this)[size]));
+  // A default is what it is for: with a key the proof comes on top, and one_way has its room.
+  if (!sweeps_)
+    length_.push_back(static_cast<uint32_t>((*this)[size]) + (is_given(&size.raw) ? 0 : proof_bytes()));
   for (uint32_t& length : length_) length += mode_ == kUdp ? 0 : kIcmpHeader;
 }
 
@@ -226,32 +240,8 @@ void Ping::open_streams() {
   flow_ = open(flow);
 }
 
-void Ping::start_responder() {
-  if (mode_ == kIcmp) return;  // the system answers ICMP echoes
-  if (mode_ == kTcp) {
-    open_streams();
-    return doors_.listen();
-  }
-  todd_flow flow{};
-  flow.proto = TODD_UDP;
-  flow.flags = TODD_FF_RECV | TODD_FF_LISTEN;
-  learn_lengths();
-  flow.slot_cap = std::max(*std::max_element(length_.begin(), length_.end()), kLargestUsual);
-  flow.slots = kResponderSlots;
-  flow_ = open(flow);
-  heard_.emplace(std::random_device()());
-  clock_number_ = clock_number();
-  net().publish(&lane(), flow.local_port);
-}
-
 bool Ping::step(todd_batch& b) {
-  if (run().role == TODD_RESPONDER) {
-    if (mode_ == kTcp)
-      let_in(b);
-    else if (flow_ != TODD_NONE)
-      echo(b);
-    return b.state == TODD_DRAINING || b.state == TODD_CANCELLED;
-  }
+  if (run().role == TODD_RESPONDER) return step_responder(b);
   if (warming_up_ && b.state == TODD_RUNNING) begin_counting();
   warming_up_ = b.state == TODD_WARMING_UP;
   if (split_) watch_clock(b);
@@ -266,6 +256,7 @@ bool Ping::step(todd_batch& b) {
   const bool finished = ending && in_flight_ == 0;
   settle_losses(b.now_ns, finished);
   if (finished) tell_worst_flows();
+  if (finished && keyed_) tell_silent();
   return finished;
 }
 
@@ -304,6 +295,7 @@ void Ping::probe_tickets(todd_batch& b) {
           write_request(split_->sent(stream_at(ticket.target, ticket.round), round_in_stream(ticket.round)));
       std::memcpy(probe + kUdpKey, block.data(), block.size());
     }
+    if (keyed_) prove({probe, length}, proof_of(ticket.target, ticket.round));
     todd_op op = exchange_op(flow, ticket.target, slot, length, user_of(ticket), ticket.due_ns);
     op.ttl = ttl_;
     op.tos = tos_;
@@ -328,15 +320,6 @@ void Ping::connect_tickets(todd_batch& b) {
     put(b, op);
     ++in_flight_;
   }
-}
-
-void Ping::let_in(todd_batch& b) {
-  for (uint32_t i = 0; i < b.n_done; ++i) {
-    if (!doors_.take(b.done[i])) continue;
-    net().publish(&lane(), b.done[i].port);
-    net().ready(&lane());
-  }
-  doors_.flush(b, flow_);
 }
 
 // Returns its length.
@@ -399,10 +382,10 @@ void Ping::finish_connect(const todd_done& d) {
 }
 
 void Ping::tally_size(uint32_t target, uint32_t round, const char* became) {
-  char key[24];
+  char word[24];
   const uint32_t bytes = length_of(round) - (mode_ == kUdp ? 0 : kIcmpHeader);
-  std::snprintf(key, sizeof key, "%u_%s", static_cast<unsigned>(bytes), became);
-  tally(by_size, target, key);
+  std::snprintf(word, sizeof word, "%u_%s", static_cast<unsigned>(bytes), became);
+  tally(by_size, target, word);
 }
 
 void Ping::take_whole(const todd_done& d, uint32_t target, uint32_t round) {
@@ -429,10 +412,10 @@ void Ping::take_reply(const todd_done& d, uint32_t target, uint32_t round, int64
 
 void Ping::take_dscp(uint32_t target, uint8_t tos) {
   static constexpr std::string_view kEcn[] = {"", " ect1", " ect0", " ce"};  // RFC 3168 section 5
-  std::array<char, 8> key;
-  char* end = std::to_chars(key.data(), key.data() + key.size(), tos >> 2).ptr;
+  std::array<char, 8> word;
+  char* end = std::to_chars(word.data(), word.data() + word.size(), tos >> 2).ptr;
   end = std::copy(kEcn[tos & 3].begin(), kEcn[tos & 3].end(), end);
-  tally(reply_dscp, target, {key.data(), static_cast<size_t>(end - key.data())});
+  tally(reply_dscp, target, {word.data(), static_cast<size_t>(end - word.data())});
 }
 
 void Ping::take_jitter(Target& t, uint32_t target, uint32_t round, int64_t rtt_ns) {
@@ -490,7 +473,8 @@ void Ping::check_echo(const todd_batch& b, const todd_done& d, uint32_t target, 
   const uint32_t from = own_bytes_at(mode_ == kUdp, length) + (asks(length) ? kBlockBytes : 0);
   const uint32_t unsized = mode_ == kUdp ? 0 : kIcmpHeader;  // what param size does not count
   const uint8_t* got = todd_payload(&b, &d);
-  const uint32_t shared = std::min(d.len, length);
+  const uint32_t shared =
+      std::min(d.len, length) - proof_bytes();  // of a reply that is proven both are longer
   const bool cut = d.len != length || (d.flags & TODD_DF_TRUNCATED) != 0;
   const uint8_t* sent = payload_.of(target, round) + (from - kIcmpHeader);
   const size_t same = shared > from ? first_difference(got + from, sent, shared - from) : 0;
@@ -524,29 +508,6 @@ void Ping::take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t tar
   tally(icmp_senders, target, sender_key(what).view());
   if (what.mtu != 0 && std::string_view(name) == kPacketTooBig) set(mtu, target, what.mtu);
   note(target, name, describe(what).view());
-}
-
-// The first one is told, because the source will call it loss.
-void Ping::not_echoed(const char* why) {
-  if (not_echoed_++ == 0)
-    log(2, std::string("udp echo: ") + why + " for a reply; the sources will see loss that is this host's");
-}
-
-void Ping::echo(todd_batch& b) {
-  for (uint32_t i = 0; i < b.n_done; ++i) {
-    const todd_done& d = b.done[i];
-    if (d.code == TODD_OP_SEND && d.result == -ENOBUFS) not_echoed("no room in the device's queue");
-    if (d.code != TODD_OP_RECV || d.result < 0 || (d.flags & TODD_DF_TRUNCATED) != 0) continue;
-    if (!can_send(b, flow_) || d.len > b.slots[flow_]->cap) {
-      not_echoed("no free buffer");  // waiting would only make the replies late
-      continue;
-    }
-    const uint32_t slot = take_slot(b, flow_);
-    uint8_t* reply = slot_data(b, flow_, slot);
-    if (d.len != 0) std::memcpy(reply, todd_payload(&b, &d), d.len);
-    fill_block(b, d, reply);
-    put(b, reply_op(flow_, d.arg, slot, d.len, 0));
-  }
 }
 
 }  // namespace todd::ping

@@ -4,6 +4,8 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
+#include <string_view>
 #include <vector>
 
 #include "plugins/ping/doors.h"
@@ -12,6 +14,8 @@
 #include "plugins/ping/loss.h"
 #include "plugins/ping/one_way.h"
 #include "plugins/ping/payload.h"
+#include "plugins/ping/proof.h"
+#include "plugins/ping/replays.h"
 #include "plugins/ping/split.h"
 #include "plugins/ping/wire.h"
 #include "todd/testlet.hpp"
@@ -41,7 +45,8 @@ class Ping : public testlet<Ping> {
   static constexpr auto mode = todd::choice(
       "mode", "icmp", "icmp|udp|tcp", "what is sent: ICMP echoes, UDP to a responder, or SYNs to a TCP port");
   static constexpr auto size =
-      todd::size("size", "56", "payload of a probe without any header, as in ping -s; at least 8 with udp")
+      todd::size("size", "56",
+                 "payload of a probe without any header, as in ping -s; at least 8 with udp, 40 with a key")
           .range("0", "65507");
   static constexpr auto ttl =
       todd::integer("ttl", "0", "TTL or hop limit of the probes; 0 leaves it to the system")
@@ -58,7 +63,7 @@ class Ping : public testlet<Ping> {
           .matching("([0-9]+([.][.][0-9]+/[0-9]+)?(,[0-9]+([.][.][0-9]+/[0-9]+)?)*)?");
   static constexpr auto one_way = todd::boolean(
       "one_way", "true",
-      "with udp and at least 56 bytes: 48 of them ask the responder when and how many probes came");
+      "with udp and at least 56 bytes (88 with a key): 48 ask the responder when and how many probes came");
   static constexpr auto ident =
       todd::integer("ident", "0", "with icmp: the ident of the echoes; 0 is a random one that is free")
           .range("0", "65535");
@@ -70,8 +75,12 @@ class Ping : public testlet<Ping> {
           .matching("([0-9]{1,5}(-[0-9]{1,5})?)?");
   static constexpr auto until_answer =
       todd::boolean("until_answer", "false", "send no more to a target once it has answered");
+  static constexpr auto key =
+      todd::text("key", "",
+                 "with udp: shared by both ends; a probe and its reply count only if their HMAC proves it")
+          .secret();
   static constexpr auto params = todd::params(&mode, &size, &ttl, &dscp, &pattern, &sizes, &one_way, &ident,
-                                              &flows, &source_port, &until_answer);
+                                              &flows, &source_port, &until_answer, &key);
 
   static constexpr auto rtt =
       todd::histogram("rtt", "ns", "from a probe's departure to the arrival of its reply");
@@ -181,16 +190,22 @@ class Ping : public testlet<Ping> {
       "reply_dscp", "{reply}",
       "replies by their DSCP as they arrived, with ect0, ect1 or ce behind where ECN is not 0; replies with "
       "neither count only where dscp is given");
-  static constexpr auto metrics =
-      todd::metrics(&rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550,
-                    &reordered, &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts,
-                    &longest_loss_burst, &outage, &icmp_senders, &mtu, &connect_errors, &rtt_corrected,
-                    &delay_forward, &delay_back, &processing, &clock_error, &lost_forward, &lost_back,
-                    &flow_sent, &flow_lost, &reply_dscp, &jitter_p95_p50, &pdv_p50, &pdv_p99, &path_mtu);
+  static constexpr auto forged =
+      todd::counter(
+          "forged", "{reply}",
+          "with a key: what looked like the reply to a probe and was none, as its HMAC is not of the key")
+          .only_total();
+  static constexpr auto metrics = todd::metrics(
+      &rtt, &jitter, &icmp_errors, &reply_ttl, &corrupted, &by_size, &jitter_rfc3550, &reordered,
+      &reorder_extent, &ttl_min, &ttl_max, &ttl_changes, &hops, &loss_bursts, &longest_loss_burst, &outage,
+      &icmp_senders, &mtu, &connect_errors, &rtt_corrected, &delay_forward, &delay_back, &processing,
+      &clock_error, &lost_forward, &lost_back, &flow_sent, &flow_lost, &reply_dscp, &jitter_p95_p50, &pdv_p50,
+      &pdv_p99, &path_mtu, &forged);
 
   static void check(const todd_run& run);
   void start();
   bool step(todd_batch& b);
+  bool judge(uint64_t user, uint32_t target, std::string_view bytes);
 
  private:
   // What is remembered of a target between two probes. Sized once: 24 bytes per target.
@@ -205,6 +220,7 @@ class Ping : public testlet<Ping> {
   };
   static_assert(sizeof(Target) == 24);
 
+  static uint64_t random_number();
   void start_source();
   void begin_counting();
   void learn_lengths();
@@ -228,8 +244,6 @@ class Ping : public testlet<Ping> {
   void finish_connect(const todd_done& d);
   // A ticket that came in the same batch as the answer is passed over.
   bool needs_no_more(uint32_t target) const { return until_answer_ && targets_[target].answered; }
-  void let_in(todd_batch& b);
-  void start_responder();
   void probe_tickets(todd_batch& b);
   void learn(Target& t, uint32_t index);
   void finish_probe(const todd_batch& b, const todd_done& d);
@@ -245,9 +259,27 @@ class Ping : public testlet<Ping> {
   void check_echo(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);
   uint32_t write_probe(uint8_t* to, uint16_t family, uint32_t target, uint32_t round) const;
   void take_icmp_error(const todd_batch& b, const todd_done& d, uint32_t target);
+  // A responder (responder.cc).
+  void start_responder();
+  bool step_responder(todd_batch& b);
+  void let_in(todd_batch& b);
   void echo(todd_batch& b);
+  void write_reply(const todd_batch& b, const todd_done& d, uint8_t* reply);
+  void not_echoed(const char* why);
+  void tell_refused();
+  // With a key (keyed.cc).
+  void open_key();
+  uint32_t proof_bytes() const { return keyed_ ? kProofBytes : 0; }
+  using Hmac = std::array<uint8_t, kHmacBytes>;
+  Hmac hmac_of(std::span<const uint8_t> bytes) const;
+  void prove(std::span<uint8_t> message, const Proof& proof) const;
+  bool is_proven(std::span<const uint8_t> message, Way way) const;
+  Proof proof_of(uint32_t target, uint32_t round) const;
+  bool admit(std::span<const uint8_t> request);
+  void tell_silent();
   // What a responder reports (ways.cc).
-  bool asks(uint32_t length) const { return split_ && length >= kUdpKey + kBlockBytes; }
+  bool has_block(uint32_t length) const { return length >= kUdpKey + kBlockBytes + proof_bytes(); }
+  bool asks(uint32_t length) const { return split_ && has_block(length); }
   void open_ways();
   void split_ways();
   void watch_clock(const todd_batch& b);
@@ -261,7 +293,6 @@ class Ping : public testlet<Ping> {
   void take_block(const todd_batch& b, const todd_done& d, uint32_t target, uint32_t round);
   bool block_damaged(const todd_batch& b, const todd_done& d) const;
   void fill_block(const todd_batch& b, const todd_done& d, uint8_t* reply);
-  void not_echoed(const char* why);
 
   uint32_t flow_ = TODD_NONE;  // the first; TODD_NONE: nothing to do (responder in mode icmp)
   struct Flow {
@@ -279,7 +310,7 @@ class Ping : public testlet<Ping> {
   bool warming_up_ = false;
   std::vector<Handshake> handshakes_;  // mode tcp: kMaxConnecting of them
   std::vector<uint32_t> free_handshakes_;
-  uint64_t not_echoed_ = 0;  // responder: datagrams that got no reply
+  uint64_t not_echoed_ = 0;  // responder: datagrams that found no room for a reply
   std::array<uint8_t, kIcmpHeader> header4_{}, header6_{};
   Payload payload_;
   std::vector<uint32_t> length_;  // of the probes of one round after the other, from the header on
@@ -295,6 +326,13 @@ class Ping : public testlet<Ping> {
   int64_t wall_minus_host_ns_ = 0, wall_read_ns_ = 0;
   int64_t clock_set_ns_ = INT64_MIN;  // when somebody last set this host's clock
   std::optional<Heard> heard_;        // of a responder
+
+  // With a key.
+  bool keyed_ = false;
+  uint32_t hmac_ = 0;                        // the digest that makes them
+  uint64_t session_ = 0, warm_session_ = 0;  // of a source: the first of its streams, now and in the warm-up
+  std::optional<Replays> replays_;           // of a responder
+  uint64_t refused_ = 0, copies_ = 0;
 };
 
 }  // namespace todd::ping

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <cstdlib>
 #include <cstring>
-#include <random>
 #include <utility>
 
 #include "plugins/ping/probe.h"
@@ -25,8 +24,7 @@ std::span<const uint8_t> block_in(const todd_batch& b, const todd_done& d) {
 
 // Streams of new names, and errors of clocks that are told again; what is known of the clocks stays.
 void Ping::split_ways() {
-  std::random_device random;
-  split_.emplace(size_t{run().n_target} * flows_.size(), static_cast<uint64_t>(random()) << 32 | random());
+  split_.emplace(size_t{run().n_target} * flows_.size(), random_number());
   for (PathClock& clock : clocks_) clock.told = false;
 }
 

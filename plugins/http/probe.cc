@@ -87,6 +87,7 @@ void Http::start_source() {
   todd_flow flow{};
   flow.proto = TODD_TCP;
   flow.slot_cap = static_cast<uint32_t>(longest);
+  slot_cap_ = longest;
   flow.mss = static_cast<uint32_t>((*this)[mss]);
   flow.congestion = control.empty() ? nullptr : control.c_str();
   flow.slots =
@@ -370,6 +371,10 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
     inquiry.request.emplace(spec);
   } catch (const error& e) {
     fail(index, "redirect", e.what(), now_ns);
+    return true;
+  }
+  if (inquiry.request->wire().size() > slot_cap_) {
+    fail(index, "redirect", "redirected to a URL that is too long: " + spec.url.text().substr(0, 160), now_ns);
     return true;
   }
   count(redirects, t);

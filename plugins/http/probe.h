@@ -333,6 +333,7 @@ class Http : public testlet<Http>, public H2Owner {
   std::deque<uint32_t> writing_;     // connections with something to send
   std::vector<uint32_t> held_back_;  // those of them that must wait for what their target has under way
   uint32_t slots_ = 0;               // to send from, in all
+  size_t slot_cap_ = 0;              // bytes that one has room for
   std::vector<uint32_t> forsaken_;   // further targets to be dropped
   outbox outbox_;
   uint64_t serial_ = 0;

@@ -81,6 +81,7 @@ SERVERS = {
     "leads to this host": (redirect("http://127.0.0.1:1/"), "denied", ("--follow", 5)),
     "leads to this host by IPv6": (redirect("http://[::1]:1/"), "denied", ("--follow", 5)),
     "leads to the metadata of a cloud": (redirect("http://169.254.169.254/latest/"), "denied", ("--follow", 5)),
+    "leads to what is too long": (lambda s: s.sendall(b"HTTP/1.1 302 Found\r\nLocation: /" + b"\xe4" * 15_000 + b"\r\nContent-Length: 0\r\n\r\n"), "redirect", ("--follow", 5)),
     "leads into a file": (redirect("file:///etc/passwd"), "redirect", ("--follow", 5)),
     "has no HTTP/2": (lambda s: (s.sendall(OK), time.sleep(0.2)), "protocol", H2),
     "says nothing in HTTP/2": (lambda s: h2(s), "timeout", H2),

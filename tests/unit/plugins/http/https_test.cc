@@ -98,6 +98,22 @@ TEST_F(HttpsTest, ACertificateThatDoesNotVerifyIsAFailureOfItsOwnAndToldOf) {
   EXPECT_EQ(host.notes[0], "certificate: GET https://www.example/: TLS: certificate has expired");
 }
 
+// A head has 16 KiB at most, and so has a piece that is sent. But what a Location has of other than ASCII
+// becomes three times as long, and was copied over what lies behind the piece.
+TEST_F(HttpsTest, ARedirectIsNoLongerThanThereIsRoomFor) {
+  answers = {redirect("/" + std::string(15'000, '\xe4'))};
+  Options o = options("http://www.example/");
+  o.params = {{"follow", "3"}};
+  o.max_piece = 4096;
+  TestletHost host(world, kHttp, o);
+  go(host);
+  EXPECT_EQ(host.tally("reasons", "redirect"), 1u);
+  EXPECT_EQ(host.counter("redirects"), 0u);
+  ASSERT_FALSE(host.notes.empty());
+  EXPECT_NE(host.notes[0].find("a URL that is too long: http://www.example/%E4%E4"), std::string::npos)
+      << host.notes[0];
+}
+
 TEST_F(HttpsTest, AFailedOrStalledHandshakeIsAFailure) {
   answers = {kOk};
   server.tls_result = -EPROTO;

@@ -131,7 +131,7 @@ def files():
     responder.stop()
     logged()
     run("/small", "--requests", 1, "--header", f"@{work}/headers")
-    check('"from a file"' in logged()[0], "headers from a file, one a line")
+    check('"from a file"' in lab.wait_for("the log", logged)[0], "headers from a file, one a line")
     for content, text in ((b"\x89PNG", "byte 1 is not of a text: only UTF-8 without NUL can be sent"), (b"x" * (2**18 + 1), "longer than 256 KiB"), (None, "@@ is an @ itself")):
         (work / "bad").unlink(missing_ok=True)
         if content is not None:

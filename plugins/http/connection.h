@@ -20,12 +20,16 @@ struct Endpoint {
   bool resolves = false, named = false;  // named: by no address
   bool foreign = false;                  // of another origin than the target's
   std::string server_name;               // for TLS
+  std::string way;                       // what a proxy is asked for the way there; empty: it is not asked
 };
 
 bool is_literal(const std::string& host);  // an address, no name
 
+// The closed word for an errno of CONNECT, SEND, RECV or TLS.
+const char* reason_of(int positive_errno);
+
 struct Connection {
-  enum class Phase : uint8_t { free, resolving, connecting, shaking, ready };
+  enum class Phase : uint8_t { free, resolving, connecting, asking, shaking, ready };
 
   ResponseReader reader;                // HTTP/1.1
   std::unique_ptr<H2Session> h2;        // HTTP/2, once it is known to be that
@@ -45,7 +49,7 @@ struct Connection {
   bool served = false;      // has carried a complete answer
   bool last = false;        // takes no further request
   bool greets = false;      // the TLS handshake is to be begun
-  bool reading = false;     // HTTP/1.1: a request is out
+  bool reading = false;     // HTTP/1.1: a request is out, of the proxy too
   bool in_session = false;  // what happens now, its session calls
   bool spare = false;       // is among the target's spare ones
   bool writing = false;     // is among those with something to send

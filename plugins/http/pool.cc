@@ -1,10 +1,7 @@
-// The connections of the http testlet: opened for requests, kept, lost, closed.
-#include <arpa/inet.h>
-
+// The connections of the http testlet: given requests, kept, lost, closed; opening.cc opens them.
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "plugins/http/probe.h"
 
@@ -12,48 +9,7 @@ namespace todd::http {
 namespace {
 
 using Phase = Connection::Phase;
-constexpr int64_t kDescribeEveryNs = 1'000'000'000;
-
-// The closed word for an errno of CONNECT, SEND or RECV.
-const char* reason_of(int positive_errno) {
-  switch (positive_errno) {
-    case ECONNREFUSED: return "refused";
-    case ECONNRESET:
-    case EPIPE:
-    case ECONNABORTED: return "reset";
-    case ETIMEDOUT: return "timeout";
-    case EHOSTUNREACH:
-    case ENETUNREACH: return "unreachable";
-    case EACCES:
-    case EPERM: return "denied";
-    case EKEYREJECTED: return "certificate";
-    case EPROTO: return "tls";
-    default: return "local";
-  }
-}
-
-double days(int64_t until_s, int64_t now_s) { return static_cast<double>(until_s - now_s) / 86400.0; }
-
-std::string date(int64_t unix_s) {
-  const time_t at = unix_s;
-  tm parts{};
-  gmtime_r(&at, &parts);
-  char text[32];
-  strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-const char* version_name(uint16_t version) {
-  return version == TODD_TLS_1_3 ? "1.3" : version == TODD_TLS_1_2 ? "1.2" : "older";
-}
-
 }  // namespace
-
-bool is_literal(const std::string& host) {
-  uint8_t address[16];
-  const std::string bare = host.substr(0, host.find('%'));
-  return inet_pton(AF_INET, bare.c_str(), address) == 1 || inet_pton(AF_INET6, bare.c_str(), address) == 1;
-}
 
 const Endpoint& Http::endpoint_of(const Connection& c) const {
   return c.elsewhere != nullptr ? *c.elsewhere : targets_[c.target].endpoint;
@@ -130,7 +86,8 @@ void Http::settle(uint32_t index, int64_t now_ns) {
   c.spare = room;
   if (!c.last || !c.calls.empty() || c.in_session) return;  // in_session: it is settled when that returns
   disconnect(index);
-  if (c.elsewhere != nullptr && c.elsewhere->target >= targets_.size())
+  if (c.elsewhere != nullptr && c.elsewhere->target >= targets_.size() &&
+      c.elsewhere->target != proxy_target_)
     forsaken_.push_back(c.elsewhere->target);
   if (c.pooled) --t.open;
   free_connections_.push_back(index);
@@ -194,28 +151,6 @@ void Http::rehome(uint32_t index, uint32_t target, int64_t now_ns) {
   begin_waiting(target, now_ns);
 }
 
-// ---- opening
-
-void Http::open_stream(uint32_t index, int64_t now_ns) {
-  Connection& c = connections_[index];
-  const Endpoint& to = endpoint_of(c);
-  if (!to.resolves) return begin_connecting(index, now_ns);
-  c.phase_ns = now_ns;
-  c.phase = Phase::resolving;
-  outbox_.put(target_op(TODD_OP_RESOLVE, flow_, to.target, user_of(index), run().timeout_ns));
-}
-
-void Http::begin_connecting(uint32_t index, int64_t now_ns) {
-  Connection& c = connections_[index];
-  const Endpoint& to = endpoint_of(c);
-  c.phase_ns = now_ns;
-  c.phase = Phase::connecting;
-  todd_op op = target_op(TODD_OP_CONNECT, flow_, to.target, user_of(index), run().timeout_ns);
-  op.port = to.port;
-  op.tos = settings_->tos;
-  outbox_.put(op);
-}
-
 void Http::take(todd_batch& b, const todd_done& d) {
   const auto index = static_cast<uint32_t>(d.user);
   if (index >= connections_.size() || connections_[index].generation != d.user >> 32) {
@@ -231,104 +166,12 @@ void Http::take(todd_batch& b, const todd_done& d) {
       --targets_[connections_[index].target].sends;
       if (d.result < 0)
         lost(index, reason_of(-d.result), std::string("sending: ") + strerror(-d.result), b.now_ns);
+      else if (connections_[index].greets)
+        want_to_write(index);  // once all of the words to the proxy have left
       return;
     case TODD_OP_RECV: return received(b, index, d);
     default: return;
   }
-}
-
-void Http::resolved(uint32_t index, const todd_done& d, int64_t now_ns) {
-  Connection& c = connections_[index];
-  const Endpoint& to = endpoint_of(c);
-  if (d.result == -EACCES)
-    return lost(index, "denied", to.server_name + ": this host tests no such address on another's word",
-                now_ns);
-  if (d.result < 0)
-    return lost(index, d.result == -ETIMEDOUT ? "timeout" : "resolve",
-                "the name has no address: " + std::string(strerror(-d.result)), now_ns);
-  if (to.named) observe(resolve, c.target, d.rx_ns - c.phase_ns);
-  begin_connecting(index, now_ns);
-}
-
-void Http::connected(uint32_t index, const todd_done& d) {
-  Connection& c = connections_[index];
-  if (d.result < 0)
-    return lost(index, reason_of(-d.result), std::string("connecting: ") + strerror(-d.result), d.rx_ns);
-  c.stream = d.arg;
-  observe(connect, c.target, d.rx_ns - c.phase_ns);
-  if (!endpoint_of(c).https) {
-    outbox_.put(stream_op(TODD_OP_RECV, flow_, c.stream, user_of(index)));
-    return ready(index, d.rx_ns);
-  }
-  c.phase = Phase::shaking;
-  c.phase_ns = d.rx_ns;
-  c.greets = true;
-  want_to_write(index);
-}
-
-void Http::shaken(uint32_t index, const todd_done& d) {
-  rx_ns_ = d.rx_ns;
-  Connection& c = connections_[index];
-  Target& t = targets_[c.target];
-  const bool broken = d.result < 0;
-  const bool describe = c.elsewhere == nullptr && d.rx_ns - t.described_ns >= kDescribeEveryNs;
-  const todd_tls_info facts = tls_info(c.stream, describe || settings_->checks.wants_tls());
-  if (describe) {
-    t.described_ns = d.rx_ns;
-    describe_tls(c.target, facts);
-  }
-  if (broken) {
-    const std::string why =
-        facts.error != nullptr && facts.error[0] != '\0' ? facts.error : strerror(-d.result);
-    return lost(index, reason_of(-d.result), "TLS: " + why, d.rx_ns);
-  }
-  observe(tls, c.target, d.rx_ns - c.phase_ns);
-  if (facts.resumed != 0) count(resumed, c.target);
-  c.tls_version = facts.version;
-  c.not_after_s = facts.not_after_s;
-  const bool speaks_h2 = facts.alpn != nullptr && strcmp(facts.alpn, "h2") == 0;
-  if (settings_->version == Version::k2 && !speaks_h2)
-    return lost(index, "protocol", "the server does not offer HTTP/2 (no h2 by ALPN)", d.rx_ns);
-  if (speaks_h2) begin_session(c);
-  ready(index, d.rx_ns);
-}
-
-void Http::describe_tls(uint32_t target, const todd_tls_info& facts) {
-  if (facts.version != 0) {
-    inform(tls_version, target, version_name(facts.version));
-    inform(cipher, target, facts.cipher);
-    inform(alpn, target, facts.alpn[0] != '\0' ? facts.alpn : "none");
-  }
-  if (facts.not_after_s == 0) return;
-  const int64_t now_s = (rx_ns_ + wall_offset_ns_) / 1'000'000'000;
-  inform(certificate_verdict, target, facts.verify == 0 ? "ok" : facts.verify_text);
-  inform(certificate_subject, target, facts.subject);
-  inform(certificate_issuer, target, facts.issuer);
-  inform(certificate_names, target, facts.names);
-  inform(certificate_serial, target, facts.serial);
-  inform(certificate_sha256, target, facts.fingerprint);
-  inform(certificate_dates, target, date(facts.not_before_s) + " to " + date(facts.not_after_s));
-  set(certificate_days, target, days(facts.not_after_s, now_s));
-  if (facts.chain_not_after_s != 0) set(certificate_chain_days, target, days(facts.chain_not_after_s, now_s));
-  if (facts.trusted_not_after_s != 0)
-    set(certificate_trusted_days, target, days(facts.trusted_not_after_s, now_s));
-  const double life = static_cast<double>(facts.not_after_s - facts.not_before_s);
-  if (life > 0)
-    set(certificate_life_left, target,
-        std::clamp(static_cast<double>(facts.not_after_s - now_s) / life, 0.0, 1.0));
-}
-
-void Http::begin_session(Connection& c) { c.h2 = std::make_unique<H2Session>(*this, H2Session::Options{}); }
-
-void Http::ready(uint32_t index, int64_t now_ns) {
-  Connection& c = connections_[index];
-  if (c.h2 == nullptr && !endpoint_of(c).https && settings_->version == Version::k2) begin_session(c);
-  c.phase = Phase::ready;
-  count(opened, c.target);
-  if (c.h2 != nullptr) want_to_write(index);
-  for (const uint32_t call : std::vector(c.calls)) start_call(index, call, now_ns);
-  settle(index, now_ns);
-  begin_waiting(c.target, now_ns);
 }
 
 // The call's request goes to the connection, now or when that has room for it.
@@ -385,7 +228,8 @@ void Http::write(todd_batch& b) {
 bool Http::write_some(todd_batch& b, uint32_t index) {
   Connection& c = connections_[index];
   if (c.stream == 0) return true;  // closed meanwhile
-  if (c.phase == Phase::shaking) return !c.greets || greet(b, index);
+  if (c.phase == Phase::asking) return c.reading || ask_way(b, index);
+  if (c.phase == Phase::shaking) return !c.greets || c.sends != 0 || greet(b, index);
   if (c.h2 == nullptr) return write_http1(b, index);
   while (c.h2->wants_to_send()) {
     if (!can_send(b, flow_)) return false;
@@ -404,20 +248,6 @@ bool Http::write_some(todd_batch& b, uint32_t index) {
     read_http2(index, {}, false);  // the session may have said its last word
   else
     settle(index, rx_ns_);
-  return true;
-}
-
-bool Http::greet(todd_batch& b, uint32_t index) {
-  Connection& c = connections_[index];
-  if (!can_send(b, flow_)) return false;
-  const std::string& name = endpoint_of(c).server_name;
-  todd_op op = stream_op(TODD_OP_TLS, flow_, c.stream, user_of(index));
-  op.slot = take_slot(b, flow_);
-  op.len = static_cast<uint32_t>(name.copy(reinterpret_cast<char*>(slot_data(b, flow_, op.slot)), 255));
-  op.timeout_ns = run().timeout_ns;
-  op.arg = c.elsewhere != nullptr && c.elsewhere->foreign ? foreign_tls_context_ : tls_context_;
-  put(b, op);
-  c.greets = false;
   return true;
 }
 
@@ -448,6 +278,9 @@ bool Http::write_http1(todd_batch& b, uint32_t index) {
 void Http::received(const todd_batch& b, uint32_t index, const todd_done& d) {
   Connection& c = connections_[index];
   rx_ns_ = c.heard_ns = d.rx_ns;
+  if (c.phase == Phase::asking && d.result < 0)
+    return lost(index, "proxy", whose(endpoint_of(c)) + strerror(-d.result), rx_ns_);
+  if (c.phase == Phase::asking) return read_way(index, payload(b, d));
   if (d.result < 0 || c.phase != Phase::ready)
     return lost(index, d.result == -EPROTO ? "protocol" : reason_of(-d.result),
                 d.result < 0 ? std::string("receiving: ") + strerror(-d.result) : "it ended at once",
@@ -539,15 +372,20 @@ void Http::hop(uint32_t i, bool same, int64_t now_ns) {
   if (same && !c.last && (c.h2 == nullptr || !c.h2->closing())) return start_call(index, i, now_ns);
   auto to = std::make_unique<Endpoint>(endpoint_of(c));
   const Url& url = call.inquiry->redirects->spec().url;
-  if (!same || to->target >= targets_.size()) {
+  if (!same || (to->target >= targets_.size() && !settings_->proxy)) {
     to->https = url.https;
     to->resolves = true;
     to->named = !is_literal(url.host);
     to->server_name = url.host;
     to->port = 0;
     to->foreign = !same_origin(url, targets_[call.target].url);
-    if (stream().add_target(&lane(), call.target, url.host.c_str(), url.effective_port(), &to->target) < 0)
+    if (settings_->proxy)
+      go_by_proxy(*to, url);
+    else if (stream().add_target(&lane(), call.target, url.host.c_str(), url.effective_port(), &to->target) <
+             0)
       return fail(i, "local", "too many redirects to other hosts at the same time", now_ns);
+    if (to->way.size() > slot_cap_)
+      return fail(i, "redirect", "redirected to a name that is too long", now_ns);
   }
   unassign(i, now_ns);
   assign(i, new_connection(call.target, std::move(to)), now_ns);

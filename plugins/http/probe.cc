@@ -75,12 +75,15 @@ void Http::start_responder() {
 void Http::start_source() {
   targets_.resize(run().n_target);
   std::size_t longest = kPiece;
+  if (settings_->proxy && stream().add_target(&lane(), TODD_NONE, settings_->proxy->host().c_str(),
+                                              settings_->proxy->port(), &proxy_target_) < 0)
+    throw error(TODD_E_UNSUPPORTED, "proxy: this host cannot take one");
   bool https = false;
   for (uint32_t i = 0; i < run().n_target; ++i) {
     prepare_target(i);
     const Target& t = targets_[i];
     https |= t.endpoint.https;
-    if (t.request) longest = std::max(longest, t.request->wire().size());
+    if (t.request) longest = std::max({longest, t.request->wire().size(), t.endpoint.way.size()});
   }
   if (longest > kMaxRequest) throw error(TODD_E_PARAM, "body: a request has room for 4 MiB");
   const std::string control((*this)[congestion]);
@@ -129,6 +132,9 @@ void Http::prepare_target(uint32_t index) {
       spec.url.port = facts.port;
       spec.url.authority = authority_of(host, facts.port, spec.url.https ? 443 : 80);
     }
+    if (settings_->proxy && settings_->version == Version::k2 && !spec.url.https)
+      throw error(TODD_E_PARAM,
+                  "http: 2 goes through a proxy over TLS alone; leave it out, or ask for https");
     t.request.emplace(spec);
   } catch (const error& e) {
     return refuse(index, e.what());
@@ -141,6 +147,15 @@ void Http::prepare_target(uint32_t index) {
   t.endpoint.named = !is_literal(host_name);
   t.endpoint.resolves = facts.family == 0 || (!given.empty() && !host_name.empty() && t.endpoint.named);
   t.endpoint.server_name = server_name_of(spec);
+  if (settings_->proxy) go_by_proxy(t.endpoint, spec.url);
+}
+
+void Http::go_by_proxy(Endpoint& to, const Url& url) const {
+  to.target = proxy_target_;
+  to.port = 0;
+  to.resolves = true;
+  to.named = !is_literal(settings_->proxy->host());
+  to.way = url.https ? settings_->proxy->way_to(url) : "";
 }
 
 // The name that a certificate must be for: the one asked for, of Host, or of the URL.
@@ -303,6 +318,7 @@ const char* Http::what_takes_long(const Call& call) const {
   switch (connections_[call.connection].phase) {
     case Connection::Phase::resolving: return "resolving the name took too long";
     case Connection::Phase::connecting: return "the connection took too long";
+    case Connection::Phase::asking: return "the proxy took too long to open the way";
     case Connection::Phase::shaking: return "the TLS handshake took too long";
     default: break;
   }
@@ -374,7 +390,8 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
     return true;
   }
   if (inquiry.request->wire().size() > slot_cap_) {
-    fail(index, "redirect", "redirected to a URL that is too long: " + spec.url.text().substr(0, 160), now_ns);
+    fail(index, "redirect", "redirected to a URL that is too long: " + spec.url.text().substr(0, 160),
+         now_ns);
     return true;
   }
   count(redirects, t);

@@ -1,6 +1,7 @@
 #pragma once
 // The http testlet: one request per ticket as a source, over connections that are kept; see responder.h for
-// the other role. probe.cc has the requests and what is recorded of them, pool.cc the connections.
+// the other role. probe.cc has the requests and what is recorded of them, pool.cc the connections, opening.cc
+// how they come to stand.
 
 #include <array>
 #include <cstdint>
@@ -79,6 +80,15 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr auto congestion =
       todd::text("congestion", "", "TCP congestion control; empty for the system's");
 
+  static constexpr auto proxy =
+      todd::text("proxy", "", "http://HOST:PORT that requests go through: https by CONNECT").proxy();
+  static constexpr auto proxy_user =
+      todd::text("proxy_user", "", "user name for Basic authentication at the proxy");
+  static constexpr auto proxy_password =
+      todd::text("proxy_password", "", "password for Basic authentication at the proxy").secret();
+  static constexpr auto proxy_header =
+      todd::text("proxy_header", "", "\"Name: value\" of CONNECT, for the proxy alone").repeated();
+
   // TLS.
   static constexpr auto insecure = todd::boolean(
       "insecure", "false", "go on with a certificate that does not verify; it is reported all the same");
@@ -111,11 +121,12 @@ class Http : public testlet<Http>, public H2Owner {
       todd::size("max_body", "16M", "a longer response body fails as too_large").range("0", "1T");
   static constexpr auto response_size =
       todd::size("response_size", "1k", "body of the responder's answers").range("0", "1G");
-  static constexpr auto params = todd::params(
-      &method, &path, &scheme, &header, &body, &host_header, &user_agent, &user, &password, &token,
-      &unique_header, &compressed, &version, &connections, &streams, &think_time, &keep_alive, &follow, &dscp,
-      &mss, &congestion, &insecure, &authorities, &certificate, &key, &server_name, &tls_min, &tls_max,
-      &resume, &check_, &checked_body, &max_body, &response_size);
+  static constexpr auto params =
+      todd::params(&method, &path, &scheme, &header, &body, &host_header, &user_agent, &user, &password,
+                   &token, &unique_header, &compressed, &version, &connections, &streams, &think_time,
+                   &keep_alive, &follow, &dscp, &mss, &congestion, &proxy, &proxy_user, &proxy_password,
+                   &proxy_header, &insecure, &authorities, &certificate, &key, &server_name, &tls_min,
+                   &tls_max, &resume, &check_, &checked_body, &max_body, &response_size);
 
   static constexpr auto ok =
       todd::counter("ok", "{response}", "complete responses with status 2xx or 3xx that pass the checks");
@@ -147,13 +158,15 @@ class Http : public testlet<Http>, public H2Owner {
                                       .keyed(
                                           "resolve|refused|unreachable|timeout|reset|closed|truncated|"
                                           "protocol|too_large|status|denied|local|cancelled|tls|certificate|"
-                                          "check|redirect");
+                                          "check|redirect|proxy");
   static constexpr auto resolve =
       todd::histogram("resolve", "ns", "resolving the name, for each new connection to a name");
   static constexpr auto connect =
       todd::histogram("connect", "ns", "opening a new connection, after the name was resolved");
   static constexpr auto tls =
       todd::histogram("tls", "ns", "the TLS handshake of a new connection, after it was opened");
+  static constexpr auto proxy_time = todd::histogram(
+      "proxy", "ns", "from a new connection to the proxy until the way through it was open, by CONNECT");
   static constexpr auto wait = todd::histogram(
       "wait", "ns",
       "from when the request was handed to an open connection to the first byte of the response");
@@ -201,8 +214,8 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr auto final_url = todd::information("final_url", "where the last redirects ended");
   static constexpr auto metrics = todd::metrics(
       &ok, &failed, &dropped, &reused, &opened, &resumed, &redirects, &bytes, &decoded_bytes, &head_bytes,
-      &retransmits, &in_flight, &status, &versions, &reasons, &resolve, &connect, &tls, &wait, &first_byte,
-      &transfer, &redirect_time, &response_time, &corrected_time, &tcp_rtt, &certificate_days,
+      &retransmits, &in_flight, &status, &versions, &reasons, &resolve, &connect, &proxy_time, &tls, &wait,
+      &first_byte, &transfer, &redirect_time, &response_time, &corrected_time, &tcp_rtt, &certificate_days,
       &certificate_chain_days, &certificate_trusted_days, &certificate_life_left, &certificate_verdict,
       &certificate_subject, &certificate_issuer, &certificate_names, &certificate_serial, &certificate_sha256,
       &certificate_dates, &tls_version, &cipher, &alpn, &final_url, &redirect_hops);
@@ -256,6 +269,7 @@ class Http : public testlet<Http>, public H2Owner {
   std::string why_checked(const Facts& facts, std::string said) const;
   void prepare_target(uint32_t index);
   std::string server_name_of(const RequestSpec& spec) const;
+  void go_by_proxy(Endpoint& to, const Url& url) const;
   void step_source(todd_batch& b);
   bool cancelled(todd_batch& b);
   bool wind_up(int64_t now_ns);
@@ -298,6 +312,8 @@ class Http : public testlet<Http>, public H2Owner {
   void take(todd_batch& b, const todd_done& d);
   void resolved(uint32_t index, const todd_done& d, int64_t now_ns);
   void connected(uint32_t index, const todd_done& d);
+  void begin_handshake(uint32_t index, int64_t now_ns);
+  std::string whose(const Endpoint& to) const;
   void shaken(uint32_t index, const todd_done& d);
   void describe_tls(uint32_t target, const todd_tls_info& info);
   void begin_session(Connection& c);
@@ -308,9 +324,11 @@ class Http : public testlet<Http>, public H2Owner {
   void put_send(todd_batch& b, uint32_t index, uint32_t slot, size_t size);
   void write(todd_batch& b);
   bool write_some(todd_batch& b, uint32_t index);
+  bool ask_way(todd_batch& b, uint32_t index);
   bool greet(todd_batch& b, uint32_t index);
   bool write_http1(todd_batch& b, uint32_t index);
   void received(const todd_batch& b, uint32_t index, const todd_done& d);
+  void read_way(uint32_t index, std::string_view bytes);
   void read_http1(uint32_t index, std::string_view bytes);
   void read_http2(uint32_t index, std::string_view bytes, bool end);
   uint64_t user_of(uint32_t index) const;
@@ -322,6 +340,7 @@ class Http : public testlet<Http>, public H2Owner {
   uint32_t flow_ = TODD_NONE;
   std::unique_ptr<Responder> responder_;
   std::optional<Settings> settings_;
+  uint32_t proxy_target_ = TODD_NONE;                   // the host's number of it
   uint32_t tls_context_ = 0, foreign_tls_context_ = 0;  // foreign: without our certificate
   std::vector<Target> targets_;
   std::deque<Connection> connections_;  // grows up to what is open at once; never shrinks

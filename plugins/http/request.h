@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "plugins/http/field.h"
 #include "plugins/http/url.h"
 
 namespace todd::http {
@@ -25,22 +26,24 @@ struct RequestSpec {
   std::string unique_header;   // the name of one whose value is another in each request; empty: none
   bool compressed = false;     // asks for gzip or deflate
   bool keep_alive = true;
+  bool by_proxy = false;            // goes to a proxy, which reads it itself unless the URL is https
+  std::string proxy_authorization;  // for that one alone; empty: none
 };
 
 // A request in both versions of HTTP. A value type.
 class Request {
  public:
-  using Field = std::pair<std::string, std::string>;
   static constexpr size_t kUniqueSize = 16;
   static constexpr size_t kNone = SIZE_MAX;
 
   // Throws todd::error (TODD_E_PARAM) that names the method or header and says what is wrong with it: a
   // method that is no word of capitals, or CONNECT; a header that is no "Name: value", has a character that
   // would break the message, is the connection's business (Connection, Transfer-Encoding, ...), is given
-  // twice and cannot be, or a Content-Length that is not the body's.
+  // twice and cannot be, a Content-Length that is not the body's, or a Host other than the URL's where a
+  // proxy reads it.
   explicit Request(const RequestSpec& spec);
 
-  // The whole message as HTTP/1.1, body included.
+  // The whole message as HTTP/1.1, body included; in the absolute-form where a proxy reads it.
   const std::string& wire() const { return wire_; }
   // Writes request number n into a copy of wire(). No effect without a unique header.
   void stamp(char* copy, uint64_t n) const;

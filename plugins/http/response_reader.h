@@ -40,6 +40,8 @@ class ResponseReader {
   uint64_t wire_bytes() const { return wire_bytes_; }  // all that was read of the response
   // After kDone: the server allows another request here, and has sent nothing past this response.
   bool reusable() const;
+  // After kDone: something came behind the response.
+  bool has_more() const { return !buffer_.empty(); }
   // After kFailed: "protocol", "too_large", "truncated" or "closed" (before the first byte).
   const char* why() const { return why_; }
   // For people: what was wrong.

@@ -63,6 +63,7 @@ Settings::Settings(const todd_run& run)
   request.token = text_of(run, Http::token);
   if (request.password.find_first_of("\r\n") != std::string::npos)
     throw error(TODD_E_PARAM, "password: it is more than one line");
+  read_proxy(run);
   for (const std::string* secret : {&request.password, &request.token})
     if (!secret->empty()) secrets.push_back(*secret);
   request.unique_header = text_of(run, Http::unique_header);
@@ -78,8 +79,29 @@ Settings::Settings(const todd_run& run)
     throw error(TODD_E_PARAM, "keep_alive: a connection of HTTP/2 is kept; leave it out, or http: 1.1");
   if (!is_clean(server_name, false)) throw error(TODD_E_PARAM, "server_name: must be a host name");
   RequestSpec whole = request;  // refuses what no request can be made of
+  whole.url.https = true;       // of which a proxy sees nothing
   whole.url.authority = whole.url.host = "host.invalid";
   (void)Request(whole);
+}
+
+void Settings::read_proxy(const todd_run& run) {
+  const ProxySpec spec{.url = text_of(run, Http::proxy),
+                       .user = text_of(run, Http::proxy_user),
+                       .password = text_of(run, Http::proxy_password),
+                       .user_agent = request.user_agent,
+                       .headers = lines_of(Http::get(run, Http::proxy_header))};
+  if (spec.url.empty()) {
+    const char* const idle = !spec.user.empty()       ? "proxy_user"
+                             : !spec.password.empty() ? "proxy_password"
+                             : !spec.headers.empty()  ? "proxy_header"
+                                                      : nullptr;
+    if (idle != nullptr) throw error(TODD_E_PARAM, std::string(idle) + ": is of no use without proxy");
+    return;
+  }
+  proxy.emplace(spec);
+  if (!spec.password.empty()) secrets.push_back(spec.password);
+  request.by_proxy = true;
+  request.proxy_authorization = proxy->authorization();
 }
 
 std::string pem_of(const char* param, std::string_view value) {

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "plugins/http/checks.h"
+#include "plugins/http/proxy.h"
 #include "plugins/http/request.h"
 #include "todd/testlet.h"
 
@@ -29,11 +31,15 @@ struct Settings {
   bool idempotent = true;
   uint64_t max_body = 0, checked_body = 0;
   std::string server_name;
+  std::optional<Proxy> proxy;
   std::vector<std::string> secrets;  // texts that must not be shown, as they may come back
   uint8_t tos = 0;
 
   bool looks_at_heads() const { return follow != 0 || checks.wants_headers(); }
   bool looks_at_bodies() const { return compressed || checks.wants_body() || checks.wants_hash(); }
+
+ private:
+  void read_proxy(const todd_run& run);
 };
 
 // What `authorities` and `certificate` mean: PEM, or the text of a file ("/...") that must be PEM.

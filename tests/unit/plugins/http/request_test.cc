@@ -17,7 +17,7 @@ TEST(RequestTest, PlainInBothVersions) {
   const Request request(get());
   EXPECT_EQ(request.wire(),
             "GET /a?b HTTP/1.1\r\nHost: example.net:8080\r\nUser-Agent: todd\r\nAccept: */*\r\n\r\n");
-  const std::vector<Request::Field> fields = {
+  const std::vector<Field> fields = {
       {":method", "GET"}, {":scheme", "http"},    {":authority", "example.net:8080"},
       {":path", "/a?b"},  {"user-agent", "todd"}, {"accept", "*/*"}};
   EXPECT_EQ(request.fields(), fields);

@@ -14,7 +14,7 @@ namespace todd::lane {
 
 class Digests {
  public:
-  static constexpr size_t kMost = 4096;
+  static constexpr size_t kMost = 65536;
 
   // As todd_digest::open.
   todd_status open(std::optional<std::span<const uint8_t>> key, uint32_t& number);

@@ -6,8 +6,8 @@
 #include <string>
 #include <string_view>
 
-#include "plugins/http/digest.h"
 #include "plugins/http/headers.h"
+#include "todd/testlet.h"
 
 namespace todd::http {
 
@@ -44,13 +44,18 @@ struct Want {
   bool bodiless = false;           // the answer to a HEAD: its Content-Length announces nothing
 };
 
+// A SHA-256 that the host has open for us alone.
+struct HostDigest {
+  const todd_digest& table;
+  const todd_lane* lane;
+  uint32_t number;
+};
+
 // Keeps the first bytes of a body, for checks.
 class BodyKeeper : public BodySink {
  public:
-  // hashes: all of it goes through sha256() too. Throws what Sha256 throws.
-  explicit BodyKeeper(size_t limit, bool hashes = false) : limit_(limit) {
-    if (hashes) hash_.emplace();
-  }
+  // digest: all of it goes through this, too, for sha256().
+  explicit BodyKeeper(size_t limit, std::optional<HostDigest> digest = {}) : limit_(limit), digest_(digest) {}
 
   void begin(Coding coding) override;
   const char* put(std::string_view bytes) override;
@@ -61,14 +66,16 @@ class BodyKeeper : public BodySink {
   std::string_view text() const { return text_; }
   bool whole() const { return bytes_ == text_.size(); }
   uint64_t bytes() const { return bytes_; }
-  // Of the whole body, in hexadecimal; empty if it is not hashed.
-  std::string_view sha256() { return hash_ ? std::string_view(hash_->hex()) : std::string_view(); }
+  // Of the whole body, in hexadecimal and lower case; empty without a digest. Until begin() nothing may
+  // follow.
+  std::string_view sha256();
 
  private:
   size_t limit_;
   uint64_t bytes_ = 0;
   std::string text_;
-  std::optional<Sha256> hash_;
+  std::optional<HostDigest> digest_;
+  std::string sha256_;  // empty: the body goes on
 };
 
 }  // namespace todd::http

@@ -9,7 +9,6 @@
 #include <iterator>
 #include <utility>
 
-#include "plugins/http/digest.h"
 #include "plugins/http/json.h"
 #include "todd/testlet.hpp"
 
@@ -386,7 +385,7 @@ class HashCheck : public Check {
     if (kind != "sha256") throw Refusal{quoted(kind) + " is no hash we know"};
     take_op(rest, {Op::kEqual});
     for (const char c : rest) wanted_ += lower(c);
-    if (wanted_.size() != Sha256::kDigits ||
+    if (wanted_.size() != 2 * TODD_DIGEST_BYTES ||
         wanted_.find_first_not_of("0123456789abcdef") != std::string::npos)
       throw Refusal{quoted(rest) + " is not 64 hexadecimal digits"};
   }

@@ -73,6 +73,7 @@ void Http::start_responder() {
 }
 
 void Http::start_source() {
+  if (settings_->checks.wants_hash()) (void)digest();  // or it is refused here
   targets_.resize(run().n_target);
   std::size_t longest = kPiece;
   if (settings_->proxy && stream().add_target(&lane(), TODD_NONE, settings_->proxy->host().c_str(),
@@ -288,9 +289,10 @@ void Http::prepare_inquiry(Call& call) {
   if (!s.looks_at_heads() && !s.looks_at_bodies()) return;
   if (call.inquiry == nullptr) {
     call.inquiry = std::make_unique<Inquiry>();
+    std::optional<HostDigest> hash;
+    if (s.checks.wants_hash()) hash.emplace(HostDigest{digest(), &lane(), open_digest()});
     if (s.looks_at_bodies())
-      call.inquiry->keeper =
-          std::make_unique<BodyKeeper>(s.checks.wants_body() ? s.checked_body : 0, s.checks.wants_hash());
+      call.inquiry->keeper = std::make_unique<BodyKeeper>(s.checks.wants_body() ? s.checked_body : 0, hash);
     if (s.compressed) call.inquiry->decoder = std::make_unique<Decoder>(*call.inquiry->keeper, s.max_body);
   }
   call.inquiry->request.reset();

@@ -372,7 +372,7 @@ typedef struct {
 enum { TODD_DIGEST_BYTES = 32 };
 typedef struct {
   uint32_t size, reserved;
-  /* start() and step(): SHA-256, or with a key (copied; len 0 is a key, too) HMAC-SHA-256 of RFC 2104. -ENOBUFS: 4,096 of them are open. This
+  /* start() and step(): SHA-256, or with a key (copied; len 0 is a key, too) HMAC-SHA-256 of RFC 2104. -ENOBUFS: 65,536 of them are open. This
    * and close allocate, the others do not. */
   todd_status (*open)(const todd_lane *, const void *key, size_t len, uint32_t *digest); /* key NULL: none */
   void (*add)(const todd_lane *, uint32_t digest, const void *bytes, size_t len);

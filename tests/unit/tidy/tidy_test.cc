@@ -67,7 +67,7 @@ const std::map<std::string, Folders> kLibraries = {
     {"event2/", {"engine/io"}},
     {"openssl/",
      {"engine/io", "engine/base", "engine/manifest", "coordinator/store", "coordinator/run",
-      "coordinator/fleet", "plugins/http"}},
+      "coordinator/fleet"}},
     {"boost/dll", {"engine/host"}},
     {"boost/beast", {"coordinator/api", "plugins/http"}},
     {"nghttp2/", {"plugins/http"}},

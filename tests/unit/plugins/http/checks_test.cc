@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
+#include "engine/io/digest.h"
 #include "plugins/http/answer.h"
 
 #include "todd/testlet.hpp"
@@ -524,8 +527,24 @@ TEST_F(ChecksTest, ThePatternOfThePlanSeesMistakesOfForm) {
   }
 }
 
+// As a host has it, of one digest alone.
+io::Digest& one_digest() {
+  static io::Digest digest;
+  return digest;
+}
+const todd_digest kDigests{
+    sizeof kDigests,
+    0,
+    nullptr,
+    [](const todd_lane*, uint32_t, const void* bytes, size_t len) {
+      one_digest().add({static_cast<const uint8_t*>(bytes), len});
+    },
+    [](const todd_lane*, uint32_t, uint8_t* out) { std::ranges::copy(one_digest().end(), out); },
+    nullptr,
+    nullptr};
+
 TEST_F(ChecksTest, AHashIsOfTheWholeBodyHoweverItCame) {
-  BodyKeeper keeper(0, true);
+  BodyKeeper keeper(0, HostDigest{kDigests, nullptr, 0});
   const auto sum = [&](std::initializer_list<const char*> pieces) {
     keeper.begin(Coding::kIdentity);
     for (const char* piece : pieces) EXPECT_EQ(keeper.put(piece), nullptr);
@@ -538,6 +557,9 @@ TEST_F(ChecksTest, AHashIsOfTheWholeBodyHoweverItCame) {
   EXPECT_EQ(sum({"a", "", "bc"}), abc);
   EXPECT_EQ(keeper.sha256(), abc);  // and again
   EXPECT_EQ(sum({}), empty);
+  keeper.begin(Coding::kIdentity);
+  keeper.put("of an answer that breaks off");
+  EXPECT_EQ(sum({"abc"}), abc);
   EXPECT_EQ(BodyKeeper(5).sha256(), "");
 
   Checks checks({"hash sha256 = " + abc});

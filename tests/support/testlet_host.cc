@@ -192,6 +192,16 @@ struct TestletHost::Api {
   static int32_t same_bytes(const void* a, const void* b, size_t len) {
     return io::Digest::same(static_cast<const uint8_t*>(a), static_cast<const uint8_t*>(b), len);
   }
+  static todd_status begin_bulk(const todd_lane* l, uint32_t flow, uint64_t stream, const todd_bulk_job* job,
+                                uint64_t* number) {
+    todd_bulk_job whole{};
+    std::memcpy(&whole, job, std::min<size_t>(job->size, sizeof whole));
+    return of(l).begin_bulk(flow, stream, whole, number);
+  }
+  static todd_status count_bulk(const todd_lane* l, uint64_t number, todd_bulk_count* out) {
+    return of(l).count_bulk(number, out);
+  }
+  static void stop_bulk(const todd_lane* l, uint64_t number) { of(l).end_bulk(number, 0); }
   static const void* query(const todd_host*, const char* id) {
     static const todd_record record{sizeof record, 0, count, set, observe, tally, info, note};
     static const todd_samples samples{sizeof samples, 0, sample};
@@ -203,6 +213,8 @@ struct TestletHost::Api {
     static const todd_digest digests{sizeof digests, 0,         open_digest, add_to_digest, end_digest,
                                      close_digest,   same_bytes};
     if (name == TODD_DIGEST_1) return &digests;
+    static const todd_bulk bulk{sizeof bulk, 0, begin_bulk, count_bulk, stop_bulk};
+    if (name == TODD_BULK_1) return &bulk;
     if (name == TODD_RECORD_1) return &record;
     if (name == TODD_SAMPLES_1) return &samples;
     return name == TODD_NET_1 ? &net : nullptr;
@@ -318,6 +330,7 @@ void TestletHost::warm_up() {
 void TestletHost::cancel() {
   state_ = TODD_CANCELLED;
   while (!pending_.empty()) complete(pending_.begin()->first, -ECANCELED);
+  for (const auto& [number, bulk] : bulks_) end_bulk(number, -ECANCELED);
   wake_ns_ = world_.now_ns;
 }
 
@@ -428,8 +441,9 @@ void TestletHost::perform(const todd_op& op, std::string payload) {
   switch (op.code) {
     case TODD_OP_EXCHANGE: return exchange(op, std::move(payload));
     case TODD_OP_SEND:
-      return flows_[op.flow]->is.proto == TODD_TCP ? send_stream(op, std::move(payload))
-                                                   : send_datagram(op, std::move(payload));
+      return flows_[op.flow]->is.proto == TODD_TCP || flows_[op.flow]->is.proto == TODD_PEERS
+                 ? send_stream(op, std::move(payload))
+                 : send_datagram(op, std::move(payload));
     case TODD_OP_TIMER: return complete_at(op.at_ns, add_pending(op), 0);
     case TODD_OP_RESOLVE: {
       const int64_t timeout = op.timeout_ns != 0 ? op.timeout_ns : options_.timeout_ns;

@@ -128,7 +128,7 @@ class TestletHost {
   void cancel();  // state CANCELLED; everything pending completes -ECANCELED
 
   // Of a responder: a client that is no testlet connects, or a datagram comes from a host that takes no
-  // answers.
+  // answers (to a flow of TODD_PEERS from a new one each time).
   Wire dial(Script& client);
   void datagram(std::string bytes);
 
@@ -161,6 +161,7 @@ class TestletHost {
   struct Flow;
   struct Stream;
   struct Pending;
+  struct Bulk;
   struct Api;
 
   bool is_reply(const todd_op& op, const std::string& bytes);
@@ -177,6 +178,19 @@ class TestletHost {
   uint64_t depart(const todd_op& op, TestletHost* to, uint32_t to_flow, const std::string& payload);
   const Flow* listener(uint16_t proto, uint32_t& flow) const;
   void send_stream(const todd_op& op, std::string payload);
+  int64_t buffer_ns() const;
+  int64_t depart_stream(uint64_t stream, std::string payload);
+  todd_status begin_bulk(uint32_t flow, uint64_t stream, const todd_bulk_job& job, uint64_t* number);
+  todd_status count_bulk(uint64_t number, todd_bulk_count* out) const;
+  Bulk* running_bulk(uint64_t stream, bool sending, uint64_t* number = nullptr);
+  void end_bulk(uint64_t number, int result);
+  void end_bulks(uint64_t stream, int result, bool forget);
+  void send_bulk(uint64_t number);
+  void number_datagram(Bulk& b, std::string& bytes);
+  void take_bulk(uint64_t number, const std::string& bytes);
+  bool is_peers(uint64_t stream) const;
+  void connect_peers(uint64_t pending, const todd_op& op);
+  void deliver_peers(TestletHost* from, uint64_t from_stream, uint64_t to_stream, std::string bytes);
   void connect(const todd_op& op);
   void close(const todd_op& op);
   void shutdown(const todd_op& op);
@@ -216,6 +230,7 @@ class TestletHost {
   std::vector<std::unique_ptr<Flow>> flows_;
   std::map<uint64_t, Stream> streams_;
   std::map<uint64_t, Pending> pending_;
+  std::map<uint64_t, Bulk> bulks_;
   std::deque<std::pair<todd_done, std::string>> ready_done_;
   std::vector<std::pair<TestletHost*, uint32_t>> senders_;  // reply token - 1 -> who
   std::map<std::pair<uint32_t, uint32_t>, uint64_t> counters_;

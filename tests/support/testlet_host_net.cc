@@ -19,7 +19,7 @@ int64_t TestletHost::departure(size_t bytes) {
 const TestletHost::Flow* TestletHost::listener(uint16_t proto, uint32_t& flow) const {
   for (flow = 0; flow < flows_.size(); ++flow) {
     const Flow& f = *flows_[flow];
-    const bool reachable = proto == TODD_TCP ? f.listening : (f.is.flags & TODD_FF_LISTEN) != 0;
+    const bool reachable = proto != TODD_UDP ? f.listening : (f.is.flags & TODD_FF_LISTEN) != 0;
     if (f.is.proto == proto && reachable) return &f;
   }
   return nullptr;
@@ -91,7 +91,8 @@ void TestletHost::send_datagram(const todd_op& op, std::string payload) {
 
 void TestletHost::datagram(std::string bytes) {
   uint32_t flow = 0;
-  if (listener(TODD_UDP, flow) != nullptr) deliver_datagram(flow, nullptr, 0, std::move(bytes));
+  if (listener(TODD_UDP, flow) != nullptr) return deliver_datagram(flow, nullptr, 0, std::move(bytes));
+  deliver_peers(nullptr, 0, 0, std::move(bytes));
 }
 
 bool TestletHost::is_reply(const todd_op& op, const std::string& bytes) {
@@ -137,6 +138,7 @@ void TestletHost::deliver_datagram(uint32_t flow, TestletHost* from, uint32_t fr
 
 void TestletHost::connect(const todd_op& op) {
   const uint64_t id = add_pending(op);
+  if (flows_[op.flow]->is.proto == TODD_PEERS) return connect_peers(id, op);
   TestletHost* peer = options_.targets.at(op.target).peer;
   Script* script = peer == nullptr ? options_.connect(op.target) : nullptr;
   uint32_t flow = 0;
@@ -221,26 +223,51 @@ void TestletHost::send_stream(const todd_op& op, std::string payload) {
   if (it == streams_.end() || !it->second.open) return complete_at(world_.now_ns, id, -ENOTCONN);
   if (it->second.shut || it->second.end.value_or(0) < 0) return complete_at(world_.now_ns, id, -EPIPE);
   if (it->second.script != nullptr && it->second.script->takes_nothing) return;
+  const auto n = static_cast<int32_t>(payload.size());
+  const int64_t left = depart_stream(op.key, std::move(payload));
+  complete_at(std::max(left - buffer_ns(), world_.now_ns), id, n);
+}
+
+// How long this host's link takes for what its system holds of streams.
+int64_t TestletHost::buffer_ns() const {
+  return static_cast<int64_t>(static_cast<double>(options_.socket_buffer) * 8e9 / options_.bits_per_s);
+}
+
+// Bytes of a stream, or a datagram of one, leave over this host's link; returns when they have left.
+int64_t TestletHost::depart_stream(uint64_t stream, std::string payload) {
   const int64_t left = departure(payload.size());
-  const auto buffer_ns =
-      static_cast<int64_t>(static_cast<double>(options_.socket_buffer) * 8e9 / options_.bits_per_s);
-  complete_at(std::max(left - buffer_ns, world_.now_ns), id, static_cast<int32_t>(payload.size()));
+  const Stream& s = streams_.at(stream);
+  const int64_t there = left + options_.latency_ns;
+  if (is_peers(stream)) {
+    const int64_t extra = options_.datagram(datagrams_++, payload);
+    if (extra >= 0 && s.peer != nullptr) {
+      world_.at(there + extra, [this, stream, payload = std::move(payload)] {
+        const Stream& now = streams_.at(stream);
+        now.peer->deliver_peers(this, stream, now.peer_stream, payload);
+      });
+    }
+    return left;
+  }
   world_.at(left + 2 * options_.latency_ns,
-            [this, key = op.key, n = payload.size()] { streams_.at(key).acked += n; });
-  const Stream& s = it->second;
+            [this, stream, n = payload.size()] { streams_.at(stream).acked += n; });
   if (s.script != nullptr) {
-    world_.at(left + options_.latency_ns, [this, key = op.key, script = s.script, payload] {
-      Wire wire = wire_of(key);
+    world_.at(there, [this, stream, script = s.script, payload = std::move(payload)] {
+      Wire wire = wire_of(stream);
       script->data(wire, payload);
     });
   } else {
-    world_.at(left + options_.latency_ns,
-              [peer = s.peer, theirs = s.peer_stream, payload] { peer->stream_in(theirs, payload); });
+    world_.at(there, [this, stream, peer = s.peer, theirs = s.peer_stream, payload = std::move(payload)] {
+      if (peer->streams_.at(theirs).open) return peer->stream_in(theirs, payload);
+      world_.at(world_.now_ns + options_.latency_ns,
+                [this, stream] { end_bulks(stream, -ECONNRESET, false); });
+    });
   }
+  return left;
 }
 
 // The other side reads the end behind all that was sent.
 void TestletHost::send_end(uint64_t stream, const Stream& s) {
+  if (is_peers(stream)) return;
   const int64_t left = std::max(free_at_ns_, world_.now_ns);
   world_.at(left + options_.latency_ns,
             [this, stream, script = s.script, peer = s.peer, theirs = s.peer_stream] {
@@ -280,6 +307,7 @@ void TestletHost::close(const todd_op& op) {
   const auto it = streams_.find(op.key);
   if (it == streams_.end() || !it->second.open) return;
   Stream& s = it->second;
+  end_bulks(op.key, 0, true);
   s.open = false;
   std::vector<uint64_t> mine;
   for (const auto& [pending, p] : pending_) {
@@ -292,6 +320,8 @@ void TestletHost::close(const todd_op& op) {
 void TestletHost::stream_in(uint64_t stream, std::string bytes) {
   const auto it = streams_.find(stream);
   if (it == streams_.end() || !it->second.open || it->second.end) return;
+  uint64_t job = 0;
+  if (running_bulk(stream, false, &job) != nullptr) return take_bulk(job, bytes);
   it->second.backlog += bytes;
   pump(stream);
 }
@@ -300,6 +330,12 @@ void TestletHost::stream_end(uint64_t stream, int result) {
   const auto it = streams_.find(stream);
   if (it == streams_.end() || !it->second.open || it->second.end) return;
   it->second.end = result;
+  uint64_t job = 0;
+  if (result < 0) {
+    end_bulks(stream, result, false);
+  } else if (running_bulk(stream, false, &job) != nullptr) {
+    end_bulk(job, 0);
+  }
   pump(stream);
 }
 

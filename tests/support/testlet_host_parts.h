@@ -1,10 +1,11 @@
 #pragma once
-// What a TestletHost is made of inside; shared by its two source files.
+// What a TestletHost is made of inside; shared by its source files.
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "engine/stats/arrivals.h"
 #include "tests/support/testlet_host.h"
 
 namespace todd::test {
@@ -29,6 +30,19 @@ struct TestletHost::Stream {
   std::string backlog;
   uint64_t acked = 0;
   std::optional<int> end;
+};
+
+struct TestletHost::Bulk {
+  Bulk(const todd_bulk_job& job, uint64_t on, bool sends, uint64_t first)
+      : is(job), stream(on), sending(sends), next_sequence(first), arrivals(first) {}
+
+  todd_bulk_job is;
+  uint64_t stream;
+  bool sending;
+  uint64_t next_sequence;
+  double due_ns = 0;
+  todd_bulk_count count{};
+  stats::Arrivals arrivals;
 };
 
 struct TestletHost::Pending {

@@ -161,8 +161,10 @@ Status check_hosts(const std::string& text, const Span& span) {
   if (!span.first) return {};
   const Uint128 first = span.first->value, last = first + (span.size - 1);
   for (const Bad& bad : kBad) {
-    if (span.first->family == bad.family && first <= bad.last && last >= bad.first)
-      return invalid(text, bad.why);
+    if (span.first->family == AF_INET && bad.family == AF_INET6) continue;
+    // An IPv4 address that IPv6 maps is what it maps.
+    const Uint128 at = span.first->family == bad.family ? 0 : Uint128{0xffff} << 32;
+    if (first <= at + bad.last && last >= at + bad.first) return invalid(text, bad.why);
   }
   return {};
 }

@@ -202,11 +202,12 @@ TEST(OpenSocket, LeavesByTheEgressAskedFor) {
 }
 
 TEST(Addresses, SomeAreNoHosts) {
-  for (const char* text : {"0.0.0.0", "224.0.0.0", "239.255.255.255", "255.255.255.255",
-                           "::", "ff00::", "ff02::1%lo", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"})
+  for (const char* text :
+       {"0.0.0.0", "224.0.0.0", "239.255.255.255", "255.255.255.255", "::ffff:0.0.0.0", "::ffff:224.0.0.1",
+        "::ffff:255.255.255.255", "::", "ff00::", "ff02::1%lo", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"})
     EXPECT_TRUE(is_no_host(address(text, 80))) << text;
   for (const char* text : {"0.0.0.1", "127.0.0.1", "223.255.255.255", "240.0.0.1", "255.255.255.254", "::1",
-                           "fe80::1%lo", "fdff::1"})
+                           "::ffff:127.0.0.1", "fe80::1%lo", "fdff::1"})
     EXPECT_FALSE(is_no_host(address(text))) << text;
   EXPECT_FALSE(is_no_host(Address{})) << "no address at all";
 }

@@ -79,6 +79,14 @@ TEST(Targets, WhatIsNoHostsAddressIsRefused) {
                                   {"ff02::1%eth0", "multicast"},
                                   {"[ff0e::1]:7", "multicast"},
                                   {"http://[ff0e::1]/", "multicast"},
+                                  {"::ffff:0.0.0.0", "0.0.0.0 is no host"},
+                                  {"[::ffff:0:0]:80", "no host"},
+                                  {"http://[::ffff:0.0.0.0]/", "no host"},
+                                  {"::ffff:e000:1", "224.0.0.0/4 is multicast"},
+                                  {"::ffff:239.1.2.0/120", "multicast"},
+                                  {"::ffff:223.255.255.254-::ffff:224.0.0.0", "multicast"},
+                                  {"::fffe:ffff:fff0-::ffff:0:5", "no host"},
+                                  {"::ffff:255.255.255.255", "broadcast"},
                                   {"255.255.255.255", "broadcast"},
                                   {"255.255.255.0-255.255.255.255", "broadcast"}}) {
     const auto spec = parse_target(text);
@@ -86,8 +94,9 @@ TEST(Targets, WhatIsNoHostsAddressIsRefused) {
     EXPECT_EQ(spec.error().code, Errc::invalid);
     EXPECT_THAT(spec.error().detail, AllOf(StartsWith("target \""), HasSubstr(why))) << text;
   }
-  for (const char* text : {"0.0.0.1", "0.0.0.0/24", "223.255.255.255", "240.0.0.1", "255.255.255.254", "::1",
-                           "::2-::9", "feff::1", "fe80::1%eth0"})
+  for (const char* text :
+       {"0.0.0.1", "0.0.0.0/24", "223.255.255.255", "240.0.0.1", "255.255.255.254", "::1", "::2-::9",
+        "feff::1", "::ffff:0.0.0.1", "::ffff:192.0.2.0/120", "::fffe:0:0", "::1:0:0:1", "fe80::1%eth0"})
     EXPECT_TRUE(parse_target(text)) << text;
 }
 

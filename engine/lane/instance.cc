@@ -133,7 +133,8 @@ void Instance::period_copied() {
 
 bool Instance::stepping_allowed() const {
   if (phase_ == Phase::running || phase_ == Phase::draining) return true;
-  return setup_.run.role == TODD_RESPONDER && (phase_ == Phase::prepared || phase_ == Phase::started);
+  if (phase_ == Phase::started) return true;  // it has not said ready
+  return setup_.run.role == TODD_RESPONDER && phase_ == Phase::prepared;
 }
 
 void Instance::work(int64_t now_ns) {
@@ -148,8 +149,6 @@ void Instance::work(int64_t now_ns) {
   advance();
   if (stepping_allowed()) {
     take_tickets();
-    step();
-  } else if (phase_ == Phase::started && !done_.empty()) {
     step();
   }
   advance();

@@ -2,7 +2,8 @@
 // One testlet instance on a lane: its state, its schedule, its batches, its flows and its cells.
 //
 // States: created -> started -> PREPARED (the testlet said ready) -> RUNNING (START's time came) -> DRAINING
-// (schedule done, or told to stop) -> ended. Responders are stepped from PREPARED on. CANCELLED is the last
+// (schedule done, or told to stop) -> ended. Responders are stepped from PREPARED on, and whoever
+// has not said ready until it has. CANCELLED is the last
 // step's state when it did not end by itself. RUNNING begins with the warm-up, if there is one: told as
 // WARMING_UP, with muted cells; what counts then has a start of its own.
 

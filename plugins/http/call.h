@@ -36,8 +36,11 @@ struct Call {
   int64_t sent_ns = 0;   // handed to the connection, 0: not yet
   int64_t first_ns = 0;  // first byte of the answer, 0: not yet
   bool retried = false;
-  bool on_stream = false;            // of HTTP/2, which has not ended
-  std::unique_ptr<Inquiry> inquiry;  // kept from one use to the next
+  bool fetches = false;                    // a token, for other calls: no edge counts it
+  uint32_t token_number = 0;               // that it goes with; 0: none
+  std::shared_ptr<const Request> request;  // with that token
+  bool on_stream = false;                  // of HTTP/2, which has not ended
+  std::unique_ptr<Inquiry> inquiry;        // kept from one use to the next
 };
 
 }  // namespace todd::http

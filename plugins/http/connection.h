@@ -19,6 +19,7 @@ struct Endpoint {
   bool https = false;
   bool resolves = false, named = false;  // named: by no address
   bool foreign = false;                  // of another origin than the target's
+  bool for_token = false;                // of who has tokens: no edge counts what happens there
   std::string server_name;               // for TLS
   std::string way;                       // what a proxy is asked for the way there; empty: it is not asked
 };

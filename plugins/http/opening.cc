@@ -54,6 +54,11 @@ const char* reason_of(int positive_errno) {
   }
 }
 
+// What a new connection has spent in its phase, which ends now.
+void Http::time_phase(const todd::metric<TODD_M_HISTOGRAM>& phase, const Connection& c, int64_t now_ns) {
+  if (!endpoint_of(c).for_token) observe(phase, c.target, now_ns - c.phase_ns);
+}
+
 void Http::open_stream(uint32_t index, int64_t now_ns) {
   Connection& c = connections_[index];
   const Endpoint& to = endpoint_of(c);
@@ -79,14 +84,14 @@ void Http::resolved(uint32_t index, const todd_done& d, int64_t now_ns) {
   const Endpoint& to = endpoint_of(c);
   if (d.result == -EACCES)
     return lost(index, "denied",
-                to.target == proxy_target_
+                to.target == proxy_target_ || to.for_token
                     ? whose(to) + "this host sends nothing to its address"
                     : to.server_name + ": this host tests no such address on another's word",
                 now_ns);
   if (d.result < 0)
     return lost(index, d.result == -ETIMEDOUT ? "timeout" : "resolve",
                 whose(to) + "the name has no address: " + std::string(strerror(-d.result)), now_ns);
-  if (to.named) observe(resolve, c.target, d.rx_ns - c.phase_ns);
+  if (to.named) time_phase(resolve, c, d.rx_ns);
   begin_connecting(index, now_ns);
 }
 
@@ -101,7 +106,7 @@ void Http::connected(uint32_t index, const todd_done& d) {
   if (d.result < 0)
     return lost(index, reason_of(-d.result), whose(to) + "connecting: " + strerror(-d.result), d.rx_ns);
   c.stream = d.arg;
-  observe(connect, c.target, d.rx_ns - c.phase_ns);
+  time_phase(connect, c, d.rx_ns);
   if (to.https && to.way.empty()) return begin_handshake(index, d.rx_ns);
   outbox_.put(stream_op(TODD_OP_RECV, flow_, c.stream, user_of(index)));
   if (!to.https) return ready(index, d.rx_ns);
@@ -141,7 +146,7 @@ void Http::read_way(uint32_t index, std::string_view piece) {
     return no(to + ": " + std::to_string(code) + (code == 407 ? ", it wants other credentials" : ""));
   if (c.reader.has_more()) return no(to + ": something came before anything was asked there");
   c.reading = false;
-  observe(proxy_time, c.target, rx_ns_ - c.phase_ns);
+  time_phase(proxy_time, c, rx_ns_);
   begin_handshake(index, rx_ns_);
 }
 
@@ -161,7 +166,9 @@ bool Http::greet(todd_batch& b, uint32_t index) {
   op.slot = take_slot(b, flow_);
   op.len = static_cast<uint32_t>(name.copy(reinterpret_cast<char*>(slot_data(b, flow_, op.slot)), 255));
   op.timeout_ns = run().timeout_ns;
-  op.arg = c.elsewhere != nullptr && c.elsewhere->foreign ? foreign_tls_context_ : tls_context_;
+  op.arg = endpoint_of(c).for_token ? token_tls_context_
+           : endpoint_of(c).foreign ? foreign_tls_context_
+                                    : tls_context_;
   put(b, op);
   c.greets = false;
   return true;
@@ -183,12 +190,12 @@ void Http::shaken(uint32_t index, const todd_done& d) {
         facts.error != nullptr && facts.error[0] != '\0' ? facts.error : strerror(-d.result);
     return lost(index, reason_of(-d.result), "TLS: " + why, d.rx_ns);
   }
-  observe(tls, c.target, d.rx_ns - c.phase_ns);
-  if (facts.resumed != 0) count(resumed, c.target);
+  time_phase(tls, c, d.rx_ns);
+  if (facts.resumed != 0 && !endpoint_of(c).for_token) count(resumed, c.target);
   c.tls_version = facts.version;
   c.not_after_s = facts.not_after_s;
   const bool speaks_h2 = facts.alpn != nullptr && strcmp(facts.alpn, "h2") == 0;
-  if (settings_->version == Version::k2 && !speaks_h2)
+  if (settings_->version == Version::k2 && !speaks_h2 && !endpoint_of(c).for_token)
     return lost(index, "protocol", "the server does not offer HTTP/2 (no h2 by ALPN)", d.rx_ns);
   if (speaks_h2) begin_session(c);
   ready(index, d.rx_ns);
@@ -223,9 +230,10 @@ void Http::begin_session(Connection& c) { c.h2 = std::make_unique<H2Session>(*th
 
 void Http::ready(uint32_t index, int64_t now_ns) {
   Connection& c = connections_[index];
-  if (c.h2 == nullptr && !endpoint_of(c).https && settings_->version == Version::k2) begin_session(c);
+  const Endpoint& to = endpoint_of(c);
+  if (c.h2 == nullptr && !to.https && !to.for_token && settings_->version == Version::k2) begin_session(c);
   c.phase = Phase::ready;
-  count(opened, c.target);
+  if (!to.for_token) count(opened, c.target);
   if (c.h2 != nullptr) want_to_write(index);
   for (const uint32_t call : std::vector(c.calls)) start_call(index, call, now_ns);
   settle(index, now_ns);

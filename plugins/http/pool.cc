@@ -87,7 +87,7 @@ void Http::settle(uint32_t index, int64_t now_ns) {
   if (!c.last || !c.calls.empty() || c.in_session) return;  // in_session: it is settled when that returns
   disconnect(index);
   if (c.elsewhere != nullptr && c.elsewhere->target >= targets_.size() &&
-      c.elsewhere->target != proxy_target_)
+      c.elsewhere->target != proxy_target_ && c.elsewhere->target != token_target_)
     forsaken_.push_back(c.elsewhere->target);
   if (c.pooled) --t.open;
   free_connections_.push_back(index);
@@ -100,7 +100,7 @@ void Http::disconnect(uint32_t index) {
   if (c.stream != 0) {
     todd_stream_info kernel{};
     kernel.size = sizeof kernel;
-    if (net().stream_info(&lane(), c.stream, &kernel) == 0) {
+    if (!endpoint_of(c).for_token && net().stream_info(&lane(), c.stream, &kernel) == 0) {
       count(retransmits, c.target, kernel.retransmits);
       if (kernel.rtt_us != 0) set(tcp_rtt, c.target, kernel.rtt_us * 1000.0);
     }

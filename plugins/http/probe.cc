@@ -33,6 +33,13 @@ void Http::start() {
   start_responder();
 }
 
+uint32_t Http::tls_flags() const {
+  uint32_t flags = 0;
+  if ((*this)[insecure]) flags |= TODD_TLF_INSECURE;
+  if ((*this)[resume]) flags |= TODD_TLF_RESUME;
+  return flags;
+}
+
 uint32_t Http::make_tls(uint32_t flags, const char* protocols, bool own_certificate) {
   const std::string trusted = pem_of("authorities", (*this)[authorities]);
   std::string chain, private_key;
@@ -86,6 +93,7 @@ void Http::start_source() {
     https |= t.endpoint.https;
     if (t.request) longest = std::max({longest, t.request->wire().size(), t.endpoint.way.size()});
   }
+  if (settings_->token_request) longest += kMaxToken + 64;  // and what goes with it in a header
   if (longest > kMaxRequest) throw error(TODD_E_PARAM, "body: a request has room for 4 MiB");
   const std::string control((*this)[congestion]);
   todd_flow flow{};
@@ -103,13 +111,13 @@ void Http::start_source() {
   }
   if (https || settings_->follow != 0) {
     static constexpr const char* kProtocols[] = {"h2,http/1.1", "http/1.1", "h2"};
-    uint32_t flags = 0;
-    if ((*this)[insecure]) flags |= TODD_TLF_INSECURE;
-    if ((*this)[resume]) flags |= TODD_TLF_RESUME;
+    const uint32_t flags = tls_flags();
     const char* const protocols = kProtocols[static_cast<size_t>(settings_->version)];
     tls_context_ = make_tls(flags, protocols);
     foreign_tls_context_ = settings_->follow != 0 ? make_tls(flags, protocols, false) : tls_context_;
   }
+  if (settings_->token_request) return prepare_tokens();
+  said_ready_ = true;
   net().ready(&lane());
 }
 
@@ -136,7 +144,7 @@ void Http::prepare_target(uint32_t index) {
     if (settings_->proxy && settings_->version == Version::k2 && !spec.url.https)
       throw error(TODD_E_PARAM,
                   "http: 2 goes through a proxy over TLS alone; leave it out, or ask for https");
-    t.request.emplace(spec);
+    t.request = std::make_shared<const Request>(spec);
   } catch (const error& e) {
     return refuse(index, e.what());
   }
@@ -188,12 +196,18 @@ bool Http::step(todd_batch& b) {
 void Http::step_source(todd_batch& b) {
   wall_offset_ns_ = b.wall_minus_host_ns;
   if (!forsaken_.empty()) drop_forsaken();
+  if (tokens_) see_gate(b.now_ns);
   for (uint32_t i = 0; i < b.n_done; ++i) take(b, b.done[i]);
   expire(b);
   end_pauses(b.now_ns);
   const bool unpaced = std::isinf(run().rate);  // as fast as served: without a connection the host keeps it
-  while (b.served < b.n_ticket && (!unpaced || has_room(targets_[b.ticket[b.served].target])))
+  const auto takes = [&](uint32_t target) { return !waits_for_token(target) && has_room(targets_[target]); };
+  while (b.served < b.n_ticket && (!unpaced || takes(b.ticket[b.served].target)))
     due(b, b.ticket[b.served++]);
+  if (tokens_) {
+    if (!said_ready_) get_ready(b);
+    tend_tokens(b);
+  }
   write(b);
   if (!deadlines_.empty()) wake_by(b, deadlines_.front().at_ns);
   if (!pauses_.empty()) wake_by(b, pauses_.front().until_ns);
@@ -246,7 +260,7 @@ void Http::end_pauses(int64_t now_ns) {
 void Http::due(todd_batch& b, const todd_ticket& ticket) {
   Target& t = targets_[ticket.target];
   const Due what{ticket.due_ns, ticket.round};
-  if (t.n_waiting == 0 && has_room(t)) {
+  if (t.n_waiting == 0 && !waits_for_token(ticket.target) && has_room(t)) {
     begin(ticket.target, what, b.now_ns);
   } else if (t.n_waiting < kQueue) {
     t.waiting[t.n_waiting++] = what;
@@ -256,8 +270,7 @@ void Http::due(todd_batch& b, const todd_ticket& ticket) {
   }
 }
 
-// Requires: has_room(target).
-void Http::begin(uint32_t target, Due due, int64_t now_ns) {
+uint32_t Http::new_call(uint32_t target, int64_t now_ns) {
   if (free_calls_.empty()) {
     free_calls_.push_back(static_cast<uint32_t>(calls_.size()));
     calls_.emplace_back();
@@ -267,19 +280,39 @@ void Http::begin(uint32_t target, Due due, int64_t now_ns) {
   Call& call = calls_[index];
   call.serial = ++serial_;
   call.target = target;
-  call.due = due;
   call.start_ns = now_ns;
   call.sent_ns = call.first_ns = 0;
-  call.retried = false;
+  call.retried = call.fetches = false;
+  call.token_number = 0;
+  ++active_;
+  deadlines_.push_back({now_ns + run().timeout_ns, index, serial_});
+  return index;
+}
+
+void Http::end_call(uint32_t index) {
+  --active_;
+  calls_[index].serial = 0;
+  calls_[index].request.reset();
+  free_calls_.push_back(index);
+}
+
+// Requires: has_room(target), and the gate is not to be waited for.
+void Http::begin(uint32_t target, Due due, int64_t now_ns) {
+  const uint32_t index = new_call(target, now_ns);
+  Call& call = calls_[index];
+  call.due = due;
   Target& t = targets_[target];
   ++t.active;
-  ++active_;
   if (t.active > t.most_active) {
     t.most_active = t.active;
     set(in_flight, target, t.active);
   }
-  deadlines_.push_back({now_ns + run().timeout_ns, index, serial_});
   prepare_inquiry(call);
+  if (gate_ == Gate::shut) {
+    asker_ = target;
+    return fail(index, "token", tokens_->why(), now_ns);
+  }
+  if (tokens_) authorize(call);
   assign(index, t.spare.empty() ? new_connection(target, nullptr) : t.spare.back(), now_ns);
 }
 
@@ -300,16 +333,16 @@ void Http::prepare_inquiry(Call& call) {
 }
 
 const Request& Http::request_of(const Call& call) const {
-  return call.inquiry != nullptr && call.inquiry->request ? *call.inquiry->request
-                                                          : *targets_[call.target].request;
+  if (call.inquiry != nullptr && call.inquiry->request) return *call.inquiry->request;
+  return call.request != nullptr ? *call.request : *targets_[call.target].request;
 }
 
 Want Http::want_of(const Call& call) const {
   Want want;
-  want.max_body = settings_->max_body;
+  want.max_body = call.fetches ? kMaxTokenAnswer : settings_->max_body;
   want.bodiless = request_of(call).bodiless();
   if (call.inquiry == nullptr) return want;
-  if (settings_->looks_at_heads()) want.headers = &call.inquiry->headers;
+  if (settings_->looks_at_heads() && !call.fetches) want.headers = &call.inquiry->headers;
   want.body = call.inquiry->decoder != nullptr ? call.inquiry->decoder.get() : call.inquiry->keeper.get();
   return want;
 }
@@ -349,6 +382,9 @@ void Http::expire(todd_batch& b) {
 void Http::answered(uint32_t index, const Ended& ended, int64_t now_ns) {
   Call& call = calls_[index];
   const uint32_t t = call.target;
+  if (call.fetches) return token_answered(index, ended.status, now_ns);
+  if (call.token_number != 0 && (call.inquiry == nullptr || !call.inquiry->request))
+    tokens_->judged(call.token_number, ended.status != 401);
   count(head_bytes, t, ended.head_bytes);
   count(bytes, t, ended.body_bytes);
   if (call.inquiry != nullptr && call.inquiry->decoder != nullptr)
@@ -448,9 +484,12 @@ void Http::complete(uint32_t index, const Ended& ended, int64_t now_ns) {
 
 // A text of the network's that may have a secret of ours in it.
 std::string Http::hide(std::string text) const {
-  for (const std::string& secret : settings_->secrets)
-    for (size_t at = 0; (at = text.find(secret, at)) != std::string::npos; at += 3)
+  const auto blank = [&text](const std::string& secret) {
+    for (size_t at = 0; !secret.empty() && (at = text.find(secret, at)) != std::string::npos; at += 3)
       text.replace(at, secret.size(), "***");
+  };
+  std::for_each(settings_->secrets.begin(), settings_->secrets.end(), blank);
+  std::for_each(token_secrets_.begin(), token_secrets_.end(), blank);
   return text;
 }
 
@@ -494,6 +533,7 @@ Facts Http::facts_of(const Call& call, const Ended& ended, int64_t now_ns) const
 void Http::fail(uint32_t index, const char* reason, const std::string& text, int64_t now_ns) {
   const Call& call = calls_[index];
   const uint32_t t = call.target;
+  if (call.fetches) return token_failed(index, text, now_ns);
   count(failed, t);
   tally(reasons, t, reason);
   note(t, reason, targets_[t].name + ": " + hide(text));
@@ -506,16 +546,15 @@ void Http::finish(uint32_t index, int64_t now_ns) {
   Call& call = calls_[index];
   Target& t = targets_[call.target];
   --t.active;
-  --active_;
   if (settings_->think_ns != 0) {
     ++t.thinking;
     pauses_.push_back({now_ns + settings_->think_ns, call.target});
   }
   if (call.inquiry != nullptr && call.inquiry->request) tell_hops(call);
+  const uint32_t target = call.target;
   unassign(index, now_ns);
-  call.serial = 0;
-  free_calls_.push_back(index);
-  begin_waiting(call.target, now_ns);
+  end_call(index);
+  begin_waiting(target, now_ns);
 }
 
 // Where there is room: first the calls that lost their connection, then what has not begun.
@@ -527,7 +566,7 @@ void Http::begin_waiting(uint32_t target, int64_t now_ns) {
     if (calls_[index].serial != serial) continue;  // it has ended meanwhile
     assign(index, t.spare.empty() ? new_connection(target, nullptr) : t.spare.back(), now_ns);
   }
-  while (t.n_waiting != 0 && has_room(t)) {
+  while (t.n_waiting != 0 && !waits_for_token(target) && has_room(t)) {
     const Due next = t.waiting[0];
     t.waiting[0] = t.waiting[1];
     --t.n_waiting;

@@ -53,6 +53,12 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr auto user = todd::text("user", "", "user name for Basic authentication");
   static constexpr auto password = todd::text("password", "", "password for Basic authentication").secret();
   static constexpr auto token = todd::text("token", "", "Bearer token for authentication").secret();
+  static constexpr auto oauth_url =
+      todd::text("oauth_url", "", "where a Bearer token is to be had, by OAuth 2.0 client credentials");
+  static constexpr auto oauth_client = todd::text("oauth_client", "", "who we are there");
+  static constexpr auto oauth_secret = todd::text("oauth_secret", "", "the secret of oauth_client").secret();
+  static constexpr auto oauth_scope =
+      todd::text("oauth_scope", "", "scopes of the token, separated by blanks");
   static constexpr auto unique_header = todd::text(
       "unique_header", "", "a header whose value is another in each request, 16 hexadecimal digits");
   static constexpr auto compressed =
@@ -121,12 +127,12 @@ class Http : public testlet<Http>, public H2Owner {
       todd::size("max_body", "16M", "a longer response body fails as too_large").range("0", "1T");
   static constexpr auto response_size =
       todd::size("response_size", "1k", "body of the responder's answers").range("0", "1G");
-  static constexpr auto params =
-      todd::params(&method, &path, &scheme, &header, &body, &host_header, &user_agent, &user, &password,
-                   &token, &unique_header, &compressed, &version, &connections, &streams, &think_time,
-                   &keep_alive, &follow, &dscp, &mss, &congestion, &proxy, &proxy_user, &proxy_password,
-                   &proxy_header, &insecure, &authorities, &certificate, &key, &server_name, &tls_min,
-                   &tls_max, &resume, &check_, &checked_body, &max_body, &response_size);
+  static constexpr auto params = todd::params(
+      &method, &path, &scheme, &header, &body, &host_header, &user_agent, &user, &password, &token,
+      &oauth_url, &oauth_client, &oauth_secret, &oauth_scope, &unique_header, &compressed, &version,
+      &connections, &streams, &think_time, &keep_alive, &follow, &dscp, &mss, &congestion, &proxy,
+      &proxy_user, &proxy_password, &proxy_header, &insecure, &authorities, &certificate, &key, &server_name,
+      &tls_min, &tls_max, &resume, &check_, &checked_body, &max_body, &response_size);
 
   static constexpr auto ok =
       todd::counter("ok", "{response}", "complete responses with status 2xx or 3xx that pass the checks");
@@ -158,7 +164,7 @@ class Http : public testlet<Http>, public H2Owner {
                                       .keyed(
                                           "resolve|refused|unreachable|timeout|reset|closed|truncated|"
                                           "protocol|too_large|status|denied|local|cancelled|tls|certificate|"
-                                          "check|redirect|proxy");
+                                          "check|redirect|proxy|token");
   static constexpr auto resolve =
       todd::histogram("resolve", "ns", "resolving the name, for each new connection to a name");
   static constexpr auto connect =
@@ -182,6 +188,8 @@ class Http : public testlet<Http>, public H2Owner {
                       "happen, to the last byte");
   static constexpr auto corrected_time =
       todd::histogram("corrected_time", "ns", "from the time the request was due to the last byte");
+  static constexpr auto token_time = todd::histogram(
+      "token_time", "ns", "from when a token was asked for until it was there; of no request a part");
   static constexpr auto tcp_rtt =
       todd::gauge("tcp_rtt", "ns", TODD_MERGE_LAST,
                   "smoothed round-trip time of the last connection closed, the kernel's");
@@ -215,10 +223,11 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr auto metrics = todd::metrics(
       &ok, &failed, &dropped, &reused, &opened, &resumed, &redirects, &bytes, &decoded_bytes, &head_bytes,
       &retransmits, &in_flight, &status, &versions, &reasons, &resolve, &connect, &proxy_time, &tls, &wait,
-      &first_byte, &transfer, &redirect_time, &response_time, &corrected_time, &tcp_rtt, &certificate_days,
-      &certificate_chain_days, &certificate_trusted_days, &certificate_life_left, &certificate_verdict,
-      &certificate_subject, &certificate_issuer, &certificate_names, &certificate_serial, &certificate_sha256,
-      &certificate_dates, &tls_version, &cipher, &alpn, &final_url, &redirect_hops);
+      &first_byte, &transfer, &redirect_time, &response_time, &corrected_time, &token_time, &tcp_rtt,
+      &certificate_days, &certificate_chain_days, &certificate_trusted_days, &certificate_life_left,
+      &certificate_verdict, &certificate_subject, &certificate_issuer, &certificate_names,
+      &certificate_serial, &certificate_sha256, &certificate_dates, &tls_version, &cipher, &alpn, &final_url,
+      &redirect_hops);
 
   static void check(const todd_run& run);
   void start();
@@ -229,8 +238,9 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr uint32_t kQueue = 2;          // requests that wait for a connection, per target
 
   struct Target {
-    std::optional<Request> request;  // none: the target was refused
-    std::string name;                // for people
+    std::shared_ptr<const Request> request;  // none: the target was refused
+    uint32_t token = 0;                      // that it goes with
+    std::string name;                        // for people
     Url url;
     Endpoint endpoint;
     std::vector<uint32_t> spare;  // connections with room for a request, the last used at the back
@@ -260,8 +270,13 @@ class Http : public testlet<Http>, public H2Owner {
     uint64_t body_bytes = 0;
   };
 
+  // Whether requests may begin: with a token, or because none is needed; wait: one is being fetched; shut:
+  // none is to be had.
+  enum class Gate : uint8_t { open, wait, shut };
+
   void start_source();
   void start_responder();
+  uint32_t tls_flags() const;
   uint32_t make_tls(uint32_t flags, const char* protocols, bool own_certificate = true);
   bool has_connection(const Target& t) const;
   void record_answer(const Call& call, const Ended& ended, int64_t now_ns);
@@ -277,6 +292,8 @@ class Http : public testlet<Http>, public H2Owner {
   // ---- requests (probe.cc)
   bool has_room(const Target& t) const;
   void due(todd_batch& b, const todd_ticket& ticket);
+  uint32_t new_call(uint32_t target, int64_t now_ns);
+  void end_call(uint32_t call);
   void begin(uint32_t target, Due due, int64_t now_ns);
   void begin_waiting(uint32_t target, int64_t now_ns);
   void prepare_inquiry(Call& call);
@@ -293,6 +310,18 @@ class Http : public testlet<Http>, public H2Owner {
   const char* what_takes_long(const Call& call) const;
   void expire(todd_batch& b);
   Facts facts_of(const Call& call, const Ended& ended, int64_t now_ns) const;
+
+  // ---- the token of requests (authorize.cc)
+  void prepare_tokens();
+  void get_ready(todd_batch& b);
+  void see_gate(int64_t now_ns);
+  bool waits_for_token(uint32_t target);
+  void authorize(Call& call);
+  void tend_tokens(todd_batch& b);
+  void fetch_token(uint32_t target, int64_t now_ns);
+  void token_answered(uint32_t call, int status, int64_t now_ns);
+  void token_failed(uint32_t call, const std::string& why, int64_t now_ns);
+  void end_fetch(uint32_t call, int64_t now_ns);
 
   // ---- connections (pool.cc)
   const Endpoint& endpoint_of(const Connection& c) const;
@@ -312,6 +341,7 @@ class Http : public testlet<Http>, public H2Owner {
   void take(todd_batch& b, const todd_done& d);
   void resolved(uint32_t index, const todd_done& d, int64_t now_ns);
   void connected(uint32_t index, const todd_done& d);
+  void time_phase(const todd::metric<TODD_M_HISTOGRAM>& phase, const Connection& c, int64_t now_ns);
   void begin_handshake(uint32_t index, int64_t now_ns);
   std::string whose(const Endpoint& to) const;
   void shaken(uint32_t index, const todd_done& d);
@@ -340,7 +370,15 @@ class Http : public testlet<Http>, public H2Owner {
   uint32_t flow_ = TODD_NONE;
   std::unique_ptr<Responder> responder_;
   std::optional<Settings> settings_;
-  uint32_t proxy_target_ = TODD_NONE;                   // the host's number of it
+  std::optional<Tokens> tokens_;              // none: requests need no token
+  std::array<std::string, 2> token_secrets_;  // this one and the one before, which must not be shown
+  std::vector<std::pair<uint32_t, int64_t>> token_times_;  // not recorded yet: for which target, how long
+  int64_t ready_by_ns_ = 0;                                // though there is no token
+  uint32_t asker_ = TODD_NONE;                             // a target whose requests want a token
+  Gate gate_ = Gate::open;
+  bool said_ready_ = false;
+  uint32_t proxy_target_ = TODD_NONE, token_target_ = TODD_NONE;  // the host's numbers of them
+  uint32_t token_tls_context_ = 0;
   uint32_t tls_context_ = 0, foreign_tls_context_ = 0;  // foreign: without our certificate
   std::vector<Target> targets_;
   std::deque<Connection> connections_;  // grows up to what is open at once; never shrinks

@@ -64,6 +64,7 @@ Settings::Settings(const todd_run& run)
   if (request.password.find_first_of("\r\n") != std::string::npos)
     throw error(TODD_E_PARAM, "password: it is more than one line");
   read_proxy(run);
+  read_oauth(run);
   for (const std::string* secret : {&request.password, &request.token})
     if (!secret->empty()) secrets.push_back(*secret);
   request.unique_header = text_of(run, Http::unique_header);
@@ -80,6 +81,7 @@ Settings::Settings(const todd_run& run)
   if (!is_clean(server_name, false)) throw error(TODD_E_PARAM, "server_name: must be a host name");
   RequestSpec whole = request;  // refuses what no request can be made of
   whole.url.https = true;       // of which a proxy sees nothing
+  if (token_request) whole.token = "x";
   whole.url.authority = whole.url.host = "host.invalid";
   (void)Request(whole);
 }
@@ -102,6 +104,32 @@ void Settings::read_proxy(const todd_run& run) {
   if (!spec.password.empty()) secrets.push_back(spec.password);
   request.by_proxy = true;
   request.proxy_authorization = proxy->authorization();
+}
+
+void Settings::read_oauth(const todd_run& run) {
+  const TokenSpec spec{.url = text_of(run, Http::oauth_url),
+                       .client = text_of(run, Http::oauth_client),
+                       .secret = text_of(run, Http::oauth_secret),
+                       .scope = text_of(run, Http::oauth_scope),
+                       .user_agent = request.user_agent};
+  if (spec.url.empty()) {
+    const char* const idle = !spec.client.empty()   ? "oauth_client"
+                             : !spec.secret.empty() ? "oauth_secret"
+                             : !spec.scope.empty()  ? "oauth_scope"
+                                                    : nullptr;
+    if (idle != nullptr) throw error(TODD_E_PARAM, std::string(idle) + ": is of no use without oauth_url");
+    return;
+  }
+  if (!request.user.empty() || !request.token.empty())
+    throw error(TODD_E_PARAM,
+                "oauth_url: requests have credentials already, by user or token; give one of them");
+  token_request = http::token_request(spec);
+  token_request->by_proxy = request.by_proxy;
+  token_request->proxy_authorization = request.proxy_authorization;
+  for (const std::string& secret :
+       {spec.secret, token_request->password,
+        basic_credentials("oauth_client", token_request->user, token_request->password).substr(6)})
+    secrets.push_back(secret);
 }
 
 std::string pem_of(const char* param, std::string_view value) {

@@ -10,6 +10,7 @@
 #include "plugins/http/checks.h"
 #include "plugins/http/proxy.h"
 #include "plugins/http/request.h"
+#include "plugins/http/token.h"
 #include "todd/testlet.h"
 
 namespace todd::http {
@@ -32,7 +33,8 @@ struct Settings {
   uint64_t max_body = 0, checked_body = 0;
   std::string server_name;
   std::optional<Proxy> proxy;
-  std::vector<std::string> secrets;  // texts that must not be shown, as they may come back
+  std::optional<RequestSpec> token_request;  // for a Bearer token; none: requests have what they are given
+  std::vector<std::string> secrets;          // texts that must not be shown, as they may come back
   uint8_t tos = 0;
 
   bool looks_at_heads() const { return follow != 0 || checks.wants_headers(); }
@@ -40,6 +42,7 @@ struct Settings {
 
  private:
   void read_proxy(const todd_run& run);
+  void read_oauth(const todd_run& run);
 };
 
 // What `authorities` and `certificate` mean: PEM, or the text of a file ("/...") that must be PEM.

@@ -32,6 +32,7 @@ struct Bench {
   int64_t from_wall_ns = 0;          // the first of them
   int64_t started_wall_ns = 0;
   uint32_t refuses = TODD_NONE;  // a target
+  bool ready_at_once = true;     // in start()
   const todd_net* calls = nullptr;
   const todd_lane* on = nullptr;    // where they are to be called
   InstanceEvents::Refused refused;  // as the worker hears it
@@ -50,7 +51,7 @@ struct Bench {
       uint32_t id = TODD_NONE;
       const uint32_t target = static_cast<Bench*>(self)->refuses;
       if (target != TODD_NONE) net->refuse(lane, target, "not that one", 12);
-      net->ready(lane);
+      if (static_cast<Bench*>(self)->ready_at_once) net->ready(lane);
       return net->open(lane, &flow, &id, nullptr);
     };
     testlet.step = [](void* self, todd_batch* b) { return static_cast<Bench*>(self)->step(*b); };
@@ -240,6 +241,25 @@ TEST(InstanceTest, AsFastAsServedKeepsWhatWasNotServed) {
   EXPECT_EQ(bench.counter(kPlanned), 100u);
   EXPECT_EQ(bench.counter(kUnsent), 0u);
   EXPECT_LT(calls, 1000u) << "tickets that wait are no reason to call";
+}
+
+// It may have something to fetch before its first ticket.
+TEST(InstanceTest, ASourceIsSteppedUntilItIsReady) {
+  Bench* self = nullptr;
+  int prepared = 0, tickets = 0;
+  Bench bench([&](todd_batch& b) -> todd_status {
+    tickets += static_cast<int>(b.n_ticket);
+    if (b.state != TODD_PREPARED) return b.state == TODD_DRAINING ? 1 : 0;
+    EXPECT_EQ(tickets, 0);
+    if (++prepared == 3) self->calls->ready(self->on);
+    b.wake_ns = b.now_ns + kMs;
+    return 0;
+  });
+  self = &bench;
+  bench.ready_at_once = false;
+  bench.run({.targets = 1, .count = 3, .interval_ns = kMs});
+  EXPECT_EQ(prepared, 3);
+  EXPECT_EQ(tickets, 3);
 }
 
 TEST(InstanceTest, TheDurationEndsWhatIsNotServed) {

@@ -93,7 +93,10 @@ void Http::start_source() {
     https |= t.endpoint.https;
     if (t.request) longest = std::max({longest, t.request->wire().size(), t.endpoint.way.size()});
   }
-  if (settings_->token_request) longest += kMaxToken + 64;  // and what goes with it in a header
+  if (const auto& asks = settings_->token_request) {
+    longest = std::max(longest + kMaxToken + 64, Request(*asks).wire().size());  // 64: of the header
+    if (settings_->proxy) longest = std::max(longest, settings_->proxy->way_to(asks->url).size());
+  }
   if (longest > kMaxRequest) throw error(TODD_E_PARAM, "body: a request has room for 4 MiB");
   const std::string control((*this)[congestion]);
   todd_flow flow{};

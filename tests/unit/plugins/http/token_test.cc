@@ -305,6 +305,15 @@ TEST_F(HttpTokenTest, NothingIsLeftOfItWhenCancelled) {
   EXPECT_EQ(host.status(), 1);
 }
 
+// It was copied past the end of a piece of 24 KiB.
+TEST_F(HttpTokenTest, ThereIsRoomForWhatIsAsked) {
+  TestletHost host(world, kHttp, options({{"oauth_scope", std::string(40'000, 'x')}}));
+  go(host, 1);
+  EXPECT_EQ(host.counter("ok"), 1u);
+  ASSERT_EQ(asked.size(), 1u);
+  EXPECT_GT(asked[0].size(), 40'000u);
+}
+
 TEST_F(HttpTokenTest, AnotherOriginDoesNotGetIt) {
   Script other;
   std::vector<std::string> there;

@@ -18,9 +18,15 @@ void Arrivals::advance(uint64_t number) {
     longest_burst_ = std::max(longest_burst_, gap);
   }
   if (gap >= kWindow) {
-    seen_.fill(false);
+    seen_.fill(0);
   } else {
-    for (uint64_t missing = next_; missing != number; ++missing) seen(missing) = false;
+    // By whole words: the sender says how far it jumps with each datagram.
+    for (uint64_t missing = next_; missing != number;) {
+      const uint64_t offset = missing % 64, many = std::min(64 - offset, number - missing);
+      const uint64_t bits = many == 64 ? ~uint64_t{0} : (uint64_t{1} << many) - 1;
+      word(missing) &= ~(bits << offset);
+      missing += many;
+    }
   }
   next_ = number + 1;
 }
@@ -35,7 +41,7 @@ bool Arrivals::take(uint64_t number, int64_t sent_ns, int64_t arrived_ns) {
   } else {
     ++out_of_order_;
   }
-  if (next_ - number <= kWindow) seen(number) = true;
+  if (next_ - number <= kWindow) word(number) |= bit(number);
   // The clocks' difference cancels out. Wrapping is fine: it is the network's number.
   const auto transit =
       static_cast<int64_t>(static_cast<uint64_t>(arrived_ns) - static_cast<uint64_t>(sent_ns));

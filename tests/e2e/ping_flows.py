@@ -48,19 +48,20 @@ def ping(target, *words):
 
 
 def free_ports(count):
-    """The first of so many that nobody has."""
+    """The first of so many that nobody has, for datagrams or for connections."""
     while True:
         first = lab.free_port()
         held = []
         try:
             for port in range(first, first + count):
-                for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
-                    held.append(socket.socket(family, socket.SOCK_DGRAM))
-                    if family == socket.AF_INET6:
-                        held[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-                    held[-1].bind((host, port))
+                for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+                    for family, host in ((socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::")):
+                        held.append(socket.socket(family, kind))
+                        if family == socket.AF_INET6:
+                            held[-1].setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                        held[-1].bind((host, port))
             return first
-        except OSError:
+        except (OSError, OverflowError):
             pass
         finally:
             for one in held:

@@ -8,6 +8,7 @@
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
 #include "engine/io/event_datagram.h"
+#include "engine/io/event_readiness.h"
 #include "engine/io/event_stream.h"
 #include "engine/io/libevent_log.h"
 
@@ -68,6 +69,10 @@ std::unique_ptr<Stream> EventReactor::add_stream(UniqueFd fd, StreamSink& sink, 
 
 std::unique_ptr<Acceptor> EventReactor::add_acceptor(UniqueFd listening, AcceptSink& sink) {
   return std::make_unique<EventAcceptor>(*this, std::move(listening), sink);
+}
+
+std::unique_ptr<Readiness> EventReactor::add_readiness(int fd, ReadyFor what, ReadinessSink& sink) {
+  return std::make_unique<EventReadiness>(*this, fd, what, sink);
 }
 
 EventPtr EventReactor::new_event(int fd, short what, event_callback_fn callback, void* argument) {

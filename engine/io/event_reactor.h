@@ -41,6 +41,7 @@ class EventReactor final : public Reactor {
                                                DatagramOptions options) override;
   std::unique_ptr<Stream> add_stream(UniqueFd fd, StreamSink& sink, StreamOptions options) override;
   std::unique_ptr<Acceptor> add_acceptor(UniqueFd listening, AcceptSink& sink) override;
+  std::unique_ptr<Readiness> add_readiness(int fd, ReadyFor what, ReadinessSink& sink) override;
   uint64_t syscalls() const override;
 
   // For the sockets.

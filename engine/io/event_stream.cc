@@ -63,6 +63,11 @@ void EventStream::receive() {
   if (connecting_ == Connecting::no) event_add(readable_.get(), nullptr);
 }
 
+void EventStream::stop_receiving() {
+  receive_wanted_ = false;
+  event_del(readable_.get());
+}
+
 void EventStream::shutdown_write() {
   shutdown_wanted_ = true;
   queue_flush();
@@ -142,7 +147,7 @@ void EventStream::on_readable() {
     ++reactor_.shared().callbacks;
     sink_.on_stream_data(got < 0 ? -error : 0, got > 0 ? chunk_ : nullptr,
                          got > 0 ? static_cast<uint32_t>(got) : 0, monotonic_ns());
-    if (watch.gone() || got < static_cast<ssize_t>(chunk_bytes_)) return;
+    if (watch.gone() || !receive_wanted_ || got < static_cast<ssize_t>(chunk_bytes_)) return;
   }
 }
 

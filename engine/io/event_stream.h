@@ -13,6 +13,7 @@ class EventStream final : public Stream, public EventFlushable, public Mortal {
   void connect(const Address& to, uint64_t cookie) override;
   void send(const uint8_t* data, uint32_t len, uint64_t cookie) override;
   void receive() override;
+  void stop_receiving() override;
   void shutdown_write() override;
   int fd() const override { return fd_.get(); }
 

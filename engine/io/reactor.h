@@ -127,7 +127,10 @@ class Stream {
   // Sends all of it, in order with earlier sends. data stays unchanged until on_stream_sent. Any number may
   // be queued.
   virtual void send(const uint8_t* data, uint32_t len, uint64_t cookie) = 0;
-  virtual void receive() = 0;         // from now on, on_stream_data until the end
+  virtual void receive() = 0;  // from now on, on_stream_data until the end
+  // No further reads, for somebody else is going to. What was read by now is still told: in this turn, or in
+  // the next one if none is under way. receive() may follow after that.
+  virtual void stop_receiving() = 0;
   virtual void shutdown_write() = 0;  // after queued sends
   virtual int fd() const = 0;
 };
@@ -143,6 +146,21 @@ class AcceptSink {
 class Acceptor {
  public:
   virtual ~Acceptor() = default;
+};
+
+// ---- descriptors that their owner reads and writes by himself
+
+class ReadinessSink {
+ public:
+  virtual ~ReadinessSink() = default;
+  virtual void on_ready() = 0;  // or there is an error to fetch
+};
+enum class ReadyFor : uint8_t { reading, writing };
+// Destroying it cancels; no sink call afterwards. To be destroyed before its descriptor is closed.
+class Readiness {
+ public:
+  virtual ~Readiness() = default;
+  virtual void await() = 0;  // one on_ready follows, now if it is so already
 };
 
 // ---- reactor
@@ -163,6 +181,8 @@ class Reactor {
                                                        DatagramOptions options) = 0;
   virtual std::unique_ptr<Stream> add_stream(UniqueFd fd, StreamSink& sink, StreamOptions options) = 0;
   virtual std::unique_ptr<Acceptor> add_acceptor(UniqueFd listening, AcceptSink& sink) = 0;
+  // Of a descriptor that stays the caller's.
+  virtual std::unique_ptr<Readiness> add_readiness(int fd, ReadyFor what, ReadinessSink& sink) = 0;
   virtual uint64_t syscalls() const = 0;  // made by turn() so far, for benches and tests
 };
 

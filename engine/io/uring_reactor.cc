@@ -10,6 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/base/clock.h"
 #include "engine/io/uring_datagram.h"
+#include "engine/io/uring_readiness.h"
 #include "engine/io/uring_stream.h"
 
 namespace todd::io {
@@ -94,6 +95,10 @@ std::unique_ptr<Acceptor> UringReactor::add_acceptor(UniqueFd listening, AcceptS
   return std::make_unique<UringAcceptor>(*this, std::move(listening), sink);
 }
 
+std::unique_ptr<Readiness> UringReactor::add_readiness(int fd, ReadyFor what, ReadinessSink& sink) {
+  return std::make_unique<UringReadiness>(*this, fd, what, sink);
+}
+
 void UringReactor::add(UringSocket& socket, UringBuffers* buffers) {
   if (free_slots_.empty()) {
     free_slots_.push_back(static_cast<uint32_t>(slots_.size()));
@@ -114,20 +119,32 @@ UringSocket* UringReactor::find(uint64_t user_data) const {
   return slots_[index].socket;
 }
 
-void UringReactor::remove(UringSocket& socket) {
-  socket.closing_ = true;
-  for (uint32_t bits = socket.in_kernel_; bits; bits &= bits - 1) {
-    const auto op = static_cast<UringOp>(std::countr_zero(bits));
-    io_uring_sqe& sqe = next_sqe();
-    io_uring_prep_cancel64(&sqe, user_data_of(socket.id_, op), 0);
-    sqe.user_data = user_data_of(0, UringOp::ignored);
-    sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
-  }
-  while (socket.in_kernel_) {
+void UringReactor::ask_to_cancel(const UringSocket& socket, UringOp op) {
+  io_uring_sqe& sqe = next_sqe();
+  io_uring_prep_cancel64(&sqe, user_data_of(socket.id_, op), 0);
+  sqe.user_data = user_data_of(0, UringOp::ignored);
+  sqe.flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+void UringReactor::await_end(const UringSocket& socket, uint32_t ops) {
+  while (socket.in_kernel_ & ops) {
     io_uring_submit_and_wait(&ring_, 1);
     ++shared_->syscalls;
     collect();
   }
+}
+
+void UringReactor::cancel(UringSocket& socket, UringOp op) {
+  if (!(socket.in_kernel_ & bit_of(op))) return;
+  ask_to_cancel(socket, op);
+  await_end(socket, bit_of(op));
+}
+
+void UringReactor::remove(UringSocket& socket) {
+  socket.closing_ = true;
+  for (uint32_t bits = socket.in_kernel_; bits; bits &= bits - 1)
+    ask_to_cancel(socket, static_cast<UringOp>(std::countr_zero(bits)));
+  await_end(socket, UINT32_MAX);
   for (size_t i = next_; i < completions_.size(); ++i) {
     if (find(completions_[i].user_data) != &socket) continue;
     discard(completions_[i], socket);

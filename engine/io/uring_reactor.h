@@ -28,7 +28,8 @@ enum class UringOp : uint8_t {
   connect,
   send,
   accept,
-  retry
+  retry,
+  poll
 };
 
 // A socket with operations in the ring. Its destructor must call UringReactor::remove first.
@@ -62,11 +63,14 @@ class UringReactor final : public Reactor {
                                                DatagramOptions options) override;
   std::unique_ptr<Stream> add_stream(UniqueFd fd, StreamSink& sink, StreamOptions options) override;
   std::unique_ptr<Acceptor> add_acceptor(UniqueFd listening, AcceptSink& sink) override;
+  std::unique_ptr<Readiness> add_readiness(int fd, ReadyFor what, ReadinessSink& sink) override;
   uint64_t syscalls() const override;
 
   // For the sockets.
   ReactorShared& shared() { return *shared_; }
   void add(UringSocket& socket, UringBuffers* buffers);
+  // Ends the operation. What came of it by then is handed over as ever.
+  void cancel(UringSocket& socket, UringOp op);
   // Cancels what is in the kernel and waits for its end; forgets completions not yet handed over.
   void remove(UringSocket& socket);
   io_uring_sqe& next_sqe();  // submits what is queued if there is no room
@@ -93,6 +97,8 @@ class UringReactor final : public Reactor {
 
   explicit UringReactor(const UringFeatures& features);
 
+  void ask_to_cancel(const UringSocket& socket, UringOp op);
+  void await_end(const UringSocket& socket, uint32_t ops);  // a bit each
   void submit();                         // without waiting or running the kernel's deferred work
   void enter(int64_t deadline_mono_ns);  // submits and waits; 0 = does not wait
   int wait_for(unsigned completions, int64_t most_ns);  // submits; 0 or -errno

@@ -55,6 +55,11 @@ void UringStream::receive() {
   if (!connecting_) arm_receive();
 }
 
+void UringStream::stop_receiving() {
+  receive_wanted_ = false;
+  reactor_.cancel(*this, UringOp::receive);
+}
+
 void UringStream::shutdown_write() {
   shutdown_wanted_ = true;
   pump();
@@ -128,8 +133,9 @@ void UringStream::on_sent(int result, int64_t mono_ns) {
 
 void UringStream::on_received(int result, uint32_t flags, int64_t mono_ns) {
   const bool ended = !(flags & IORING_CQE_F_MORE);
+  if (result == -ECANCELED) return;  // stop_receiving()
   const bool again = result > 0 || result == -ENOBUFS || result == -EINTR || result == -EAGAIN;
-  if (ended && again) arm_receive();
+  if (ended && again && receive_wanted_) arm_receive();
   if (result < 0 && again) return;
   const uint8_t* const data = flags & IORING_CQE_F_BUFFER
                                   ? buffers_.at(static_cast<uint16_t>(flags >> IORING_CQE_BUFFER_SHIFT))

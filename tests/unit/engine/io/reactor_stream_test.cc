@@ -216,5 +216,72 @@ TEST_P(ReactorStreamTest, DestroyedWhileConnecting) {
   EXPECT_TRUE(client_sink_.connected.empty());
 }
 
+// ---- readiness
+
+const std::string kOne = "one", kTwo = "two", kThree = "three";
+
+struct CountedReadiness final : ReadinessSink {
+  int n = 0;
+  void on_ready() override { ++n; }
+};
+
+TEST_P(ReactorStreamTest, StopsReceivingAndBeginsAgain) {
+  connect();
+  server_->receive();
+  send_text(*client_, kOne, 1);
+  ASSERT_TRUE(until([&] { return server_sink_.received == "one"; }));
+  server_->stop_receiving();
+  send_text(*client_, kTwo, 2);
+  ASSERT_TRUE(until([&] { return client_sink_.sent.size() == 2; }));
+  for (int i = 0; i < 3; ++i) reactor_->turn(monotonic_ns() + 5'000'000);
+  EXPECT_EQ(server_sink_.received, "one");
+  char bytes[8];
+  EXPECT_EQ(recv(server_->fd(), bytes, sizeof bytes, MSG_DONTWAIT), 3);  // somebody else's now
+  send_text(*client_, kThree, 3);
+  server_->receive();
+  ASSERT_TRUE(until([&] { return server_sink_.received == "onethree"; }));
+  EXPECT_TRUE(server_sink_.received == "onethree");
+}
+
+TEST_P(ReactorStreamTest, TellsOnceWhenThereIsSomethingToRead) {
+  connect();
+  CountedReadiness sink;
+  auto readiness = reactor_->add_readiness(server_->fd(), ReadyFor::reading, sink);
+  send_text(*client_, kOne, 1);
+  ASSERT_TRUE(until([&] { return client_sink_.sent.size() == 1; }));
+  for (int i = 0; i < 3; ++i) reactor_->turn(monotonic_ns() + 5'000'000);
+  EXPECT_EQ(sink.n, 0);  // not awaited
+  readiness->await();
+  readiness->await();
+  ASSERT_TRUE(until([&] { return sink.n == 1; }));
+  for (int i = 0; i < 3; ++i) reactor_->turn(monotonic_ns() + 5'000'000);
+  EXPECT_EQ(sink.n, 1);  // though nobody has read
+  char bytes[8];
+  ASSERT_EQ(recv(server_->fd(), bytes, sizeof bytes, MSG_DONTWAIT), 3);
+  readiness->await();
+  for (int i = 0; i < 3; ++i) reactor_->turn(monotonic_ns() + 5'000'000);
+  EXPECT_EQ(sink.n, 1);
+  client_.reset();  // the end is something to read
+  ASSERT_TRUE(until([&] { return sink.n == 2; }));
+  readiness->await();
+  readiness.reset();
+  reactor_->turn(monotonic_ns() + 5'000'000);
+  EXPECT_EQ(sink.n, 2);
+}
+
+TEST_P(ReactorStreamTest, TellsWhenThereIsRoomToWrite) {
+  connect();
+  const std::string much(1u << 20, 'x');
+  while (send(client_->fd(), much.data(), much.size(), MSG_DONTWAIT) > 0) {
+  }
+  CountedReadiness sink;
+  auto readiness = reactor_->add_readiness(client_->fd(), ReadyFor::writing, sink);
+  readiness->await();
+  for (int i = 0; i < 3; ++i) reactor_->turn(monotonic_ns() + 5'000'000);
+  EXPECT_EQ(sink.n, 0);
+  server_->receive();
+  ASSERT_TRUE(until([&] { return sink.n == 1; }));
+}
+
 }  // namespace
 }  // namespace todd::io

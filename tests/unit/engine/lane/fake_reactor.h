@@ -67,6 +67,9 @@ struct FakeReactor final : io::Reactor {
     TODD_CHECK(false);
   }
   std::unique_ptr<io::Acceptor> add_acceptor(UniqueFd, io::AcceptSink&) override { TODD_CHECK(false); }
+  std::unique_ptr<io::Readiness> add_readiness(int, io::ReadyFor, io::ReadinessSink&) override {
+    TODD_CHECK(false);
+  }
   uint64_t syscalls() const override { return 0; }
 
   FakeSocket* socket = nullptr;  // the last one made; owned by its flow. nullptr: closed

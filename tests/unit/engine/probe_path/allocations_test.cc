@@ -98,6 +98,9 @@ class VirtualNetwork final : public io::Reactor {
     return nullptr;
   }
   std::unique_ptr<io::Acceptor> add_acceptor(UniqueFd, io::AcceptSink&) override { return nullptr; }
+  std::unique_ptr<io::Readiness> add_readiness(int, io::ReadyFor, io::ReadinessSink&) override {
+    return nullptr;
+  }
   uint64_t syscalls() const override { return 0; }
 
  private:

@@ -72,6 +72,9 @@ class WatchedReactor final : public io::Reactor {
   std::unique_ptr<io::Acceptor> add_acceptor(UniqueFd fd, io::AcceptSink& sink) override {
     return inner_->add_acceptor(std::move(fd), sink);
   }
+  std::unique_ptr<io::Readiness> add_readiness(int fd, io::ReadyFor what, io::ReadinessSink& sink) override {
+    return inner_->add_readiness(fd, what, sink);
+  }
   uint64_t syscalls() const override { return inner_->syscalls(); }
 
  private:

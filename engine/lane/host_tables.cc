@@ -126,11 +126,14 @@ struct HostTables {
     return of(lane).add_target(from, host, port, *target);
   }
   static void drop_target(const todd_lane* lane, uint32_t target) { of(lane).drop_target(target); }
-  static todd_status begin_bulk(const todd_lane*, uint32_t, uint64_t, const todd_bulk_job*, uint64_t*) {
-    return TODD_E_UNSUPPORTED;
+  static todd_status begin_bulk(const todd_lane* lane, uint32_t flow, uint64_t stream,
+                                const todd_bulk_job* wanted, uint64_t* job) {
+    return of(lane).begin_bulk(flow, stream, *wanted, *job);
   }
-  static todd_status count_bulk(const todd_lane*, uint64_t, todd_bulk_count*) { return -ENOENT; }
-  static void stop_bulk(const todd_lane*, uint64_t) {}
+  static todd_status count_bulk(const todd_lane* lane, uint64_t job, todd_bulk_count* out) {
+    return of(lane).bulk_.count(job, *out);
+  }
+  static void stop_bulk(const todd_lane* lane, uint64_t job) { of(lane).bulk_.stop(job); }
   static todd_status open_digest(const todd_lane* lane, const void* key, size_t len, uint32_t* digest) {
     std::optional<std::span<const uint8_t>> bytes;
     if (key != nullptr) bytes.emplace(static_cast<const uint8_t*>(key), len);

@@ -44,7 +44,8 @@ Instance::Instance(TaskSetup& setup, io::Reactor& reactor, const InstanceEvents&
       host_(host),
       cells_(*setup.layout, setup.cells),
       warming_up_(setup.warm_up_ns > 0 && setup.run.role == TODD_SOURCE),
-      schedule_(setup.plan) {
+      schedule_(setup.plan),
+      bulk_(reactor) {
   plan_tickets();
   cells_.mute(warming_up_);
   lane_ = {.size = sizeof lane_, .index = 0, .host = &host_, .run = &setup_.run, .ctx = this};
@@ -198,6 +199,7 @@ void Instance::tend_flows() {
     flow->expire(now_ns_, done_.size() < kDone ? kDone - done_.size() : 0);
   }
   for (auto* flow : stream_flows_) flow->expire(now_ns_);
+  tend_bulk();
 }
 
 void Instance::advance() {

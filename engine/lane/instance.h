@@ -24,6 +24,7 @@
 #include "engine/io/reactor.h"
 #include "engine/io/softnet.h"
 #include "engine/io/stream_tls.h"
+#include "engine/lane/bulk_jobs.h"
 #include "engine/lane/digests.h"
 #include "engine/lane/flow.h"
 #include "engine/lane/setup.h"
@@ -46,6 +47,7 @@ struct InstanceEvents {
   // Before ready, where there are such: edges of the shard that the testlet will not test, and why.
   using Refused = std::map<uint32_t, std::string>;
   std::function<void(const std::string& id, const Refused&)> refused{};
+  BulkJobs::Place move{};  // null: no lane of this host moves jobs of todd.bulk/1
 };
 
 class Instance {
@@ -127,6 +129,8 @@ class Instance {
   // Null: no such context of that side.
   std::shared_ptr<io::StreamTlsContext> tls_context(uint64_t number, bool server) const;
   todd_status describe_tls(uint64_t stream, todd_tls_info& out);
+  BulkJobs& bulk() { return bulk_; }
+  todd_status begin_bulk(uint32_t flow, uint64_t stream, const todd_bulk_job& wanted, uint64_t& number);
   void bury(std::unique_ptr<io::Stream> stream) { graveyard_.push_back(std::move(stream)); }
 
  private:
@@ -169,6 +173,7 @@ class Instance {
   void close_flows();
   void tend_flows();  // what was blocked, and what has expired
   void close_period(bool last);
+  void tend_bulk();
   void resolve(const todd_op& op);
   Target* further_target(size_t index);
   int judge(uint32_t target, const io::Address& address) const;
@@ -229,6 +234,7 @@ class Instance {
   io::TlsFacts tls_facts_;         // behind describe_tls's
   std::string local_text_;         // behind describe_local's
   Digests digests_;
+  BulkJobs bulk_;
   std::deque<std::string> strings_;  // behind todd_target's pointers
   std::unordered_map<uint32_t, todd_target> described_;
   std::unordered_map<uint64_t, uint32_t> peers_;

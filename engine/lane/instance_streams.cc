@@ -189,4 +189,19 @@ todd_status Instance::describe_tls(uint64_t stream, todd_tls_info& out) {
   return 0;
 }
 
+// ---- bulk
+
+todd_status Instance::begin_bulk(uint32_t flow, uint64_t stream, const todd_bulk_job& wanted,
+                                 uint64_t& number) {
+  StreamFlow* const found = stream_flow_of(stream);
+  if (found == nullptr || flow >= flows_.size() || flows_[flow].get() != found) return -ENOTCONN;
+  return bulk_.begin(*found, stream, wanted, events_.move, number);
+}
+
+void Instance::tend_bulk() {
+  std::vector<todd_done> ended;
+  bulk_.tend(ended);
+  for (const todd_done& done : ended) complete(done);
+}
+
 }  // namespace todd::lane

@@ -9,6 +9,7 @@
 #include "engine/base/clock.h"
 #include "engine/base/log.h"
 #include "engine/base/version.h"
+#include "engine/lane/bulk_mover.h"
 
 namespace todd::lane {
 namespace {
@@ -35,6 +36,7 @@ struct Lane::Impl {
   };
   Events events;
   std::unique_ptr<io::Reactor> reactor;
+  std::unique_ptr<BulkMover> mover;
   std::map<std::string, Task> tasks;
   bool stopping = false;  // set by a posted task
   std::thread thread;
@@ -51,6 +53,7 @@ struct Lane::Impl {
       looked = now;
     }
     tasks.clear();
+    mover.reset();
   }
 
   // This thread was kept from its work, or slept longer than it meant: what came meanwhile is heard before
@@ -76,7 +79,7 @@ struct Lane::Impl {
         ++it;
       }
     }
-    return wake;
+    return std::min(wake, mover->work(monotonic_ns()));
   }
 
   void with(const std::string& id, const std::function<void(Instance&)>& what) {
@@ -102,6 +105,12 @@ Result<std::unique_ptr<Lane>> Lane::start(const io::EngineChoice& engine, Events
       return;
     }
     raw->reactor = std::move(*reactor);
+    raw->mover = std::make_unique<BulkMover>(*raw->reactor);
+    raw->events.instance.move = [raw](const std::shared_ptr<BulkJob>& job) {
+      job->set_mover(raw->mover->bell());
+      raw->mover->take(job);
+      return true;
+    };
     made.set_value({});
     raw->run();
     raw->reactor.reset();

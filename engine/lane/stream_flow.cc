@@ -1,5 +1,6 @@
 #include "engine/lane/stream_flow.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -92,6 +93,21 @@ StreamFlow::Conn* StreamFlow::find(uint64_t id) const {
 int StreamFlow::fd(uint64_t stream) const {
   const Conn* const conn = find(stream);
   return conn == nullptr ? -1 : conn->stream->fd();
+}
+
+int StreamFlow::lend(uint64_t stream, bool sending, UniqueFd& fd, uint32_t& flow, uint32_t& target) {
+  Conn* const conn = find(stream);
+  if (conn == nullptr || conn->phase != Phase::open) return -ENOTCONN;
+  if (conn->tls != nullptr) return -EOPNOTSUPP;
+  if (sending && conn->sends != 0) return -EBUSY;
+  fd = UniqueFd(fcntl(conn->stream->fd(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) return -errno;
+  flow = index_;
+  target = conn->target;
+  if (sending) return 0;
+  conn->receiving = false;
+  conn->stream->stop_receiving();
+  return 0;
 }
 
 const io::StreamTls* StreamFlow::tls(uint64_t stream) const {
@@ -378,6 +394,7 @@ bool StreamFlow::run(const todd_op& op) {
   switch (op.code) {
     case TODD_OP_SEND: send(*conn, op); return true;
     case TODD_OP_RECV:
+      if (owner_.bulk().running(conn->id, false)) return false;
       conn->user = op.user;
       conn->receiving = true;
       conn->stream->receive();
@@ -429,6 +446,7 @@ void StreamFlow::data(Conn& conn, int result, const uint8_t* bytes, uint32_t len
 
 void StreamFlow::close(Conn& conn) {
   std::vector<todd_done> pending;  // told when the stream is gone: a full batch steps the testlet
+  owner_.bulk().close(conn.id, pending);
   for (size_t i = 0; conn.sends != 0 && i < out_.size(); ++i) {
     if (!out_[i].busy || out_[i].stream != conn.id) continue;
     pending.push_back(about(conn, TODD_OP_SEND, -ECANCELED));

@@ -29,6 +29,10 @@ class StreamFlow : public Flow {
   void cancel_all();  // closes every stream
   bool has(uint64_t stream) const { return find(stream) != nullptr; }
   int fd(uint64_t stream) const;  // -1: no such stream
+  // For a job of that direction: another descriptor of the stream's socket, and what its completion tells.
+  // What has come by now is told (RECV), and then nothing more. 0; -ENOTCONN: no such stream, or not open;
+  // -EOPNOTSUPP: it has TLS; -EBUSY: SENDs are under way; or of dup().
+  int lend(uint64_t stream, bool sending, UniqueFd& fd, uint32_t& flow, uint32_t& target);
   // Null: no such stream, or it has no TLS.
   const io::StreamTls* tls(uint64_t stream) const;
   uint16_t local_port(int) const override { return wanted_.local_port; }

@@ -422,7 +422,9 @@ typedef struct {
   uint32_t size, reserved;
   /* On an open stream of a TODD_TCP or TODD_PEERS flow. What arrived before a receiving job took over comes as RECV completions and is not
    * counted by it; after that none come. One job of each direction at a time. Completes once: code TODD_OP_BULK, user, stream in arg; result 0:
-   * its limit was reached, it was stopped, or (receiving) the peer has ended; else -errno. CLOSE stops it first. */
+   * its limit was reached, it was stopped, or (receiving) the peer has ended; else -errno. CLOSE stops it first. -EBUSY: there is one of that
+   * direction, or (sending) a SEND has not completed; -EOPNOTSUPP: the stream has TLS; -EINVAL: flags that do not fit, or a length of 0 or over
+   * 4 MiB. Once a receiving job has completed, RECV may be asked for again. */
   todd_status (*begin)(const todd_lane *, uint32_t flow, uint64_t stream, const todd_bulk_job *, uint64_t *job);
   todd_status (*count)(const todd_lane *, uint64_t job, todd_bulk_count *out); /* as of now; valid until CLOSE of the stream; -ENOENT */
   void (*stop)(const todd_lane *, uint64_t job);

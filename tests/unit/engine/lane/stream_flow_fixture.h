@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "engine/io/sockets.h"
+#include "engine/lane/bulk_mover.h"
 #include "engine/lane/stream_flow.h"
 #include "tests/unit/engine/io/reactor_fixture.h"
 
@@ -33,6 +34,8 @@ struct Puppet {
   const todd_lane* lane = nullptr;
   const todd_net* net = nullptr;
   const todd_stream* tls = nullptr;
+  const todd_bulk* bulk = nullptr;
+  std::function<void()> in_step;  // called in the next one, once
   std::deque<Wanted> wanted;
   std::vector<todd_done> done;
   std::string received;
@@ -44,6 +47,7 @@ struct Puppet {
     p.lane = lane;
     p.net = static_cast<const todd_net*>(lane->host->query(lane->host, TODD_NET_1));
     p.tls = static_cast<const todd_stream*>(lane->host->query(lane->host, TODD_STREAM_1));
+    p.bulk = static_cast<const todd_bulk*>(lane->host->query(lane->host, TODD_BULK_1));
     p.flow.size = sizeof p.flow;
     p.flow.proto = TODD_TCP;
     p.flow.slot_cap = 64 * 1024;
@@ -73,6 +77,7 @@ struct Puppet {
       }
       b->op[b->n_op++] = op;
     }
+    if (const auto call = std::exchange(p.in_step, nullptr); call) call();
     b->wake_ns = b->now_ns + kMs;
     return 0;
   }
@@ -111,6 +116,12 @@ class StreamFlowTest : public io::ReactorTest {
     events_.resolve = [this](const std::string&, uint64_t token, const std::string& name) {
       asked_.emplace_back(token, name);
     };
+    mover_ = std::make_unique<BulkMover>(*reactor_);
+    events_.move = [this](const std::shared_ptr<BulkJob>& job) {
+      job->set_mover(mover_->bell());
+      mover_->take(job);
+      return true;
+    };
     host_.query = query_interface;
     instance_ = std::make_unique<Instance>(setup_, *reactor_, events_, host_);
     instance_->begin();
@@ -119,6 +130,7 @@ class StreamFlowTest : public io::ReactorTest {
   }
   void TearDown() override {
     instance_.reset();
+    mover_.reset();
     ReactorTest::TearDown();
   }
   void listen_for_target(int backlog) {
@@ -135,7 +147,8 @@ class StreamFlowTest : public io::ReactorTest {
       instance_->work(monotonic_ns() + later_ns);
       if (so()) return true;
       if (monotonic_ns() >= end) return false;
-      reactor_->turn(monotonic_ns() + kMs);
+      const int64_t wake = mover_->work(monotonic_ns());
+      reactor_->turn(std::min(wake, monotonic_ns() + kMs));
     }
   }
   static todd_op op(int code, uint64_t stream = 0) {
@@ -245,6 +258,7 @@ class StreamFlowTest : public io::ReactorTest {
   std::string failed_;
   std::vector<std::pair<uint64_t, std::string>> asked_;  // RESOLVEs: token and name
   UniqueFd listening_;
+  std::unique_ptr<BulkMover> mover_;
   std::unique_ptr<Instance> instance_;
 };
 

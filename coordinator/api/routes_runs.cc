@@ -54,6 +54,11 @@ std::string plan_json(const ChosenSuite& chosen, const std::vector<model::TestPl
   json.key("tests").begin_array();
   for (const auto& plan : plans) {
     json.begin_object().field("name", plan.label).field("testlet", plan.testlet.id);
+    if (!plan.alongside.empty()) {
+      json.field("alongside", plan.alongside);
+      json.field("before_s", static_cast<double>(plan.test.before_ns) * 1e-9);
+      json.field("after_s", static_cast<double>(plan.test.after_ns) * 1e-9);
+    }
     model::write_params(json, model::params_of(plan));
     json.field("edges", static_cast<uint64_t>(plan.edges.size()));
     json.field("duration_s", static_cast<double>(plan.duration_ns) * 1e-9).field("warnings", plan.warnings);

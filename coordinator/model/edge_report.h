@@ -42,7 +42,8 @@ inline constexpr const char* kAgentOffline = "agent_offline";        // not conn
 inline constexpr const char* kAgentLost = "agent_lost";              // no records by the deadline
 inline constexpr const char* kDeadline = "deadline";                 // not finished in time
 inline constexpr const char* kCancelled = "cancelled";
-inline constexpr const char* kBusy = "busy";  // waited too long for its turn
+inline constexpr const char* kBusy = "busy";                // waited too long for its turn
+inline constexpr const char* kMainNotRun = "main_not_run";  // the test it goes along with did not run
 inline constexpr const char* kInternal = "internal";
 }  // namespace reason
 // Whether the word is one of those.
@@ -127,6 +128,9 @@ struct EdgeReport {
   std::string reason;  // closed set of codes, set where the state is not complete
   std::string detail;  // the same for people
   MetricReports metrics;
+  // Of a test alongside another: what it measured while that one did not run, and while it did. Periods in
+  // which that began or ended are in neither.
+  MetricReports idle, loaded;
   std::map<std::string, std::string> info;
   std::vector<Example> examples;
   std::vector<PeriodReport> periods;

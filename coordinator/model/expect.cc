@@ -114,6 +114,12 @@ Status read_function(std::string_view name, Expectation& out) {
                           ": it is min, max, mean, stddev, rate, or a percentile such as p99"));
 }
 
+struct WindowPrefix {
+  std::string_view text;
+  Window window;
+};
+constexpr WindowPrefix kWindows[] = {{"idle.", Window::idle}, {"loaded.", Window::loaded}};
+
 Status find_metric(const std::string& name, const manifest::Testlet& testlet, Expectation& out) {
   if (const manifest::Metric* metric = testlet.metric(name)) {
     out.metric = *metric;
@@ -187,7 +193,7 @@ Status check_kind(const Expectation& e) {
   return {};
 }
 
-Status read_value(std::string_view text, const manifest::Testlet& testlet, Expectation& out) {
+Status read_value(std::string_view text, const manifest::Testlet& testlet, bool alongside, Expectation& out) {
   if (text.empty()) return fail(Errc::invalid, "the value before the comparison is missing");
   std::string_view inside = text;
   const size_t open = text.find('(');
@@ -205,7 +211,20 @@ Status read_value(std::string_view text, const manifest::Testlet& testlet, Expec
     if (out.key.empty()) return fail(Errc::invalid, fmt::format("\"{}\" names no key", inside));
     inside = trim(inside.substr(0, bracket));
   }
-  if (auto found = find_metric(std::string(inside), testlet, out); !found) return found;
+  for (const WindowPrefix& prefix : kWindows) {
+    if (!inside.starts_with(prefix.text)) continue;
+    if (!alongside)
+      return fail(Errc::invalid, fmt::format("{} is of a test alongside another, which this is not", inside));
+    if (out.function == Function::rate)
+      return fail(Errc::invalid, fmt::format("there is no rate() of {}: how long it was measured in all is "
+                                             "not known to the period",
+                                             inside));
+    out.window = prefix.window;
+    inside.remove_prefix(prefix.text.size());
+    break;
+  }
+  const manifest::Testlet& of = out.window == Window::whole ? testlet : in_window(testlet);
+  if (auto found = find_metric(std::string(inside), of, out); !found) return found;
   return check_kind(out);
 }
 
@@ -258,7 +277,17 @@ Status read_literal(std::string_view text, Expectation& out) {
 
 }  // namespace
 
-Result<Expectation> parse_expectation(std::string_view text, const manifest::Testlet& testlet) {
+bool names_window(std::string_view text) {
+  for (const WindowPrefix& prefix : kWindows) {
+    const size_t at = text.find(prefix.text);
+    if (at == std::string_view::npos || text.find('[') < at) continue;
+    if (at == 0 || std::string_view(" \t(:").find(text[at - 1]) != std::string_view::npos) return true;
+  }
+  return false;
+}
+
+Result<Expectation> parse_expectation(std::string_view text, const manifest::Testlet& testlet,
+                                      bool alongside) {
   static constexpr size_t kMaxBytes = 1024;
   if (text.size() > kMaxBytes)
     return fail(Errc::invalid, fmt::format("an expectation is at most {} bytes", kMaxBytes));
@@ -271,7 +300,8 @@ Result<Expectation> parse_expectation(std::string_view text, const manifest::Tes
   if (auto scope = read_scope(rest, expectation); !scope) return refuse(scope.error());
   auto parts = cut(rest);
   if (!parts) return refuse(parts.error());
-  if (auto value = read_value(parts->value, testlet, expectation); !value) return refuse(value.error());
+  if (auto value = read_value(parts->value, testlet, alongside, expectation); !value)
+    return refuse(value.error());
   expectation.op = parts->op;
   if (auto literal = read_literal(parts->literal, expectation); !literal) return refuse(literal.error());
   return expectation;

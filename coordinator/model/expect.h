@@ -4,6 +4,9 @@
 //   expectation = [ "total:" | N "% of edges:" ] value ( < | <= | > | >= | == | != ) literal
 //   value       = metric | metric[key] | (min|max|mean|stddev|pN|pN.N)(histogram) | rate(counter)
 //
+// Of a test alongside another a metric may be `idle.METRIC` or `loaded.METRIC`: of the time when that other
+// test did not run, or did; and of these there is `responsiveness` too.
+//
 // What an edge says is one of pass, fail and unknown. It is unknown
 // - without data, or with data of suspect quality;
 // - that did not run to its end, where what was measured would pass, or is an amount that was still growing
@@ -35,6 +38,9 @@
 
 namespace todd::model {
 
+// When a test alongside another measured: at any time, while that one did not run, while it did.
+enum class Window { whole, idle, loaded };
+
 struct Expectation {
   enum class Scope { edges, total, percent };
   enum class Function { none, min, max, mean, stddev, percentile, rate };
@@ -45,6 +51,7 @@ struct Expectation {
   double percent = 100;  // of Scope::percent
   Function function = Function::none;
   double percentile = 0;
+  Window window = Window::whole;
   manifest::Metric metric;
   std::string key;  // of a breakdown
   Op op = Op::lt;
@@ -52,8 +59,19 @@ struct Expectation {
   Severity severity = Severity::fail;
 };
 
-// Errc::invalid names what is wrong, with the nearest metric for an unknown one.
-Result<Expectation> parse_expectation(std::string_view text, const manifest::Testlet& testlet);
+// Errc::invalid names what is wrong, with the nearest metric for an unknown one. alongside: the test goes
+// along with another, so that idle. and loaded. mean something.
+Result<Expectation> parse_expectation(std::string_view text, const manifest::Testlet& testlet,
+                                      bool alongside = false);
+
+// Whether the text is of idle. or loaded. metrics, which are those of a test alongside.
+bool names_window(std::string_view text);
+
+// The testlet with the metrics that a window has besides: where it has a histogram `rtt`, `responsiveness`,
+// round trips per minute.
+manifest::Testlet in_window(manifest::Testlet testlet);
+// Sets those of them that follow from the others.
+void add_window_metrics(stats::Values& metrics);
 
 // The samples an edge must have before the expectation can be told; 1 if any amount does.
 uint64_t samples_needed(const Expectation& expectation);

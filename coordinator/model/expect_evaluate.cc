@@ -339,6 +339,37 @@ double spread_of(const manifest::Metric& metric, const stats::Values& metrics) {
 }
 
 namespace {
+constexpr const char* kRtt = "rtt";
+constexpr const char* kResponsiveness = "responsiveness";
+}  // namespace
+
+manifest::Testlet in_window(manifest::Testlet testlet) {
+  const manifest::Metric* rtt = testlet.metric(kRtt);
+  const bool has = rtt != nullptr && rtt->kind == stats::Kind::histogram && rtt->unit == "ns";
+  if (!has || testlet.metric(kResponsiveness) != nullptr) return testlet;
+  manifest::Metric metric;
+  metric.name = kResponsiveness;
+  metric.unit = "{round_trip}/min";
+  metric.kind = stats::Kind::gauge;
+  testlet.metrics.push_back(std::move(metric));
+  return testlet;
+}
+
+// The word is that of draft-ietf-ippm-responsiveness, the value only a part of what it wants: it probes with
+// requests inside and outside of the connections that load the network.
+void add_window_metrics(stats::Values& metrics) {
+  constexpr double kMinuteNs = 60e9;
+  const auto rtt = metrics.find(kRtt);
+  if (rtt == metrics.end() || rtt->second.kind != stats::Kind::histogram) return;
+  if (const double mean = rtt->second.histogram.mean(); rtt->second.histogram.count > 0 && mean > 0) {
+    stats::Value& value = metrics[kResponsiveness];
+    value.kind = stats::Kind::gauge;
+    value.has_gauge = true;
+    value.gauge = kMinuteNs / mean;
+  }
+}
+
+namespace {
 
 void fill_histogram(const stats::Histogram& histogram, double scale, MetricReport& out) {
   out.count = histogram.count;

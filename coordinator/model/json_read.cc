@@ -241,6 +241,8 @@ EdgeReport read_edge(Reader& reader, element at) {
   edge.reason = reader.text(at, "reason");
   edge.detail = reader.text(at, "detail");
   edge.metrics = read_metrics(reader, at, "metrics");
+  edge.idle = read_metrics(reader, at, "idle");
+  edge.loaded = read_metrics(reader, at, "loaded");
   edge.info = reader.map(at, "info");
   reader.each(at, "examples", [&](element item) {
     edge.examples.push_back(
@@ -275,10 +277,13 @@ TestReport read_test(Reader& reader, element at) {
   test.testlet = reader.text(at, "testlet");
   test.testlet_version = reader.text(at, "testlet_version");
   test.params = reader.params(at);
+  test.alongside = reader.text(at, "alongside");
   test.from = reader.text(at, "from");
   test.to = reader.text(at, "to");
   test.verdict = reader.verdict(at);
   test.total = read_metrics(reader, at, "total");
+  test.idle = read_metrics(reader, at, "idle");
+  test.loaded = read_metrics(reader, at, "loaded");
   reader.each(at, "edges", [&](element item) { test.edges.push_back(read_edge(reader, item)); });
   if (element summary; !at["summary"].get(summary)) test.summary = read_summary(reader, summary);
   reader.each(at, "expectations", [&](element item) {

@@ -69,6 +69,12 @@ void write_metrics(JsonWriter& json, std::string_view name, const MetricReports&
   json.end_object();
 }
 
+// Of a test alongside another, where it measured anything then.
+void write_windows(JsonWriter& json, const MetricReports& idle, const MetricReports& loaded) {
+  if (!idle.empty()) write_metrics(json, "idle", idle);
+  if (!loaded.empty()) write_metrics(json, "loaded", loaded);
+}
+
 void write_quality(JsonWriter& json, const Quality& quality) {
   json.key("quality").begin_object();
   text_or_null(json, "grade", quality.grade ? name_of(*quality.grade) : "");
@@ -127,6 +133,7 @@ void write_edge_fields(JsonWriter& json, const EdgeReport& edge, const ReportOpt
   text_or_null(json, "reason", edge.reason);
   text_or_null(json, "detail", edge.detail);
   write_metrics(json, "metrics", edge.metrics);
+  write_windows(json, edge.idle, edge.loaded);
   write_map(json, "info", edge.info);
   json.key("examples").begin_array();
   for (const Example& example : edge.examples) {
@@ -182,8 +189,10 @@ void write_test(JsonWriter& json, const TestReport& test, const ReportOptions& o
   json.begin_object().field("name", test.name).field("testlet", test.testlet);
   json.field("testlet_version", test.testlet_version);
   write_params(json, test.params);
+  if (!test.alongside.empty()) json.field("alongside", test.alongside);
   json.field("from", test.from).field("to", test.to).field("verdict", verdict_name(test.verdict));
   write_metrics(json, "total", test.total);
+  write_windows(json, test.idle, test.loaded);
   if (with_edges) {
     const Choice edges(test, options);
     if (test.summary || edges.size() < test.edges.size())

@@ -90,6 +90,8 @@ struct Test {
   uint32_t at_once = 0;         // 0: the testlet's own (1 for heavy ones, else no limit)
   bool parallel = false;        // runs beside the test before it
   std::vector<Test> alongside;  // testlet, params and expect of their own; from, to and pairing of this test
+  // Of one alongside another: how long it measures before that test begins, and after it has ended.
+  int64_t before_ns = 2'000'000'000, after_ns = 1'000'000'000;
   std::optional<std::vector<ExpectationText>> expect;  // nullopt: the testlet's default
   Position position;
 };
@@ -112,6 +114,9 @@ struct Documents {
 // no `kind` is a Suite named after its origin ("dir/branch-health.yaml" and "branch-health" both give
 // branch-health).
 Result<Documents> parse_documents(std::string_view yaml, const std::string& origin);
+
+// The most that a test may go on before or after the one it goes along with.
+inline constexpr int64_t kMostAround = 3'600'000'000'000;
 
 // One object as a store keeps it: its own text, as written. Parsing the text with the name as origin gives
 // the object again.

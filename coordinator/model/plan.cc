@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "coordinator/model/match.h"
+#include "coordinator/model/plan_alongside.h"
 #include "coordinator/model/plan_estimate.h"
 #include "engine/manifest/nearest.h"
 
@@ -28,6 +29,15 @@ class Planner {
     for (TestPlan& plan : plans_) {
       if (auto made = complete(plan); !made) return tl::unexpected(made.error());
     }
+    for (TestPlan& plan : plans_) {
+      estimate(plan, around_ns(plan));
+      if (auto few = check_targets(plan); !few) return tl::unexpected(few.error());
+      if (auto given = give_expectations(plan); !given) return tl::unexpected(given.error());
+    }
+    for (TestPlan& plan : plans_) {
+      warn_of_resolution(plan);
+      warn_of_agents(plan);
+    }
     return std::move(plans_);
   }
 
@@ -40,9 +50,9 @@ class Planner {
       if (!plans_.empty() && !test.parallel) ++step;
       plans_.push_back(bare_plan(test, test.name, step));
       for (const Test& beside : test.alongside) {
-        const std::string own = beside.name.empty() ? beside.testlet : beside.name;
-        plans_.push_back(bare_plan(beside, test.name + "+" + own, step));
+        plans_.push_back(bare_plan(beside, test.name + "+" + beside.name, step));
         plans_.back().test.name = plans_.back().label;
+        plans_.back().alongside = test.name;
       }
     }
   }
@@ -114,11 +124,16 @@ class Planner {
     if (only.empty()) return {};
     std::set<std::string> wanted;
     for (const std::string& name : only) {
-      if (auto plan = find(name, "--only " + name); !plan) return tl::unexpected(plan.error());
+      auto plan = find(name, "--only " + name);
+      if (!plan) return tl::unexpected(plan.error());
+      if (!(*plan)->alongside.empty()) {
+        return fail(Errc::invalid, fmt::format("--only {}: it goes along with {}, which brings it: name that",
+                                               name, (*plan)->alongside));
+      }
       wanted.insert(name);
     }
     std::erase_if(plans_, [&](const TestPlan& plan) {
-      return !wanted.contains(plan.label) && !wanted.contains(plan.label.substr(0, plan.label.find('+')));
+      return !wanted.contains(plan.alongside.empty() ? plan.label : plan.alongside);
     });
     return {};
   }
@@ -127,8 +142,21 @@ class Planner {
     const auto found = testlets_.find(plan.test.testlet);
     if (found == testlets_.end()) return refuse(plan, no_testlet(plan.test.testlet));
     plan.testlet = found->second;
+    const TestPlan* main = plan.alongside.empty() ? nullptr : *find(plan.alongside, "alongside");
+    if (main != nullptr) {
+      if (auto fit = fit_params(plan, *main); !fit) return refuse_param(plan, fit.error());
+    }
     if (auto ok = resolve(plan); !ok) return ok;
     if (auto ok = read_expectations(plan); !ok) return ok;
+    if (main != nullptr) {
+      if (auto taken = take_edges(plan, *main); !taken) return refuse(plan, taken.error());
+    } else if (auto made = make_edges(plan); !made) {
+      return made;
+    }
+    return {};
+  }
+
+  Status make_edges(TestPlan& plan) const {
     if (plan.test.to.kind == TestTo::Kind::urls && plan.testlet.target_kind != "url") {
       return refuse(
           plan.test.to.position,
@@ -138,11 +166,18 @@ class Planner {
     if (!edges) return refuse(plan, edges.error());
     plan.edges = std::move(*edges);
     plan.at_once = plan.test.at_once > 0 ? plan.test.at_once : plan.testlet.heavy ? 1 : 0;
-    estimate(plan);
-    if (auto few = check_targets(plan); !few) return few;
-    warn_of_resolution(plan);
-    warn_of_agents(plan);
     return {};
+  }
+
+  // By how much the tests alongside make each turn of the test longer.
+  int64_t around_ns(const TestPlan& plan) const {
+    int64_t before = 0, after = 0;
+    for (const TestPlan& other : plans_) {
+      if (other.alongside != plan.label) continue;
+      before = std::max(before, other.test.before_ns);
+      after = std::max(after, tail_ns(other));
+    }
+    return before + after;
   }
 
   // A range is one edge here, and its addresses an agent's: what no agent takes is refused before it is
@@ -211,7 +246,7 @@ class Planner {
     if (!params) return refuse_param(plan, params.error());
     plan.params = std::move(*params);
     if (auto fit = check_patterns(plan); !fit) return fit;
-    auto host = manifest::resolve_host_params(plan.testlet, plan.test.params);
+    auto host = host_params_of(plan);
     if (!host) return refuse_param(plan, host.error());
     plan.host = *host;
     if (const Status taken = take_family_of_source(plan); !taken) return taken;
@@ -275,10 +310,33 @@ class Planner {
         texts.push_back({text, false, plan.test.position});
     }
     for (const ExpectationText& text : texts) {
-      auto expectation = parse_expectation(text.text, plan.testlet);
-      if (!expectation) return refuse(text.position, expectation.error());
-      if (text.warn_only) expectation->severity = Severity::warn;
-      plan.expectations.push_back(std::move(*expectation));
+      if (plan.alongside.empty() && names_window(text.text)) continue;  // give_expectations
+      if (auto read = read_expectation(plan, text); !read) return read;
+    }
+    return {};
+  }
+
+  Status read_expectation(TestPlan& plan, const ExpectationText& text) const {
+    auto expectation = parse_expectation(text.text, plan.testlet, !plan.alongside.empty());
+    if (!expectation) return refuse(text.position, expectation.error());
+    if (text.warn_only) expectation->severity = Severity::warn;
+    plan.expectations.push_back(std::move(*expectation));
+    return {};
+  }
+
+  // What a test expects of idle. and loaded. metrics goes to the test alongside it that has them.
+  Status give_expectations(const TestPlan& main) {
+    if (!main.test.expect || !main.alongside.empty()) return {};
+    std::vector<const TestPlan*> alongside;
+    for (const TestPlan& plan : plans_) {
+      if (plan.alongside == main.label) alongside.push_back(&plan);
+    }
+    for (const ExpectationText& text : *main.test.expect) {
+      if (!names_window(text.text)) continue;
+      const auto taker = whose(text.text, alongside);
+      if (!taker) return refuse(text.position, taker.error());
+      TestPlan& plan = **find(alongside[*taker]->label, "alongside");
+      if (auto read = read_expectation(plan, text); !read) return read;
     }
     return {};
   }

@@ -28,9 +28,11 @@ struct Load {
 };
 
 struct TestPlan {
-  Test test;          // params with --set applied; alongside empty
-  std::string label;  // "bulk", or "bulk+ping" for a test alongside another
-  size_t step = 0;    // tests of one step run side by side, steps one after another
+  Test test;              // params with --set applied; alongside empty
+  std::string label;      // "bulk", or "bulk+ping" for a test alongside another
+  size_t step = 0;        // tests of one step run side by side, steps one after another
+  std::string alongside;  // label of the test it goes along with, which has the same edges; empty: none
+  int64_t main_ns = 0;    // of one alongside: estimate of a turn of that test; 0: not known
   manifest::Testlet testlet;
   std::vector<manifest::TypedValue> params;  // one per testlet.params
   manifest::HostParams host;
@@ -50,6 +52,17 @@ Result<std::vector<TestPlan>> plan_suite(const Suite& suite, const std::vector<G
                                          const std::map<std::string, manifest::Testlet>& testlets,
                                          const std::map<std::string, std::string>& sets = {},
                                          const std::vector<std::string>& only = {});
+
+// The host's params by what was given. One alongside another has no end of its own (count and duration 0).
+Result<manifest::HostParams> host_params_of(const TestPlan& plan);
+
+// Of a test alongside another: how long after that one has ended an answer, or that there was none, may still
+// be of a probe that was sent before.
+inline int64_t settle_ns(const TestPlan& plan) { return plan.host.timeout_ns + manifest::kWarmUpSettleNs; }
+// How long it goes on after that one: for `after` behind this.
+inline int64_t tail_ns(const TestPlan& plan) {
+  return plan.test.after_ns == 0 ? 0 : settle_ns(plan) + plan.test.after_ns;
+}
 
 // What was given for it, as reports show it.
 std::map<std::string, ParamReport> params_of(const TestPlan& plan);

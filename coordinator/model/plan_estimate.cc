@@ -83,9 +83,28 @@ uint64_t running(const TestPlan& plan, uint64_t edges) {
   return plan.at_once > 0 ? std::min<uint64_t>(plan.at_once, edges) : edges;
 }
 
+// Beyond 292 years there is no number of ns: not known.
+int64_t capped_ns(double ns) { return ns < 9e18 ? static_cast<int64_t>(ns) : 0; }
+
+// How long a test alongside another measures in the window.
+int64_t window_ns(const TestPlan& plan, Window window) {
+  if (window == Window::idle) return plan.test.before_ns + plan.test.after_ns;
+  if (plan.main_ns == 0) return 0;
+  return plan.main_ns + (window == Window::loaded ? 0 : plan.test.before_ns + tail_ns(plan));
+}
+
 }  // namespace
 
-void estimate(TestPlan& plan) {
+int64_t turn_ns(const TestPlan& plan) {
+  if (!plan.alongside.empty()) return window_ns(plan, Window::whole);
+  if (plan.at_once > 0) return capped_ns(seconds_for(plan, 1) * 1e9);
+  double longest = 0;
+  for (const auto& [agent, of_source] : targets_by_source(plan))
+    longest = std::max(longest, seconds_for(plan, of_source));
+  return capped_ns(longest * 1e9);
+}
+
+void estimate(TestPlan& plan, int64_t around_ns) {
   const auto targets = targets_by_source(plan);
   std::map<std::pair<bool, std::string>, Load> loads;
   std::map<std::string, uint64_t> edges_of;  // in either role
@@ -107,29 +126,32 @@ void estimate(TestPlan& plan) {
   for (auto& [key, load] : loads) {
     load.responder = key.first;
     load.agent = key.second;
+    // Of edges that take turns so many at a time; a rate is that of each turn already.
+    if (plan.at_once > 0 && plan.host.interval_ns > 0)
+      load.packets_per_s *= static_cast<double>(running(plan, load.edges)) / static_cast<double>(load.edges);
     load.bits_per_s = bit_rate(plan, running(plan, load.edges), load.packets_per_s);
     plan.loads.push_back(load);
   }
 
-  double longest = 0;
+  const int64_t turn = turn_ns(plan);
+  if (turn == 0) return;
+  uint64_t turns = 1;
   if (plan.at_once > 0) {
     uint64_t most = 0;
     for (const auto& [agent, edges] : edges_of) most = std::max(most, edges);
-    longest = seconds_for(plan, 1) * static_cast<double>((most + plan.at_once - 1) / plan.at_once);
-  } else {
-    for (const auto& [agent, of_source] : targets) longest = std::max(longest, seconds_for(plan, of_source));
+    turns = (most + plan.at_once - 1) / plan.at_once;
   }
-  // Beyond 292 years there is no number of ns: not known.
-  plan.duration_ns = longest < 9e9 ? static_cast<int64_t>(longest * 1e9) : 0;
+  plan.duration_ns = capped_ns(static_cast<double>(turn + around_ns) * static_cast<double>(turns));
 }
 
-uint64_t planned_samples(const TestPlan& plan) {
+uint64_t planned_samples(const TestPlan& plan, Window window) {
   if (!plan.testlet.schedule.tickets) return 0;
   const manifest::HostParams& host = plan.host;
   double samples = host.count > 0 ? static_cast<double>(host.count) : HUGE_VAL;
-  if (host.duration_ns > 0) {
+  const int64_t duration_ns = plan.alongside.empty() ? host.duration_ns : window_ns(plan, window);
+  if (duration_ns > 0) {
     const schedule::Ramp ramp(host.counted_ramp_ns());
-    const double seconds = static_cast<double>(ramp.even_ns(host.duration_ns)) / 1e9;
+    const double seconds = static_cast<double>(ramp.even_ns(duration_ns)) / 1e9;
     double rate = HUGE_VAL;
     if (host.interval_ns > 0)
       rate = host.burst * 1e9 / static_cast<double>(host.interval_ns);
@@ -144,9 +166,9 @@ uint64_t planned_samples(const TestPlan& plan) {
 }
 
 void warn_of_resolution(TestPlan& plan) {
-  const uint64_t per_edge = planned_samples(plan);
-  if (per_edge == 0) return;
   for (const Expectation& e : plan.expectations) {
+    const uint64_t per_edge = planned_samples(plan, e.window);
+    if (per_edge == 0) continue;
     const uint64_t planned = e.scope == Expectation::Scope::total ? per_edge * plan.edges.size() : per_edge;
     const auto count_text = [](uint64_t n) { return format_amount(static_cast<double>(n), ""); };
     const bool of_answers = e.metric.kind == stats::Kind::histogram || e.metric.kind == stats::Kind::spread;

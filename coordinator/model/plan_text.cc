@@ -31,18 +31,27 @@ std::string load_text(const Load& load) {
 // Whether the duration is where the probes end at the latest: the params bound them, and the edges take no
 // turns.
 bool is_most(const TestPlan& plan) {
+  if (!plan.alongside.empty()) return false;
   if (plan.host.shape == manifest::Shape::poisson && plan.host.duration_ns == 0) return false;
   const bool paced = plan.host.interval_ns > 0 || (plan.host.rate > 0 && std::isfinite(plan.host.rate));
   return plan.at_once == 0 && plan.testlet.schedule.tickets && (plan.host.duration_ns > 0 || paced);
 }
 
-std::string test_text(const TestPlan& plan) {
-  std::string out =
-      fmt::format("  {} ({} {}): {} edge{}, {}\n", plan.label, plan.testlet.id, plan.testlet.version,
-                  plan.edges.size(), plan.edges.size() == 1 ? "" : "s",
-                  plan.duration_ns > 0 ? (is_most(plan) ? "at most " : "about ") +
-                                             format_amount(static_cast<double>(plan.duration_ns) / 1e9, "s")
-                                       : std::string("as long as it takes"));
+std::string seconds_text(int64_t ns) { return format_amount(static_cast<double>(ns) / 1e9, "s"); }
+
+// Its edges are those of the test above it.
+std::string alongside_text(const TestPlan& plan) {
+  return fmt::format("  {} ({} {}): alongside {}, from {} before to {} after it\n", plan.label,
+                     plan.testlet.id, plan.testlet.version, plan.alongside, seconds_text(plan.test.before_ns),
+                     seconds_text(plan.test.after_ns));
+}
+
+std::string edges_text(const TestPlan& plan) {
+  std::string out = fmt::format("  {} ({} {}): {} edge{}, {}\n", plan.label, plan.testlet.id,
+                                plan.testlet.version, plan.edges.size(), plan.edges.size() == 1 ? "" : "s",
+                                plan.duration_ns > 0
+                                    ? (is_most(plan) ? "at most " : "about ") + seconds_text(plan.duration_ns)
+                                    : std::string("as long as it takes"));
   if (plan.at_once > 0)
     out += fmt::format("    at most {} edge{} at a time per agent\n", plan.at_once,
                        plan.at_once == 1 ? "" : "s");
@@ -54,6 +63,11 @@ std::string test_text(const TestPlan& plan) {
   }
   if (plan.edges.size() > kShown)
     out += fmt::format("    ... and {} more edges\n", plan.edges.size() - kShown);
+  return out;
+}
+
+std::string test_text(const TestPlan& plan) {
+  std::string out = plan.alongside.empty() ? edges_text(plan) : alongside_text(plan);
   for (size_t i = 0; i < plan.loads.size() && i < kShown; ++i) out += load_text(plan.loads[i]);
   if (plan.loads.size() > kShown)
     out += fmt::format("    ... and {} more agents\n", plan.loads.size() - kShown);
@@ -76,7 +90,7 @@ std::string plan_text(const Suite& suite, const std::vector<TestPlan>& plans) {
     if (i == 0 || plans[i].step != plans[i - 1].step) {
       total_ns += step_ns;
       step_ns = 0;
-    } else {
+    } else if (plans[i].alongside.empty()) {
       out += "  and at the same time:\n";
     }
     out += test_text(plans[i]);
@@ -86,7 +100,7 @@ std::string plan_text(const Suite& suite, const std::vector<TestPlan>& plans) {
     step_ns = std::max(step_ns, plans[i].duration_ns);
   }
   total_ns += step_ns;
-  const std::string duration = format_amount(static_cast<double>(total_ns) / 1e9, "s");
+  const std::string duration = seconds_text(total_ns);
   return out + fmt::format("{} tests, {} edges, {} {}\n", plans.size(), edges,
                            !known ? "more than"
                            : most ? "at most"

@@ -52,7 +52,7 @@ constexpr const char* kReasons[] = {
     reason::kTestletMissing, reason::kTestletFailed, reason::kTestletCrashed,  reason::kQuarantined,
     reason::kLocalResource,  reason::kResponderLost, reason::kResponderFailed, reason::kAgentOffline,
     reason::kAgentLost,      reason::kDeadline,      reason::kCancelled,       reason::kBusy,
-    reason::kInternal,       reason::kSecretMissing, reason::kDenied};
+    reason::kInternal,       reason::kSecretMissing, reason::kDenied,          reason::kMainNotRun};
 
 }  // namespace
 

@@ -34,10 +34,12 @@ struct TestReport {
   std::string testlet;
   std::string testlet_version;
   std::map<std::string, ParamReport> params;
+  std::string alongside;  // the test it goes along with; empty: none
   std::string from;
   std::string to;
   Verdict verdict = Verdict::none;
   MetricReports total;
+  MetricReports idle, loaded;  // parts of total, as those of an edge
   EdgeReports edges;
   std::optional<EdgeSummary>
       summary;  // where edges holds only those that are not ok, because there are too many

@@ -7,6 +7,7 @@
 #include "coordinator/model/expand.h"
 #include "engine/manifest/nearest.h"
 #include "engine/manifest/params.h"
+#include "engine/manifest/units.h"
 
 namespace todd::model {
 
@@ -175,26 +176,66 @@ void read_expect(Fields& fields, Test& test, Problems& problems) {
   }
 }
 
+void check_name(const std::string& name, const Fields& fields, Problems& problems) {
+  if (name.empty() || is_valid_name(name)) return;
+  problems.add(fields.position_of("name"),
+               fmt::format("\"{}\" is no name: use a-z, 0-9, '.', '_' and '-', at most 63, "
+                           "beginning with a letter or digit",
+                           name));
+}
+
+int64_t read_time(Fields& fields, const char* key, int64_t fallback, Problems& problems) {
+  const auto text = fields.optional_text(key);
+  if (!text) return fallback;
+  const auto time = manifest::parse_duration(*text);
+  if (time && *time >= 0 && *time <= kMostAround) return *time;
+  problems.add(
+      fields.position_of(key),
+      fmt::format("\"{}\" of a test alongside: {}", key,
+                  time ? fmt::format("{} is out of range, allowed 0 to 1h", *text) : time.error().detail));
+  return fallback;
+}
+
+// What a test alongside another cannot say, and why.
+void refuse_keys(const Fields& fields, Problems& problems) {
+  for (const char* key : {"from", "to", "pairing", "both_ways", "family", "address", "at_once", "parallel"}) {
+    if (fields.has(key))
+      problems.add(fields.position_of(key),
+                   fmt::format("a test alongside another has the edges of that one: leave \"{}\" out", key));
+  }
+  if (fields.has("alongside"))
+    problems.add(fields.position_of("alongside"),
+                 "a test alongside another has none alongside itself: list them all with the first");
+}
+
+Test read_one_alongside(const Node& node, const Test& with, Problems& problems) {
+  Fields fields(node, "a test alongside", problems);
+  if (node.is_map()) refuse_keys(fields, problems);
+  Test test;
+  test.position = node.position;
+  test.testlet = fields.required_text("testlet");
+  test.name = fields.text("name", test.testlet);
+  check_name(test.name, fields, problems);
+  test.before_ns = read_time(fields, "before", test.before_ns, problems);
+  test.after_ns = read_time(fields, "after", test.after_ns, problems);
+  read_params(fields, test, problems);
+  read_expect(fields, test, problems);
+  fields.finish();
+  test.from = with.from;
+  test.to = with.to;
+  return test;
+}
+
+// One, or a list of them.
 void read_alongside(Fields& fields, Test& test, Problems& problems) {
-  const Node* list = fields.list("alongside");
-  if (!list) return;
-  for (const Node& item : list->items) {
-    Fields beside(item, "a test alongside", problems);
-    Test other;
-    other.position = item.position;
-    other.testlet = beside.required_text("testlet");
-    other.name = beside.text("name");
-    read_params(beside, other, problems);
-    read_expect(beside, other, problems);
-    beside.finish();
-    other.from = test.from;
-    other.to = test.to;
-    other.pairing = test.pairing;
-    other.pick = test.pick;
-    other.both_ways = test.both_ways;
-    other.family = test.family;
-    other.address = test.address;
-    test.alongside.push_back(std::move(other));
+  const Node* node = fields.take("alongside");
+  if (!node) return;
+  if (node->is_map()) {
+    test.alongside.push_back(read_one_alongside(*node, test, problems));
+  } else if (node->is_list()) {
+    for (const Node& item : node->items) test.alongside.push_back(read_one_alongside(item, test, problems));
+  } else {
+    problems.add(node->position, "\"alongside\" is a test, {testlet: ping}, or a list of them");
   }
 }
 
@@ -230,12 +271,7 @@ Test read_test(const Node& node, Problems& problems) {
   read_expect(fields, test, problems);
   read_alongside(fields, test, problems);
   fields.finish();
-  if (!test.name.empty() && !is_valid_name(test.name)) {
-    problems.add(fields.position_of("name"),
-                 fmt::format("\"{}\" is no name: use a-z, 0-9, '.', '_' and '-', at most 63, "
-                             "beginning with a letter or digit",
-                             test.name));
-  }
+  check_name(test.name, fields, problems);
   return test;
 }
 

@@ -155,8 +155,9 @@ class Table {
   }
 
   void print_test(const TestReport& test) {
-    line(fmt::format("{}  ({})  {} → {}", printable(test.name), printable(test.testlet), printable(test.from),
-                     printable(test.to)));
+    line(fmt::format("{}  ({})  {} → {}{}", printable(test.name), printable(test.testlet),
+                     printable(test.from), printable(test.to),
+                     test.alongside.empty() ? "" : "  alongside " + printable(test.alongside)));
     print_edges(test);
     for (const ExpectationReport& expectation : test.expectations) print_expectation(expectation);
     out_ += '\n';
@@ -181,7 +182,23 @@ class Table {
     std::vector<std::string> cells;
     std::string text;
     std::vector<std::vector<std::string>> details;  // lines below it, of items between commas
+    std::vector<Row> parts;                         // rows below it that are parts of it
   };
+
+  // What a test alongside another measured while that one did not run, and while it did.
+  static std::vector<Row> windows_of(const MetricReports& idle, const MetricReports& loaded,
+                                     const std::vector<Wanted>& columns) {
+    std::vector<Row> rows;
+    for (const auto& [name, metrics] : {std::pair{"  idle", &idle}, {"  loaded", &loaded}}) {
+      if (metrics->empty()) continue;
+      rows.push_back({Verdict::none, name, cells_of(*metrics, columns), "", {}, {}});
+      const auto found = metrics->find("responsiveness");
+      if (metrics == &loaded && found != metrics->end())
+        rows.back().text =
+            fmt::format("  {} round trips/min", format_amount(std::round(found->second.value), ""));
+    }
+    return rows;
+  }
 
   // The spreads, unless all answers took as long, and how long the name took.
   static std::vector<std::string> times_of(const EdgeReport& edge) {
@@ -251,7 +268,8 @@ class Table {
                       printable(name),
                       cells_of(edge.metrics, columns),
                       state_text(edge) + example_text(edge),
-                      {}});
+                      {},
+                      windows_of(edge.idle, edge.loaded, columns)});
       if (edges.size() <= kDetailed)
         rows.back().details = {times_of(edge), tls_of(edge), sizes_of(edge.metrics)};
     }
@@ -264,7 +282,8 @@ class Table {
             fmt::format("total of {}", count_text(edges)),
             cells_of(test.total, columns),
             "",
-            {sizes_of(test.total)}};
+            {sizes_of(test.total)},
+            windows_of(test.idle, test.loaded, columns)};
     for (const char* name : {"sent", "received", "lost", "unsent", "undetermined"}) {
       const auto found = test.total.find(name);
       if (!test.total.contains("planned") || found == test.total.end()) continue;
@@ -278,6 +297,13 @@ class Table {
     return row;
   }
 
+  static std::string row_text(const Row& row, int name_width, const std::vector<int>& widths) {
+    std::string text =
+        fmt::format("  {} {}", mark_of(row.verdict), padded(cut_to(row.name, name_width), name_width, false));
+    for (size_t c = 0; c < widths.size(); ++c) text += "  " + padded(row.cells[c], widths[c], true);
+    return text + row.text;
+  }
+
   void print_edges(const TestReport& test) {
     const auto edges = shown_edges(test);
     for (const EdgeReport& edge : edges) shows_incomplete_ |= edge.state != EdgeState::complete;
@@ -288,10 +314,14 @@ class Table {
     int name_width = 4;
     std::vector<int> widths;
     for (const Wanted& column : columns) widths.push_back(display_width(printable(column.title)));
-    for (const Row& row : rows) {
+    const auto widen = [&](const Row& row) {
       name_width = std::max(name_width, display_width(row.name));
       for (size_t i = 0; i < columns.size(); ++i)
         widths[i] = std::max(widths[i], display_width(row.cells[i]));
+    };
+    for (const Row& row : rows) {
+      widen(row);
+      std::for_each(row.parts.begin(), row.parts.end(), widen);
     }
     int others = 4;
     for (int width : widths) others += width + 2;
@@ -305,13 +335,11 @@ class Table {
     for (size_t i = 0; i < rows.size(); ++i) {
       if (i == edges.size()) print_rest(all, edges.size());
       const Row& row = rows[i];
-      std::string text = fmt::format("  {} {}", mark_of(row.verdict),
-                                     padded(cut_to(row.name, name_width), name_width, false));
-      for (size_t c = 0; c < columns.size(); ++c) text += "  " + padded(row.cells[c], widths[c], true);
-      text += row.text;
+      const std::string text = row_text(row, name_width, widths);
       if (i < edges.size() && !edges[i].detail.empty() && display_width(text) <= options_.width)
         told_.insert(edges[i].detail);
       line(text, row.verdict == Verdict::pass ? Verdict::none : row.verdict);
+      for (const Row& part : row.parts) line(row_text(part, name_width, widths));
       for (const auto& items : row.details) print_items(items);
     }
     if (rows.size() == edges.size()) print_rest(all, edges.size());

@@ -52,17 +52,25 @@ model::TestReport frame_of(const TestRun& test) {
   out.testlet = plan.testlet.id;
   out.testlet_version = plan.testlet.version;
   out.params = model::params_of(plan);
+  out.alongside = plan.alongside;
   out.from = joined(plan.test.from.values);
   out.to = joined(plan.test.to.values);
   if (!test.total.empty()) out.total = model::to_report(plan.testlet, test.total.values(plan.testlet));
   return out;
 }
+
+void add_windows(const RunEdges& edges, model::TestReport& out) {
+  if (out.alongside.empty()) return;
+  out.idle = edges.window_total(model::Window::idle);
+  out.loaded = edges.window_total(model::Window::loaded);
+}
 }  // namespace
 
 model::TestReport assemble_test(const Run& run, const TestRun& test) {
   model::TestReport out = frame_of(test);
-  out.edges =
-      model::EdgeReports(std::make_shared<const RunEdges>(run, test, EdgeTable(test), test.plan->edges));
+  const auto edges = std::make_shared<const RunEdges>(run, test, EdgeTable(test), test.plan->edges);
+  add_windows(*edges, out);
+  out.edges = model::EdgeReports(edges);
   if (!run.request.check_only && !test.plan->expectations.empty()) out.verdict = Verdict::unknown;
   return out;
 }
@@ -72,6 +80,7 @@ model::TestReport conclude_test(const Run& run, TestRun& test) {
   EdgeTable& table = test;
   auto edges = std::make_shared<RunEdges>(run, test, std::exchange(table, {}), std::move(test.plan->edges));
   if (!run.request.check_only) evaluate(test, *edges, out);
+  add_windows(*edges, out);
   out.edges = model::EdgeReports(std::move(edges));
   return out;
 }

@@ -100,6 +100,9 @@ void encode_test(const Run& run, const model::TestPlan& plan, v1::JournalTest* o
     e->set_text(expectation.text);
     e->set_warn_only(expectation.severity == model::Severity::warn);
   }
+  out->set_alongside(plan.alongside);
+  out->set_before_ns(plan.test.before_ns);
+  out->set_after_ns(plan.test.after_ns);
   out->set_at_once(plan.at_once);
   out->set_duration_ns(plan.duration_ns);
   *out->mutable_warnings() = {plan.warnings.begin(), plan.warnings.end()};
@@ -116,12 +119,15 @@ Result<model::TestPlan> decode_test(const v1::JournalTest& in) {
   plan.test.from.values = {in.from().begin(), in.from().end()};
   plan.test.to.values = {in.to().begin(), in.to().end()};
   plan.test.params = {in.params().begin(), in.params().end()};
+  plan.test.before_ns = in.before_ns();
+  plan.test.after_ns = in.after_ns();
+  plan.alongside = in.alongside();
   plan.label = in.label();
   plan.step = in.step();
   auto params = manifest::resolve_params(plan.testlet.params, plan.test.params);
   if (!params) return tl::unexpected(params.error());
   plan.params = std::move(*params);
-  auto host = manifest::resolve_host_params(plan.testlet, plan.test.params);
+  auto host = model::host_params_of(plan);
   if (!host) return tl::unexpected(host.error());
   plan.host = *host;
   for (const v1::JournalEdge& e : in.edges()) {
@@ -139,7 +145,7 @@ Result<model::TestPlan> decode_test(const v1::JournalTest& in) {
     plan.edges.push_back(std::move(edge));
   }
   for (const v1::JournalExpectation& e : in.expectations()) {
-    auto expectation = model::parse_expectation(e.text(), plan.testlet);
+    auto expectation = model::parse_expectation(e.text(), plan.testlet, !plan.alongside.empty());
     if (!expectation) return tl::unexpected(expectation.error());
     expectation->severity = e.warn_only() ? model::Severity::warn : model::Severity::fail;
     plan.expectations.push_back(std::move(*expectation));
@@ -161,6 +167,8 @@ v1::Task source_task(const Run& run, const Task& task, const std::map<uint32_t, 
     encode_spec(edge.target, target);
     if (target->name().empty()) target->set_name(edge.target_name);
     if (!edge.address.empty()) target->set_host(edge.address);
+    if (const std::string known = test.known_address(task.edges[i]); !known.empty() && target->url().empty())
+      target->set_host(known);
     target->set_agent(edge.target_agent.agent);
     const Answerer& answerer = answerers.at(task.edges[i]);
     if (answerer.port != 0) target->set_port(answerer.port);

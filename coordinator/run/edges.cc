@@ -36,6 +36,8 @@ RunEdges::RunEdges(const Run& run, const TestRun& test, EdgeTable table, std::ve
     : table_(std::move(table)),
       planned_(std::move(planned)),
       testlet_(test.plan->testlet),
+      window_testlet_(test.plan->alongside.empty() ? manifest::Testlet() : model::in_window(testlet_)),
+      alongside_(!test.plan->alongside.empty()),
       unsent_(metric_index(testlet_, "unsent")),
       planned_metric_(metric_index(testlet_, "planned")) {
   for (const Unit& unit : test.units) {
@@ -81,6 +83,34 @@ stats::Values RunEdges::values(size_t i) const {
       stats::merge(out[testlet_.metrics[m].name], value, testlet_.metrics[m].merge);
   }
   return out;
+}
+
+namespace {
+const Cells& cells_of(const Windows& windows, model::Window window) {
+  return window == model::Window::idle ? windows.idle : windows.loaded;
+}
+}  // namespace
+
+stats::Values RunEdges::values(size_t i, model::Window window) const {
+  const Slot& slot = table_.slots[i];
+  if (!slot.more) return {};
+  stats::Values out = cells_of(slot.more->windows, window).values(testlet_);
+  model::add_window_metrics(out);
+  return out;
+}
+
+stats::Values RunEdges::total_values(model::Window window) const {
+  Cells total;
+  for (const Slot& slot : table_.slots)
+    if (slot.more) total.merge(testlet_, cells_of(slot.more->windows, window));
+  stats::Values out = total.values(testlet_);
+  model::add_window_metrics(out);
+  return out;
+}
+
+model::MetricReports RunEdges::window_total(model::Window window) const {
+  const stats::Values values = total_values(window);
+  return values.empty() ? model::MetricReports() : model::to_report(window_testlet_, values);
 }
 
 std::string RunEdges::name_of(size_t i) const {
@@ -129,6 +159,12 @@ model::EdgeReport RunEdges::at(size_t i) const {
     out.periods = slot.more->periods;
     out.samples = slot.more->samples;
   }
+  if (alongside_) {
+    if (const stats::Values idle = this->values(i, model::Window::idle); !idle.empty())
+      out.idle = model::to_report(window_testlet_, idle);
+    if (const stats::Values loaded = this->values(i, model::Window::loaded); !loaded.empty())
+      out.loaded = model::to_report(window_testlet_, loaded);
+  }
   return out;
 }
 
@@ -145,6 +181,15 @@ class RunEdges::Reader {
       }
     }
     flat_.row = model::Row::flat;
+  }
+
+  // The same of an edge that was just read, in a window.
+  const model::EdgeData& read(size_t i, const model::EdgeData& whole, model::Window window) {
+    window_.metrics = edges_.values(i, window);
+    window_.has_data = whole.has_data && !window_.metrics.empty();
+    window_.cut_short = whole.cut_short;
+    window_.suspect = whole.suspect;
+    return window_;
   }
 
   // Until the next call.
@@ -175,7 +220,7 @@ class RunEdges::Reader {
 
  private:
   const RunEdges& edges_;
-  model::EdgeData flat_, whole_;
+  model::EdgeData flat_, whole_, window_;
   std::vector<std::pair<uint32_t, stats::Value*>> wanted_;  // in flat_
   uint32_t last_task_ = Slot::kNoTask;
   const Source* source_ = nullptr;  // of last_task_
@@ -190,14 +235,23 @@ std::vector<model::Outcome> RunEdges::evaluate(const std::vector<model::Expectat
     const model::EdgeData& data = reader.read(i);
     total.seconds = std::max(total.seconds, data.seconds);
     for (size_t e = 0; e < expectations.size(); ++e) {
-      const Verdict verdict = model::counted(expectations[e], evaluations[e].add(data));
+      const model::Window window = expectations[e].window;
+      const model::EdgeData& seen = window == model::Window::whole ? data : reader.read(i, data, window);
+      const Verdict verdict = model::counted(expectations[e], evaluations[e].add(seen));
       if (expectations[e].scope != model::Expectation::Scope::total)
         verdicts_[i] = model::combine(verdicts_[i], verdict);
     }
   }
   std::vector<model::Outcome> outcomes;
-  for (const model::Evaluation& evaluation : evaluations)
-    outcomes.push_back(evaluation.end(total, [this](size_t i) { return label(i); }));
+  for (size_t e = 0; e < expectations.size(); ++e) {
+    model::EdgeData in_window;
+    const bool whole = expectations[e].window == model::Window::whole;
+    if (!whole && expectations[e].scope == model::Expectation::Scope::total) {
+      in_window.metrics = total_values(expectations[e].window);
+      in_window.has_data = !in_window.metrics.empty();
+    }
+    outcomes.push_back(evaluations[e].end(whole ? total : in_window, [this](size_t i) { return label(i); }));
+  }
   return outcomes;
 }
 

@@ -28,10 +28,12 @@ class RunEdges : public model::EdgeSource {
   }
   size_t bytes() const override;
 
-  // Evaluates every expectation; sets the verdicts of the edges. total: of the test.
+  // Evaluates every expectation; sets the verdicts of the edges. total: of the test, without windows.
   std::vector<model::Outcome> evaluate(const std::vector<model::Expectation>& expectations,
                                        model::EdgeData& total);
   std::string label(size_t i) const;
+  // Of a test alongside another: what all edges together measured in the window, for a report.
+  model::MetricReports window_total(model::Window window) const;
 
  private:
   // What the edges of a task share.
@@ -50,11 +52,16 @@ class RunEdges : public model::EdgeSource {
   bool unsent(size_t i) const;
   uint64_t counter(uint32_t metric, size_t i) const;
   stats::Values values(size_t i) const;
+  // What it measured in the window; of all edges together.
+  stats::Values values(size_t i, model::Window window) const;
+  stats::Values total_values(model::Window window) const;
   std::string name_of(size_t i) const;
 
   EdgeTable table_;
   std::vector<model::Edge> planned_;
   manifest::Testlet testlet_;
+  manifest::Testlet window_testlet_;  // of a test alongside another: with the metrics of windows
+  bool alongside_;
   std::unordered_map<uint32_t, Source> sources_;  // by task of the run
   std::vector<model::Verdict> verdicts_;          // empty: nothing was expected
   uint32_t unsent_, planned_metric_;              // metrics; their number if there is none

@@ -89,4 +89,11 @@ void Runs::Impl::conclude_slots(Run& run, Unit& unit, Task& source) {
   }
 }
 
+void Runs::Impl::conclude_ended(Run& run, Unit& unit) {
+  for (const uint32_t t : unit.tasks) {
+    Task& task = *run.tasks[t];
+    if (task.source && task.phase == Task::Phase::ended) conclude_slots(run, unit, task);
+  }
+}
+
 }  // namespace todd::run

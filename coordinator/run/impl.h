@@ -1,7 +1,7 @@
 #pragma once
 // The parts of Runs, cut by what they do: runs.cc is its face, units.cc drives edges that run together,
-// endings.cc says what became of them, lifecycle.cc begins and ends runs, recover.cc takes them up after a
-// restart.
+// together.cc those of tests alongside others, endings.cc says what became of them, lifecycle.cc begins and
+// ends runs, recover.cc takes them up after a restart.
 
 #include <deque>
 #include <functional>
@@ -61,7 +61,7 @@ struct Runs::Impl {
   void give_turn_back(Run& run, Unit& unit);
   void begin(Run& run, Unit& unit);
   void prepare_sources(Run& run, Unit& unit);
-  void start(Run& run, Unit& unit);
+  void start(Run& run, Unit& unit, int64_t at_wall_ns);
   void drain(Run& run, Unit& unit);
   void cancel_unit(Run& run, Unit& unit);
   void end_unit(Run& run, Unit& unit);
@@ -79,9 +79,24 @@ struct Runs::Impl {
   bool answers(const Run& run, const Unit& unit, uint32_t edge) const;
   int64_t running_ns(const Run& run, const Unit& unit) const;
 
+  // ---- together.cc
+  // Both ends of the unit are as ready as they will be: it starts with those it begins together with, which
+  // are prepared now if it is the first of them.
+  void ready(Run& run, Unit& unit);
+  void start_together(Run& run, Unit& main);
+  // Of a unit alongside another:
+  void take_addresses(Run& run, const Unit& unit);
+  void outlast(Run& run, Unit& unit);  // that other one is over: it goes on for a while, and is ended
+  void end_sources(Run& run, Unit& unit);
+  void skip(Run& run, Unit& unit);
+  // Whether it is for another unit to begin this one. Where that will not do so any more, this one is ended.
+  bool is_brought(Run& run, Unit& unit);
+
   // ---- endings.cc
   // Decides the edges of a source that has ended, as far as they are undecided.
   void conclude_slots(Run& run, Unit& unit, Task& source);
+  // Of every source that has.
+  void conclude_ended(Run& run, Unit& unit);
 
   // ---- recover.cc
   size_t recover();

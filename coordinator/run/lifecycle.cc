@@ -42,6 +42,16 @@ bool Runs::Impl::held(const Run& run) const {
                      [&](const model::Facts& facts) { return !transport.connected(facts.agent); });
 }
 
+// Those that go along with a test look at what is known of its edges, until they are over too.
+static bool is_over(const Run& run, const TestRun& test) {
+  const auto done = [](const TestRun& one) {
+    return std::all_of(one.units.begin(), one.units.end(),
+                       [](const Unit& u) { return u.phase == Unit::Phase::done; });
+  };
+  return done(test) && std::all_of(test.alongside.begin(), test.alongside.end(),
+                                   [&](uint32_t t) { return done(run.tests[t]); });
+}
+
 void Runs::Impl::advance(Run& run) {
   for (;;) {
     bool busy = false, waits = false;
@@ -51,13 +61,11 @@ void Runs::Impl::advance(Run& run) {
       if (test.plan->step != run.step || test.report) continue;
       for (Unit& unit : test.units) {
         if (unit.phase == Unit::Phase::waiting && run.cancelled) cancel_unit(run, unit);
-        if (unit.phase == Unit::Phase::waiting && !hold && !try_begin(run, unit)) waits = true;
+        if (unit.phase == Unit::Phase::waiting && !is_brought(run, unit) && !hold && !try_begin(run, unit))
+          waits = true;
         busy = busy || unit.phase != Unit::Phase::done;
       }
-      if (std::all_of(test.units.begin(), test.units.end(),
-                      [](const Unit& u) { return u.phase == Unit::Phase::done; })) {
-        end_test(run, test);
-      }
+      if (is_over(run, test)) end_test(run, test);
     }
     if (hold && busy) run.waiting = "waiting for agents after a restart";
     if (busy) {

@@ -9,6 +9,7 @@
 
 #include "coordinator/model/expect.h"
 #include "coordinator/proto/histogram.h"
+#include "coordinator/run/windows.h"
 #include "todd/v1/task.pb.h"
 
 namespace todd::run {
@@ -92,6 +93,8 @@ class Merger {
     if (slot == nullptr) return;
     slot->has_record = slot->has_record || task_.source;
     const bool wanted = sinks_ != nullptr || (task_.source && options_.max_periods > 0);
+    const bool holds = task_.source && test_.main != TestRun::kNone;
+    Cells period;
     stats::Values delta;
     for (const v1::Cell& cell : row.cells()) {
       if (!known(cell)) continue;
@@ -101,11 +104,19 @@ class Merger {
       slot->details().cells.merge(testlet_, cell.metric(), value);
       // Where rows are compact, the agent sends the totals itself.
       if (!record_.compact()) test_.total.merge(testlet_, cell.metric(), value);
+      if (holds) period.merge(testlet_, cell.metric(), value);
       if (wanted) delta[metric.name] = std::move(value);
     }
+    if (holds) hold(*slot, std::move(period));
     if (delta.empty()) return;
     if (sinks_ != nullptr) write_point(*slot, delta, next_point_ns(*slot));
     if (task_.source) keep_period(*slot, delta);
+  }
+
+  void hold(Slot& slot, Cells period) {
+    Windows& windows = slot.details().windows;
+    windows.held.push_back({from_ns_, to_ns_, std::move(period)});
+    sort_held(testlet_, work_beside(run_, test_, static_cast<size_t>(&slot - test_.slots.data())), windows);
   }
 
   // The flat rows come once, cumulative, as the end of the last period.

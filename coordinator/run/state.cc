@@ -29,6 +29,25 @@ void lay_out_units(TestRun& test, uint32_t index) {
     test.units.push_back(std::move(unit));
   }
 }
+
+// Ties each test alongside another to that one.
+Status tie_alongside(Run& run) {
+  for (uint32_t t = 0; t < run.tests.size(); ++t) {
+    TestRun& test = run.tests[t];
+    if (test.plan->alongside.empty()) continue;
+    for (uint32_t m = 0; m < run.tests.size(); ++m) {
+      if (run.tests[m].plan->label == test.plan->alongside && m != t) test.main = m;
+    }
+    const bool fits = test.main != TestRun::kNone && run.tests[test.main].main == TestRun::kNone &&
+                      run.tests[test.main].first_slot == test.first_slot &&
+                      run.tests[test.main].units.size() == test.units.size();
+    if (!fits)
+      return fail(Errc::invalid, "test \"" + test.plan->label + "\" does not go along with \"" +
+                                     test.plan->alongside + "\": it has other edges");
+    run.tests[test.main].alongside.push_back(t);
+  }
+  return {};
+}
 }  // namespace
 
 void Cells::merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from) {
@@ -53,6 +72,25 @@ void Cells::merge(const manifest::Testlet& testlet, uint32_t metric, const stats
   stats::merge(*at->rest, from, testlet.metrics[metric].merge);
 }
 
+namespace {
+stats::Value value_of(const Cells::Cell& cell) {
+  if (cell.rest) return *cell.rest;
+  stats::Value value;
+  value.has_gauge = cell.has_gauge;
+  if (cell.has_gauge) {
+    value.kind = stats::Kind::gauge;
+    value.gauge = cell.gauge;
+  } else {
+    value.counter = cell.counter;
+  }
+  return value;
+}
+}  // namespace
+
+void Cells::merge(const manifest::Testlet& testlet, const Cells& from) {
+  for (const Cell& cell : from.cells_) merge(testlet, cell.metric, value_of(cell));
+}
+
 uint64_t Cells::counter(uint32_t metric) const {
   for (const Cell& cell : cells_) {
     if (cell.metric == metric) return cell.counter;
@@ -62,18 +100,7 @@ uint64_t Cells::counter(uint32_t metric) const {
 
 stats::Values Cells::values(const manifest::Testlet& testlet) const {
   stats::Values out;
-  for (const Cell& cell : cells_) {
-    stats::Value& value = out[testlet.metrics[cell.metric].name];
-    if (cell.rest) {
-      value = *cell.rest;
-    } else if (cell.has_gauge) {
-      value.kind = stats::Kind::gauge;
-      value.has_gauge = true;
-      value.gauge = cell.gauge;
-    } else {
-      value.counter = cell.counter;
-    }
-  }
+  for (const Cell& cell : cells_) out[testlet.metrics[cell.metric].name] = value_of(cell);
   return out;
 }
 
@@ -96,6 +123,11 @@ std::string EdgeTable::address_of(size_t slot, const std::vector<model::Edge>& e
   const uint32_t edge = edge_of(slot);
   return is_range(edge) ? schedule::host_at(edges[edge].target, slot - first_slot[edge])
                         : edges[edge].address;
+}
+
+std::string EdgeTable::known_address(uint32_t edge) const {
+  const Slot& slot = slots[first_slot[edge]];
+  return is_range(edge) || !slot.more ? "" : slot.more->address;
 }
 
 // Many edges in a row end for the same reason.
@@ -148,6 +180,7 @@ Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t s
     run->tests.push_back(std::move(test));
   }
   if (all == 0) return fail(Errc::invalid, "nothing to run: no test of the suite has an edge");
+  if (Status tied = tie_alongside(*run); !tied) return tl::unexpected(tied.error());
   return run;
 }
 

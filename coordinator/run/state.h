@@ -39,6 +39,7 @@ class Cells {
           rest(other.rest ? std::make_unique<stats::Value>(*other.rest) : nullptr) {}
   };
   void merge(const manifest::Testlet& testlet, uint32_t metric, const stats::Value& from);
+  void merge(const manifest::Testlet& testlet, const Cells& from);
   uint64_t counter(uint32_t metric) const;
   bool empty() const { return cells_.empty(); }
   size_t bytes() const { return cells_.capacity() * sizeof(Cell); }  // without what `rest` takes
@@ -47,6 +48,16 @@ class Cells {
 
  private:
   std::vector<Cell> cells_;  // sorted by metric
+};
+
+// What an edge of a test alongside another measured while that one did not run, and while it did.
+struct Windows {
+  struct Held {  // a period of which that is not known yet
+    int64_t from_ns = 0, to_ns = 0;
+    Cells cells;
+  };
+  Cells idle, loaded;
+  std::vector<Held> held;
 };
 
 // What few edges of a large test have.
@@ -58,6 +69,7 @@ struct SlotDetails {
   std::string address;      // where it does not follow from the plan
   uint64_t resolve_ns = 0;  // how long it took to find; 0: nobody was asked
   int64_t last_point_ns = 0;
+  Windows windows;
 };
 
 // One source, one target address: an edge of the report. A range in the plan is many of them. Value type.
@@ -100,6 +112,8 @@ struct EdgeTable {
   bool is_range(uint32_t edge) const { return first_slot[edge + 1] - first_slot[edge] > 1; }
   // The address of the slot, with the edges of the plan.
   std::string address_of(size_t slot, const std::vector<model::Edge>& edges) const;
+  // What its name was resolved to; empty where that is not known, or it stands for many.
+  std::string known_address(uint32_t edge) const;
   const Why& why(size_t slot) const { return whys[slots[slot].why]; }
   // Sets why of a slot.
   void explain(Slot& slot, const char* reason, std::string detail);
@@ -147,7 +161,20 @@ struct Answerer {
 
 // Edges that run together: all of a test, or one of a test that may not run them side by side.
 struct Unit {
-  enum class Phase { waiting, responders, sources, running, draining, cancelling, done };
+  // ready: waits for those it begins with. lasting: of a test alongside, that other one is over; stopping:
+  // its sources were told to end.
+  enum class Phase {
+    waiting,
+    responders,
+    sources,
+    ready,
+    running,
+    lasting,
+    stopping,
+    draining,
+    cancelling,
+    done
+  };
   uint32_t test = 0;
   uint32_t index = 0;
   std::vector<uint32_t> edges;
@@ -160,8 +187,11 @@ struct Unit {
 };
 
 struct TestRun : EdgeTable {
+  static constexpr uint32_t kNone = UINT32_MAX;
   model::TestPlan* plan = nullptr;  // of the run's request; without edges once there is a report
   std::vector<Unit> units;
+  uint32_t main = kNone;            // the test of the run that it goes along with; edges and units are alike
+  std::vector<uint32_t> alongside;  // those that go along with it
   Cells total;
   uint64_t done = 0;                      // slots: those without a source, and those whose source has ended
   std::map<std::string, uint32_t> turns;  // edges running, by agent: for at_once of tests that are not heavy
@@ -196,6 +226,12 @@ struct Run {
 
 // A run with its slots laid out, nothing begun. Errors: invalid, exhausted (ranges too large).
 Result<std::unique_ptr<Run>> make_run(std::string id, Request request, int64_t started_wall_ns);
+
+// The units that begin together: that of the test itself, then of those that go along with it.
+std::vector<Unit*> together(Run& run, const Unit& unit);
+
+// Whether a source of the unit is ready.
+bool can_start(const Run& run, const Unit& unit);
 
 // Whether every task of the unit has ended, or at least every source.
 bool all_ended(const Run& run, const Unit& unit);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "coordinator/run/impl.h"
+#include "coordinator/run/windows.h"
 #include "engine/base/check.h"
 #include "todd/v1/journal.pb.h"
 #include "todd/v1/task.pb.h"
@@ -24,6 +25,12 @@ bool undecided(const TestRun& test, uint32_t edge) { return !test.slots[test.fir
 
 std::string seconds_text(int64_t ns) { return std::to_string((ns + 500'000'000) / 1'000'000'000) + " s"; }
 
+bool all_decided(const TestRun& test, uint32_t edge) {
+  for (uint32_t s = test.first_slot[edge]; s < test.first_slot[edge + 1]; ++s)
+    if (!test.slots[s].decided) return false;
+  return true;
+}
+
 bool none_preparing(const Run& run, const Unit& unit) {
   return std::none_of(unit.tasks.begin(), unit.tasks.end(),
                       [&](uint32_t t) { return run.tasks[t]->phase == Task::Phase::preparing; });
@@ -39,6 +46,10 @@ bool Runs::Impl::answers(const Run& run, const Unit& unit, uint32_t edge) const 
 // From START until nothing can come any more.
 int64_t Runs::Impl::running_ns(const Run& run, const Unit& unit) const {
   const TestRun& test = run.tests[unit.test];
+  // It is told to end: this is for where nobody can tell it.
+  if (test.main != TestRun::kNone)
+    return test.plan->test.before_ns + running_ns(run, run.tests[test.main].units[unit.index]) +
+           model::tail_ns(*test.plan) + options.grace_ns + test.plan->host.timeout_ns;
   uint64_t most = 1;
   for (const uint32_t t : unit.tasks) {
     if (run.tasks[t]->source) most = std::max<uint64_t>(most, run.tasks[t]->slots.size());
@@ -51,7 +62,7 @@ int64_t Runs::Impl::running_ns(const Run& run, const Unit& unit) const {
 bool Runs::Impl::take_turn(Run& run, Unit& unit) {
   TestRun& test = run.tests[unit.test];
   const model::TestPlan& plan = *test.plan;
-  if (plan.at_once == 0) return true;
+  if (plan.at_once == 0 || test.main != TestRun::kNone) return true;
   const model::Edge& edge = plan.edges[unit.edges.front()];
   std::set<std::string> agents{edge.source.agent};
   if (!edge.target_agent.agent.empty()) agents.insert(edge.target_agent.agent);
@@ -81,6 +92,9 @@ bool Runs::Impl::take_turn(Run& run, Unit& unit) {
 }
 
 void Runs::Impl::give_turn_back(Run& run, Unit& unit) {
+  for (const Unit* one : together(run, unit)) {
+    if (one->phase != Unit::Phase::done) return;  // the other agents would disturb it
+  }
   if (!std::exchange(unit.holds_turn, false)) return;
   TestRun& test = run.tests[unit.test];
   const model::Edge& edge = test.plan->edges[unit.edges.front()];
@@ -106,6 +120,11 @@ void Runs::Impl::begin(Run& run, Unit& unit) {
   for (const uint32_t e : unit.edges) {
     const model::Edge& edge = test.plan->edges[e];
     unit.answerers[e].token = random_token();
+    if (test.main != TestRun::kNone && all_decided(run.tests[test.main], e)) {
+      decide_edge(test, e, EdgeState::skipped, reason::kMainNotRun,
+                  test.plan->alongside + " does not run on it");
+      continue;
+    }
     const std::string& target = edge.target_agent.agent;
     if (!transport.connected(edge.source.agent)) {
       run.agent_reasons[edge.source.agent] = "not connected";
@@ -173,6 +192,8 @@ void Runs::Impl::send_prepare(Run& run, Unit& unit, Task& task) {
   v1::Task message = task.source ? source_task(run, task, unit.answerers, deadline)
                                  : responder_task(run, task, unit.answerers, deadline);
   if (task.source) add_clocks(transport, task.agent, message);
+  if (task.source && run.tests[unit.test].main != TestRun::kNone)
+    message.mutable_schedule()->set_duration_ns(running_ns(run, unit) - message.schedule().timeout_ns());
   task.prepare = message.SerializeAsString();
   transport.prepare(task.agent, message);
 }
@@ -180,14 +201,17 @@ void Runs::Impl::send_prepare(Run& run, Unit& unit, Task& task) {
 void Runs::Impl::check(Run& run, Unit& unit) {
   switch (unit.phase) {
     case Unit::Phase::waiting:
+    case Unit::Phase::ready:
     case Unit::Phase::done: return;
     case Unit::Phase::responders:
       if (none_preparing(run, unit)) prepare_sources(run, unit);
       return;
     case Unit::Phase::sources:
-      if (none_preparing(run, unit)) start(run, unit);
+      if (none_preparing(run, unit)) ready(run, unit);
       return;
     case Unit::Phase::running:
+    case Unit::Phase::lasting:
+    case Unit::Phase::stopping:
       if (sources_ended(run, unit)) drain(run, unit);
       return;
     case Unit::Phase::draining:
@@ -218,6 +242,7 @@ void Runs::Impl::prepare_sources(Run& run, Unit& unit) {
   for (const uint32_t e : unit.edges) {
     if (undecided(test, e)) sources[test.plan->edges[e].source.agent].push_back(e);
   }
+  if (test.main != TestRun::kNone) take_addresses(run, unit);
   unit.phase = Unit::Phase::sources;
   unit.deadline_ns = clock.now_ns() + options.prepare_ns;
   std::vector<Task*> added;
@@ -226,19 +251,13 @@ void Runs::Impl::prepare_sources(Run& run, Unit& unit) {
   check(run, unit);
 }
 
-void Runs::Impl::start(Run& run, Unit& unit) {
+void Runs::Impl::start(Run& run, Unit& unit, int64_t at_wall_ns) {
   TestRun& test = run.tests[unit.test];
-  int64_t worst_rtt = 0;
-  bool any = false;
   for (const uint32_t t : unit.tasks) {
     Task& task = *run.tasks[t];
-    if (task.phase != Task::Phase::ready) continue;
-    any = any || task.source;
-    const ClockQuality quality = transport.clock(task.agent);
-    worst_rtt = std::max(worst_rtt, quality.worst_rtt_ns);
-    task.clock_error_ns = quality.error_ns;
+    if (task.phase == Task::Phase::ready) task.clock_error_ns = transport.clock(task.agent).error_ns;
   }
-  if (run.request.check_only || !any) {
+  if (run.request.check_only || !can_start(run, unit)) {
     for (const uint32_t t : unit.tasks) {
       Task& task = *run.tasks[t];
       if (task.phase != Task::Phase::ready) continue;
@@ -250,14 +269,11 @@ void Runs::Impl::start(Run& run, Unit& unit) {
     }
     return end_unit(run, unit);
   }
-  const int64_t lead = std::max(options.start_lead_ns, 3 * worst_rtt);
-  unit.started_wall_ns = clock.wall_now_ns() + lead;
-  unit.deadline_ns = clock.now_ns() + lead + running_ns(run, unit) + options.grace_ns;
+  unit.started_wall_ns = at_wall_ns;
+  unit.deadline_ns =
+      clock.now_ns() + (at_wall_ns - clock.wall_now_ns()) + running_ns(run, unit) + options.grace_ns;
   unit.phase = Unit::Phase::running;
-  for (const uint32_t t : unit.tasks) {
-    Task& task = *run.tasks[t];
-    if (task.source && task.phase == Task::Phase::ended) conclude_slots(run, unit, task);
-  }
+  conclude_ended(run, unit);
   write_slots(run, unit);
   v1::JournalEntry entry;
   v1::JournalStarted* started = entry.mutable_started();
@@ -289,6 +305,9 @@ void Runs::Impl::drain(Run& run, Unit& unit) {
   for (const uint32_t t : unit.tasks) {
     Task& task = *run.tasks[t];
     if (task.phase == Task::Phase::running) stop_task(task, false);
+  }
+  for (Unit* other : together(run, unit)) {
+    if (run.tests[other->test].main == unit.test) outlast(run, *other);
   }
   check(run, unit);
 }
@@ -342,9 +361,11 @@ void Runs::Impl::deadline_passed(Run& run, Unit& unit) {
     }
     return end_unit(run, unit);
   }
+  if (unit.phase == Unit::Phase::lasting) return end_sources(run, unit);
+  const bool measures = unit.phase == Unit::Phase::running || unit.phase == Unit::Phase::stopping;
   for (const uint32_t t : unit.tasks) {
     Task& task = *run.tasks[t];
-    const bool due = unit.phase == Unit::Phase::running ? task.source : true;
+    const bool due = measures ? task.source : true;
     if (!due || task.phase == Task::Phase::ended) continue;
     if (task.phase == Task::Phase::ready) continue;
     task.timed_out = true;
@@ -386,9 +407,10 @@ void Runs::Impl::end_unit(Run& run, Unit& unit) {
     never->set_unit(unit.index);
     write_down(run, entry);
   }
+  if (run.tests[unit.test].main != TestRun::kNone) sort_held(run, run.tests[unit.test], unit);
   unit.phase = Unit::Phase::done;
   unit.deadline_ns = 0;
-  give_turn_back(run, unit);
+  give_turn_back(run, *together(run, unit).front());
   touch(run);
 }
 

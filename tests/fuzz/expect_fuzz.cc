@@ -33,7 +33,11 @@ manifest::Testlet make_testlet() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const manifest::Testlet testlet = make_testlet();
-  const auto parsed = model::parse_expectation({reinterpret_cast<const char*>(data), size}, testlet);
+  const std::string_view text(reinterpret_cast<const char*>(data), size);
+  const auto parsed = model::parse_expectation(text, testlet, true);
+  const auto plain = model::parse_expectation(text, testlet);
+  TODD_CHECK(plain.has_value() == (parsed && parsed->window == model::Window::whole));
+  TODD_CHECK(!parsed || model::names_window(text) == (parsed->window != model::Window::whole));
   if (!parsed) {
     TODD_CHECK(!parsed.error().detail.empty());
     return 0;

@@ -48,7 +48,7 @@ constexpr const char* kSuite = R"(tests:
     from: branches
     to: datacenters
     params: {duration: 5s, bitrate: 50M}
-    alongside: [{testlet: ping, params: {interval: 20ms, duration: 5s}}]
+    alongside: [{testlet: ping, params: {interval: 20ms}}]
   - {name: beside, testlet: ping, from: branches, to: datacenters, parallel: true}
 )";
 
@@ -90,8 +90,9 @@ TEST(PlanTest, HeavyTestsRunOneEdgeAtATime) {
   EXPECT_EQ(bulk.at_once, 1u);
   EXPECT_EQ(bulk.expectations.at(0).text, "throughput > 0");
   EXPECT_DOUBLE_EQ(bulk.loads[0].bits_per_s, 50e6);
-  // Three edges per datacenter, one after another; each ends with its duration and waits for no answer.
-  EXPECT_EQ(bulk.duration_ns, 15'000'000'000);
+  // Three edges per datacenter, one after another; each ends with its duration and waits for no answer. The
+  // ping alongside begins 2 s before each, and goes on for its timeout, 100 ms, and 1 s.
+  EXPECT_EQ(bulk.duration_ns, 27'300'000'000);
 }
 
 TEST(PlanTest, SetsReplaceParams) {
@@ -264,7 +265,7 @@ TEST(PlanTest, TextShowsEdgesLoadAndDuration) {
   EXPECT_THAT(text, HasSubstr("    branch-1 → dc-1  198.51.100.1\n"));
   EXPECT_THAT(text, HasSubstr("    source    branch-1: 2 edges, 200 probes/s, 160 kbit/s\n"));
   EXPECT_THAT(text, HasSubstr("    responder dc-1: 3 edges, 300 probes/s, 240 kbit/s\n"));
-  EXPECT_THAT(text, HasSubstr("and at the same time:\n  bulk+ping"));
+  EXPECT_THAT(text, HasSubstr("  bulk+ping (ping 1.0): alongside bulk, from 2 s before to 1 s after it\n"));
   EXPECT_THAT(text, HasSubstr("    expects p99(rtt) < 20ms\n"));
   EXPECT_THAT(text, HasSubstr("4 tests, 24 edges, about "));
 }

@@ -27,7 +27,9 @@ std::optional<ExitCode> nothing_measured(const model::Report& report) {
     for (size_t i = 0; i < test.edges.size(); ++i) {
       // Reasons are of edges that are not complete.
       if (test.edges.state(i) == model::EdgeState::complete) return std::nullopt;
-      const auto own = code_of(test.edges.at(i).reason);
+      const std::string why = test.edges.at(i).reason;
+      if (why == reason::kMainNotRun) continue;  // the edges of that test say why
+      const auto own = code_of(why);
       if (!own) return std::nullopt;
       if (!code) code = own;
     }
@@ -49,8 +51,10 @@ int exit_for_check(const model::Report& report, bool allow_incomplete) {
   for (const auto& test : report.tests) {
     for (size_t i = 0; i < test.edges.size(); ++i) {
       if (test.edges.state(i) == model::EdgeState::complete) continue;
+      const std::string why = test.edges.at(i).reason;
+      if (why == reason::kMainNotRun) continue;
       broken = true;
-      const auto own = code_of(test.edges.at(i).reason);
+      const auto own = code_of(why);
       other |= !own;
       if (!code) code = own;
     }

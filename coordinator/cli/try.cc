@@ -6,6 +6,7 @@
 #include <csignal>
 #include <optional>
 
+#include "coordinator/cli/alongside_args.h"
 #include "coordinator/cli/command.h"
 #include "coordinator/cli/document.h"
 #include "coordinator/cli/exit_code.h"
@@ -28,7 +29,7 @@ constexpr int64_t kInterruptWaitNs = 3'000'000'000;
 
 struct TryOptions {
   std::string testlet, from, output = "table", engine = "auto", family, secrets = default_secrets();
-  std::vector<std::string> targets, expect;
+  std::vector<std::string> targets, expect, alongside;
   uint32_t threads = 0;
   bool allow_incomplete = false, yes = false, unprivileged = false;
 };
@@ -36,6 +37,8 @@ struct TryOptions {
 // Flags are made per testlet, so each testlet is a subcommand of `try`.
 struct TryCommand {
   manifest::Testlet testlet;
+  std::shared_ptr<const std::map<std::string, manifest::Testlet>> testlets;  // all of this host
+  std::vector<model::Test> alongside;
   std::unique_ptr<ParamFlags> params;
   TryOptions options;
 };
@@ -55,17 +58,15 @@ model::Suite suite_of(const TryCommand& command, const std::vector<std::string>&
     test.expect.emplace();
     for (const auto& text : command.options.expect) test.expect->push_back({text, false, {}});
   }
+  for (model::Test other : command.alongside) {
+    other.from = test.from;
+    other.to = test.to;
+    test.alongside.push_back(std::move(other));
+  }
   model::Suite suite;
   suite.name = suite.origin = kOrigin;
   suite.tests = {test};
   return suite;
-}
-
-// JSON is YAML: strings are quoted the JSON way.
-std::string quoted(const std::string& text) {
-  std::string out;
-  model::JsonWriter(out).text(text);
-  return out;
 }
 
 // Who asks for periods or samples wants to see them.
@@ -74,24 +75,14 @@ ShowRun shown(const TryCommand& command, Output output, bool color) {
   return {output, color, given.count("period") != 0, given.count("samples") != 0};
 }
 
-std::string quoted_list(const std::vector<std::string>& texts) {
-  std::string out;
-  for (const auto& text : texts) out += (out.empty() ? "" : ", ") + quoted(text);
-  return "[" + out + "]";
-}
-
 std::string document_of(const TryCommand& command, const std::vector<std::string>& targets) {
   const std::string list = quoted_list(targets);
   std::string params;
   const auto forms = command.params->forms();
   for (const auto& [name, value] : command.params->given()) {
     const auto form = forms.find(name);
-    std::string written = quoted(value);
-    if (form != forms.end() && form->second == model::ParamForm::list)
-      written = quoted_list(manifest::split_texts(value));
-    else if (form != forms.end())
-      written = fmt::format("{{secret: {}}}", quoted(value.substr(manifest::kSecretPrefix.size())));
-    params += (params.empty() ? "" : ", ") + name + ": " + written;
+    params += (params.empty() ? "" : ", ") + name + ": " +
+              param_yaml(value, form == forms.end() ? model::ParamForm::text : form->second);
   }
   std::string to = fmt::format("{{hosts: {}}}", list);
   if (targets.size() == 1 && targets[0].rfind("group:", 0) == 0)
@@ -108,6 +99,10 @@ std::string document_of(const TryCommand& command, const std::vector<std::string
   if (!command.options.family.empty()) text += fmt::format("      family: {}\n", command.options.family);
   if (!command.options.expect.empty())
     text += fmt::format("      expect: {}\n", quoted_list(command.options.expect));
+  std::string alongside;
+  for (const auto& test : command.alongside)
+    alongside += (alongside.empty() ? "" : ", ") + alongside_yaml(test);
+  if (!alongside.empty()) text += fmt::format("      alongside: [{}]\n", alongside);
   return text;
 }
 
@@ -121,8 +116,9 @@ std::optional<Nothing> nothing_began(const model::Report& report) {
   std::optional<Nothing> nothing;
   for (const auto& test : report.tests) {
     for (size_t i = 0; i < test.edges.size(); ++i) {
-      if (test.edges.state(i) != model::EdgeState::error) return std::nullopt;
       const model::EdgeReport edge = test.edges.at(i);
+      if (edge.reason == model::reason::kMainNotRun) continue;  // as that one says
+      if (edge.state != model::EdgeState::error) return std::nullopt;
       if (!edge.metrics.empty()) return std::nullopt;
       if (!nothing) nothing = Nothing{edge.detail};
       nothing->alike &= edge.detail == nothing->detail;
@@ -157,9 +153,11 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
   auto watching = runs.subscribe([&](const run::Event& event) {
     if (event.kind == run::Event::Kind::run_finished) loop.stop();
     if (event.kind == run::Event::Kind::run_progress && stderr_is_terminal() &&
-        command.options.output == "table")
+        command.options.output == "table") {
+      fmt::print(stderr, "\r\x1b[K");
       for (const auto& test : event.tests)
-        fmt::print(stderr, "\r\x1b[K{}: {} sent, {} answered", test.name, test.sent, test.received);
+        fmt::print(stderr, "{}: {} sent, {} answered  ", test.name, test.sent, test.received);
+    }
   });
   auto created = runs.create(std::move(request));
   if (!created) return tl::unexpected(created.error());
@@ -182,7 +180,12 @@ Result<std::shared_ptr<const model::Report>> run_here(const TryCommand& command,
   return report;
 }
 
-int try_testlet(const TryCommand& command, const Globals& globals) {
+int try_testlet(TryCommand& command, const Globals& globals) {
+  for (const std::string& text : command.options.alongside) {
+    auto test = parse_alongside(text);
+    if (!test) return complain(test.error());
+    command.alongside.push_back(std::move(*test));
+  }
   auto output = parse_output(command.options.output);
   if (!output) return complain(output.error());
   auto listed = expand_target_args(command.options.targets);
@@ -221,7 +224,7 @@ int try_testlet(const TryCommand& command, const Globals& globals) {
   options.secrets.folder = command.options.secrets;
   const auto facts = local_facts();
   const auto suite = suite_of(command, targets);
-  auto plans = model::plan_suite(suite, {}, {facts}, {{command.testlet.id, command.testlet}});
+  auto plans = model::plan_suite(suite, {}, {facts}, *command.testlets);
   if (!plans) {
     auto error = plans.error();
     error.detail = as_flags(without_place(error.detail, kOrigin), command.testlet);
@@ -245,16 +248,24 @@ void add_try(CLI::App& app, const Globals& globals, Chosen& chosen) {
   auto* verb =
       app.add_subcommand("try", "test targets once from this host: todd try ping 192.0.2.1 --count 10");
   verb->require_subcommand(1);
+  const auto testlets = std::make_shared<std::map<std::string, manifest::Testlet>>();
   for_each_host_testlet(*verb, [&](const manifest::Testlet& testlet) {
     if (!testlet.source) return;
+    testlets->emplace(testlet.id, testlet);
     auto command = std::make_shared<TryCommand>();
     command->testlet = testlet;
+    command->testlets = testlets;
     auto* sub = verb->add_subcommand(testlet.id, testlet.summary);
     auto& o = command->options;
     sub->add_option("targets", o.targets, "addresses, names, HOST:PORT, CIDR, A-B, URLs or @FILE")
         ->required();
     sub->add_option("--from", o.from, "run it from the agents of this group, through the coordinator");
     sub->add_option("--expect", o.expect, "an expectation, e.g. 'p99(rtt) < 20ms' (repeatable)")
+        ->allow_extra_args(false);
+    sub->add_option("--alongside", o.alongside,
+                    "another test beside it on the same edges, e.g. ping or 'ping interval=10ms before=1s' "
+                    "(repeatable)")
+        ->type_name("'TESTLET [PARAM=VALUE]...'")
         ->allow_extra_args(false);
     sub->add_option("-o,--output", o.output, "table, json or jsonl");
     sub->add_option("--engine", o.engine, io::kEngineHelp);

@@ -44,6 +44,19 @@ TEST(ExitCodeTest, CancelledAndFailedRunsAreIncomplete) {
   EXPECT_EQ(exit_for(report_of(RunState::failed, Verdict::none, EdgeState::error), false), kIncomplete);
 }
 
+// Its reason is that of the test it would have gone along with.
+TEST(ExitCodeTest, WhatWentAlongWithNothingIsPassedOver) {
+  for (const bool check : {false, true}) {
+    model::Report report = report_of(RunState::failed, Verdict::unknown, EdgeState::error);
+    report.check = check;
+    report.tests.push_back(report.tests[0]);
+    report.tests[0].edges[0].reason = model::reason::kBadParam;
+    report.tests[1].edges[0].state = EdgeState::skipped;
+    report.tests[1].edges[0].reason = model::reason::kMainNotRun;
+    EXPECT_EQ(exit_for(report, false), kUsage) << check;
+  }
+}
+
 // Each by itself, and the first's where they differ.
 TEST(ExitCodeTest, WhereNoEdgeCouldBeginTheirReasonDecides) {
   const std::pair<const char*, ExitCode> kCodes[] = {{model::reason::kPermission, kDenied},

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <cmath>
 #include <cstring>
 
@@ -11,13 +10,6 @@
 
 namespace todd::http {
 namespace {
-
-// A status as text, NUL-terminated.
-std::array<char, 8> code_text(int status) {
-  std::array<char, 8> text{};
-  std::to_chars(text.data(), text.data() + text.size() - 1, status);
-  return text;
-}
 
 constexpr uint32_t kMaxRequest = 4 * 1024 * 1024;  // the largest slot a host gives
 
@@ -379,158 +371,7 @@ void Http::expire(todd_batch& b) {
   }
 }
 
-// ---- answers
-
-// A complete answer; what it is worth is to be seen.
-void Http::answered(uint32_t index, const Ended& ended, int64_t now_ns) {
-  Call& call = calls_[index];
-  const uint32_t t = call.target;
-  if (call.fetches) return token_answered(index, ended.status, now_ns);
-  if (call.token_number != 0 && (call.inquiry == nullptr || !call.inquiry->request))
-    tokens_->judged(call.token_number, ended.status != 401);
-  count(head_bytes, t, ended.head_bytes);
-  count(bytes, t, ended.body_bytes);
-  if (call.inquiry != nullptr && call.inquiry->decoder != nullptr)
-    count(decoded_bytes, t, call.inquiry->keeper->bytes());
-  if (settings_->follow != 0 && follow_on(index, ended, now_ns)) return;
-  complete(index, ended, now_ns);
-}
-
-// True: the call goes on elsewhere, or has failed there.
-bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
-  Call& call = calls_[index];
-  const uint32_t t = call.target;
-  Inquiry& inquiry = *call.inquiry;
-  if (ended.status < 300 || ended.status >= 400) {
-    if (inquiry.redirects) {
-      inquiry.redirects->answered(ended.status, std::nullopt, now_ns - call.start_ns);
-      inform(final_url, t, hide(inquiry.redirects->spec().url.text()));
-    }
-    return false;
-  }
-  if (!inquiry.redirects) {
-    RequestSpec first = settings_->request;
-    first.url = targets_[t].url;
-    inquiry.redirects.emplace(std::move(first), settings_->follow);
-  }
-  const Url from = inquiry.redirects->spec().url;
-  switch (
-      inquiry.redirects->answered(ended.status, inquiry.headers.find("location"), now_ns - call.start_ns)) {
-    case Redirects::Next::kStay: return false;
-    case Redirects::Next::kRefused:
-      record_answer(call, ended, now_ns);
-      fail(index, "redirect", inquiry.redirects->why(), now_ns);
-      return true;
-    case Redirects::Next::kFollow: break;
-  }
-  const RequestSpec& spec = inquiry.redirects->spec();
-  try {
-    inquiry.request.emplace(spec);
-  } catch (const error& e) {
-    fail(index, "redirect", e.what(), now_ns);
-    return true;
-  }
-  if (inquiry.request->wire().size() > slot_cap_) {
-    fail(index, "redirect", "redirected to a URL that is too long: " + spec.url.text().substr(0, 160),
-         now_ns);
-    return true;
-  }
-  count(redirects, t);
-  observe(redirect_time, t, now_ns - call.start_ns);
-  call.sent_ns = call.first_ns = 0;
-  hop(index, same_origin(from, spec.url), now_ns);
-  return true;
-}
-
-// The answers of a request that was led on, until it ended.
-void Http::tell_hops(const Call& call) {
-  std::vector<Hop> hops = call.inquiry->redirects->hops();
-  for (Hop& hop : hops) hop.url = hide(std::move(hop.url));
-  inform(redirect_hops, call.target, text_of(hops));
-}
-
-// Counts and times of a complete answer, whatever it is worth.
-void Http::record_answer(const Call& call, const Ended& ended, int64_t now_ns) {
-  const uint32_t t = call.target;
-  tally(status, t, code_text(ended.status).data());
-  tally(versions, t, ended.version == 20 ? "2" : ended.version == 11 ? "1.1" : "1.0");
-  observe(wait, t, call.first_ns - call.sent_ns);
-  observe(first_byte, t, call.first_ns - call.start_ns);
-  observe(transfer, t, now_ns - call.first_ns);
-  observe(response_time, t, now_ns - call.start_ns);
-  observe(corrected_time, t, now_ns - call.due.due_ns);
-}
-
-void Http::complete(uint32_t index, const Ended& ended, int64_t now_ns) {
-  const Call& call = calls_[index];
-  const uint32_t t = call.target;
-  const auto code = code_text(ended.status);
-  record_answer(call, ended, now_ns);
-  const char* why = nullptr;
-  std::string text;
-  const Facts facts = facts_of(call, ended, now_ns);
-  if (auto broken = settings_->checks.failed(facts)) {
-    why = "check";
-    text = why_checked(facts, std::move(*broken));
-  } else if (!settings_->checks.has_status() && (ended.status < 200 || ended.status >= 400)) {
-    why = "status";
-    text = code.data();
-  }
-  count(why == nullptr ? ok : failed, t);
-  if (why != nullptr) {
-    tally(reasons, t, why);
-    note(t, why, targets_[t].name + ": " + text);
-  }
-  record_sample(call, why == nullptr ? "ok" : why[0] == 's' ? code.data() : why, now_ns - call.start_ns);
-  finish(index, now_ns);
-}
-
-// A text of the network's that may have a secret of ours in it.
-std::string Http::hide(std::string text) const {
-  const auto blank = [&text](const std::string& secret) {
-    for (size_t at = 0; !secret.empty() && (at = text.find(secret, at)) != std::string::npos; at += 3)
-      text.replace(at, secret.size(), "***");
-  };
-  std::for_each(settings_->secrets.begin(), settings_->secrets.end(), blank);
-  std::for_each(token_secrets_.begin(), token_secrets_.end(), blank);
-  return text;
-}
-
-// What a check said, which quotes the answer; with secrets, what it says of the answer without them.
-std::string Http::why_checked(const Facts& facts, std::string said) const {
-  if (settings_->secrets.empty()) return said;
-  Headers headers;
-  for (size_t i = 0; facts.headers != nullptr && i < facts.headers->size(); ++i)
-    headers.add((*facts.headers)[i].name, hide(std::string((*facts.headers)[i].value)));
-  const std::string shown = hide(std::string(facts.body));
-  Facts hidden = facts;
-  hidden.headers = &headers;
-  hidden.body = shown;
-  return settings_->checks.failed(hidden).value_or("a check that would quote a secret");
-}
-
-Facts Http::facts_of(const Call& call, const Ended& ended, int64_t now_ns) const {
-  Facts facts;
-  facts.status = ended.status;
-  facts.version = ended.version;
-  facts.response_time_ns = now_ns - call.start_ns;
-  facts.first_byte_ns = call.first_ns - call.start_ns;
-  facts.size = ended.body_bytes;
-  if (call.inquiry != nullptr) {
-    facts.headers = &call.inquiry->headers;
-    if (BodyKeeper* const keeper = call.inquiry->keeper.get()) {
-      facts.sha256 = keeper->sha256();
-      facts.body = keeper->text();
-      facts.body_whole = keeper->whole();
-      facts.size = keeper->bytes();
-    }
-  }
-  const Connection& c = connections_[call.connection];
-  facts.tls = endpoint_of(c).https;
-  facts.tls_version = c.tls_version;
-  facts.certificate_seconds = c.not_after_s - (now_ns + wall_offset_ns_) / 1'000'000'000;
-  return facts;
-}
+// ---- the end
 
 // What is on the connection for the call ends with it, if anything is.
 void Http::fail(uint32_t index, const char* reason, const std::string& text, int64_t now_ns) {

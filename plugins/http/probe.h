@@ -1,7 +1,7 @@
 #pragma once
 // The http testlet: one request per ticket as a source, over connections that are kept; see responder.h for
-// the other role. probe.cc has the requests and what is recorded of them, pool.cc the connections, opening.cc
-// how they come to stand.
+// the other role. probe.cc has the requests, judge.cc what their answers are worth, pool.cc the connections,
+// opening.cc how they come to stand, authorize.cc the token that requests go with.
 
 #include <array>
 #include <cstdint>
@@ -279,9 +279,6 @@ class Http : public testlet<Http>, public H2Owner {
   uint32_t tls_flags() const;
   uint32_t make_tls(uint32_t flags, const char* protocols, bool own_certificate = true);
   bool has_connection(const Target& t) const;
-  void record_answer(const Call& call, const Ended& ended, int64_t now_ns);
-  std::string hide(std::string text) const;
-  std::string why_checked(const Facts& facts, std::string said) const;
   void prepare_target(uint32_t index);
   std::string server_name_of(const RequestSpec& spec) const;
   void go_by_proxy(Endpoint& to, const Url& url) const;
@@ -299,16 +296,21 @@ class Http : public testlet<Http>, public H2Owner {
   void prepare_inquiry(Call& call);
   const Request& request_of(const Call& call) const;
   Want want_of(const Call& call) const;
-  void answered(uint32_t call, const Ended& ended, int64_t now_ns);
-  bool follow_on(uint32_t call, const Ended& ended, int64_t now_ns);
-  void complete(uint32_t call, const Ended& ended, int64_t now_ns);
   void fail(uint32_t call, const char* reason, const std::string& text, int64_t now_ns);
   void finish(uint32_t call, int64_t now_ns);
   void end_pauses(int64_t now_ns);
-  void tell_hops(const Call& call);
   void record_sample(const Call& call, const char* outcome, int64_t rtt_ns);
   const char* what_takes_long(const Call& call) const;
   void expire(todd_batch& b);
+
+  // ---- answers (judge.cc)
+  void answered(uint32_t call, const Ended& ended, int64_t now_ns);
+  bool follow_on(uint32_t call, const Ended& ended, int64_t now_ns);
+  void record_answer(const Call& call, const Ended& ended, int64_t now_ns);
+  void complete(uint32_t call, const Ended& ended, int64_t now_ns);
+  void tell_hops(const Call& call);
+  std::string hide(std::string text) const;
+  std::string why_checked(const Facts& facts, std::string said) const;
   Facts facts_of(const Call& call, const Ended& ended, int64_t now_ns) const;
 
   // ---- the token of requests (authorize.cc)
@@ -323,7 +325,7 @@ class Http : public testlet<Http>, public H2Owner {
   void token_failed(uint32_t call, const std::string& why, int64_t now_ns);
   void end_fetch(uint32_t call, int64_t now_ns);
 
-  // ---- connections (pool.cc)
+  // ---- connections (pool.cc, opening.cc)
   const Endpoint& endpoint_of(const Connection& c) const;
   uint32_t new_connection(uint32_t target, std::unique_ptr<Endpoint> elsewhere);
   uint32_t capacity(const Connection& c) const;

@@ -9,7 +9,8 @@
 namespace todd::lane {
 namespace {
 
-// Of all jobs of a lane together before its other work has a turn, and the least of one.
+// Of all jobs of a lane together before its other work has a turn, and the least of one. Those that are left
+// out then come first in the next round.
 constexpr int64_t kRoundNs = 400'000, kLeastSliceNs = 50'000;
 
 }  // namespace
@@ -74,29 +75,38 @@ BulkMover::~BulkMover() {
 
 void BulkMover::take(std::shared_ptr<BulkJob> job) {
   auto run = make_stream_run(*job, reactor_, buffers_);
-  if (!run) return job->end(run.error().sys_errno != 0 ? -run.error().sys_errno : -ENOMEM);
+  if (!run) {
+    jobs_expected_.fetch_sub(1, std::memory_order_relaxed);
+    return job->end(run.error().sys_errno != 0 ? -run.error().sys_errno : -ENOMEM);
+  }
   jobs_.push_back({std::move(job), std::move(*run)});
 }
 
 int64_t BulkMover::work(int64_t now_ns) {
   if (jobs_.empty()) return INT64_MAX;
   const int64_t slice = std::max(kRoundNs / static_cast<int64_t>(jobs_.size()), kLeastSliceNs);
+  const int64_t until = now_ns + kRoundNs;
+  const size_t n = jobs_.size();
   int64_t wake = INT64_MAX;
-  for (Taken& taken : jobs_) {
+  size_t i = 0;
+  for (; i < n && now_ns < until; ++i, now_ns = monotonic_ns()) {
+    Taken& taken = jobs_[(first_ + i) % n];
     const int64_t again = taken.run->move(now_ns, slice);
-    if (!taken.run->over()) {
+    if (taken.run->over())
+      finish(taken);
+    else
       wake = std::min(wake, again);
-      continue;
-    }
-    finish(taken);
   }
+  first_ = (first_ + i) % n;
   std::erase_if(jobs_, [](const Taken& taken) { return taken.job == nullptr; });
-  return wake;
+  if (first_ >= jobs_.size()) first_ = 0;
+  return i < n ? now_ns : wake;
 }
 
 void BulkMover::finish(Taken& taken) {
   const int result = taken.run->result();
   taken.run.reset();
+  jobs_expected_.fetch_sub(1, std::memory_order_relaxed);
   taken.job->end(result);
   taken.job.reset();
 }

@@ -51,7 +51,12 @@ class BulkMover {
   BulkMover(const BulkMover&) = delete;
   BulkMover& operator=(const BulkMover&) = delete;
 
-  void take(std::shared_ptr<BulkJob> job);
+  // [any-thread] A job is on its way: counts it from now on.
+  void expect() { jobs_expected_.fetch_add(1, std::memory_order_relaxed); }
+  size_t jobs() const {
+    return jobs_expected_.load(std::memory_order_relaxed);
+  }                                         // [any-thread] until they have ended
+  void take(std::shared_ptr<BulkJob> job);  // after expect()
   // A slice for each job that can go on; returns when to call again at the latest.
   int64_t work(int64_t now_ns);
   const std::shared_ptr<Doorbell>& bell() const { return bell_; }  // of its lane
@@ -61,12 +66,14 @@ class BulkMover {
     std::shared_ptr<BulkJob> job;
     std::unique_ptr<BulkRun> run;
   };
-  static void finish(Taken& taken);
+  void finish(Taken& taken);
 
   io::Reactor& reactor_;
   std::shared_ptr<Doorbell> bell_;
   BulkBuffers buffers_;
   std::vector<Taken> jobs_;
+  size_t first_ = 0;  // of the next round
+  std::atomic<size_t> jobs_expected_{0};
 };
 
 }  // namespace todd::lane

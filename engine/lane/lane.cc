@@ -2,6 +2,7 @@
 
 #include <sys/prctl.h>
 
+#include <atomic>
 #include <future>
 #include <map>
 #include <thread>
@@ -39,6 +40,7 @@ struct Lane::Impl {
   std::unique_ptr<BulkMover> mover;
   std::map<std::string, Task> tasks;
   bool stopping = false;  // set by a posted task
+  std::atomic<size_t> n_tasks{0};
   std::thread thread;
   static constexpr int64_t kOversleptNs =
       10'000'000;  // less than what is given up is waited for beyond its time
@@ -74,6 +76,7 @@ struct Lane::Impl {
         it->second.instance.reset();
         events.ended(std::move(it->second.setup));
         it = tasks.erase(it);
+        n_tasks.store(tasks.size(), std::memory_order_relaxed);
       } else {
         wake = std::min(wake, it->second.instance->next_wake());
         ++it;
@@ -106,11 +109,6 @@ Result<std::unique_ptr<Lane>> Lane::start(const io::EngineChoice& engine, Events
     }
     raw->reactor = std::move(*reactor);
     raw->mover = std::make_unique<BulkMover>(*raw->reactor);
-    raw->events.instance.move = [raw](const std::shared_ptr<BulkJob>& job) {
-      job->set_mover(raw->mover->bell());
-      raw->mover->take(job);
-      return true;
-    };
     made.set_value({});
     raw->run();
     raw->reactor.reset();
@@ -138,6 +136,7 @@ void Lane::prepare(std::unique_ptr<TaskSetup> setup) {
       std::make_shared<std::unique_ptr<TaskSetup>>(std::move(setup));  // std::function must be copyable
   impl_->reactor->post([impl = impl_.get(), shared] {
     auto& task = impl->tasks[(*shared)->id];
+    impl->n_tasks.store(impl->tasks.size(), std::memory_order_relaxed);
     task.setup = std::move(*shared);
     task.instance = std::make_unique<Instance>(*task.setup, *impl->reactor, impl->events.instance, kHost);
     task.instance->begin();
@@ -164,6 +163,16 @@ void Lane::resolved(const std::string& id, uint64_t token, std::vector<std::stri
   impl_->reactor->post([impl = impl_.get(), id, token, addresses = std::move(addresses), error] {
     impl->with(id, [&](Instance& i) { i.resolved(token, addresses, error); });
   });
+}
+
+void Lane::move(const std::shared_ptr<BulkJob>& job) {
+  impl_->mover->expect();
+  job->set_mover(impl_->mover->bell());
+  impl_->reactor->post([impl = impl_.get(), job] { impl->mover->take(job); });
+}
+
+Lane::Load Lane::load() const {
+  return {impl_->mover->jobs(), impl_->n_tasks.load(std::memory_order_relaxed)};
 }
 
 }  // namespace todd::lane

@@ -2,6 +2,7 @@
 // One thread, one reactor, and the testlet instances of its tasks. Everything else in the worker talks to it
 // by posting.
 
+#include <compare>
 #include <functional>
 #include <memory>
 #include <string>
@@ -37,6 +38,13 @@ class Lane {
   void copied(const std::string& id);
   void echo(std::function<void()> answer);  // calls answer on the lane's thread, between two of its turns
   void resolved(const std::string& id, uint64_t token, std::vector<std::string> addresses, int error);
+  void move(const std::shared_ptr<BulkJob>& job);  // takes it over, until it has ended
+  // What it has to do: jobs that it moves, and tasks.
+  struct Load {
+    size_t jobs, tasks;
+    auto operator<=>(const Load&) const = default;
+  };
+  Load load() const;
 
  private:
   struct Impl;

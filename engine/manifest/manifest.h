@@ -64,6 +64,7 @@ struct Testlet {
   bool heavy = false;                // loads the network: not many at a time
   bool probes = false;               // has the standard probe metrics
   bool warms_up = false;             // knows a time in which nothing counts
+  bool bulk = false;                 // has the host move bytes: all its threads are wanted
   uint32_t needs = 0;                // TODD_NEED_* bits
   std::string target_kind = "host";  // "host", "endpoint", "url"
   uint16_t default_port = 0;

@@ -157,6 +157,7 @@ void read_testlet(Fields f, Testlet& testlet) {
   f.flag("heavy", testlet.heavy);
   f.flag("probes", testlet.probes);
   f.flag("warms_up", testlet.warms_up);
+  f.flag("bulk", testlet.bulk);
   f.number("needs", testlet.needs, UINT32_MAX);
   f.text("target_kind", testlet.target_kind);
   f.number("default_port", testlet.default_port, UINT16_MAX);

@@ -131,6 +131,7 @@ void write_testlet(Writer& w, const Testlet& testlet) {
   w.flag("heavy", testlet.heavy);
   w.flag("probes", testlet.probes);
   w.flag("warms_up", testlet.warms_up);
+  w.flag("bulk", testlet.bulk);
   w.number("needs", testlet.needs);
   w.field("target_kind", testlet.target_kind);
   w.number("default_port", testlet.default_port);

@@ -53,7 +53,8 @@ Control::Control(io::Loop& loop, Options options)
     : loop_(loop), options_(std::move(options)), resolver_(loop) {}
 
 Control::~Control() {
-  lanes_.clear();  // before the channel their events write to
+  bulk_lanes_.clear();  // no lane gives a job to one that is gone
+  lanes_.clear();       // before the channel their events write to
 }
 
 Status Control::start() {
@@ -96,12 +97,14 @@ Status Control::add_lane() {
   auto lane = lane::Lane::start(options_.engine, lane_events(static_cast<uint32_t>(lanes_.size())));
   if (!lane) return tl::unexpected(lane.error());
   lanes_.push_back({.lane = std::move(*lane)});
+  bulk_lanes_.add(*lanes_.back().lane);
   return {};
 }
 
 // They are told on the lane's thread and carried to ours.
 lane::Lane::Events Control::lane_events(uint32_t lane) {
   lane::Lane::Events events;
+  events.instance.move = [this](const std::shared_ptr<lane::BulkJob>& job) { return bulk_lanes_.place(job); };
   events.instance.ready = [this](const std::string& id, uint16_t port) {
     loop_.post([=, this] { on_ready(id, port); });
   };
@@ -407,12 +410,13 @@ void Control::on_socket(const v1::GotSocket& got) {
   if (pending->sockets_open == 0) hand_over(pending);
 }
 
-// Those with the fewest tasks; another is started while all have some.
-Result<std::vector<uint32_t>> Control::choose_lanes(size_t shards) {
+// Those with the fewest tasks; another is started while all have some. `all`: they are to be there, for what
+// the task has them do beside its shards.
+Result<std::vector<uint32_t>> Control::choose_lanes(size_t shards, bool all) {
   const auto busy = [&] {
     return std::all_of(lanes_.begin(), lanes_.end(), [](const LaneSlot& slot) { return slot.tasks > 0; });
   };
-  while (lanes_.size() < shards || (busy() && lanes_.size() < options_.lanes))
+  while (lanes_.size() < shards || ((all || busy()) && lanes_.size() < options_.lanes))
     if (auto added = add_lane(); !added) return tl::unexpected(added.error());
   std::vector<uint32_t> order(lanes_.size());
   std::iota(order.begin(), order.end(), 0);
@@ -451,7 +455,7 @@ void Control::hand_over(const std::shared_ptr<Pending>& pending) {
   // What URLs are tested by may speak TLS. Read here, so that no lane, which other tests share, waits for it.
   if (shards[0]->manifest.target_kind == "url" && shards[0]->run.role == TODD_SOURCE)
     io::read_trusted_authorities();
-  const auto lanes = choose_lanes(shards.size());
+  const auto lanes = choose_lanes(shards.size(), shards[0]->manifest.bulk);
   if (!lanes) return give_up(0, "local_resource", lanes.error().detail);
   for (size_t i = 0; i < shards.size(); ++i) {
     auto& setup = *shards[i];

@@ -3,7 +3,8 @@
 // on what the lanes say. [control] calls of testlets (check, create, destroy) happen here.
 //
 // A task has as many shards as the supervisor says, each on a lane of its own. Lanes are started when they
-// are first needed; a task of one shard goes to the lane with the fewest tasks.
+// are first needed; a task of one shard goes to the lane with the fewest tasks. One that uses todd.bulk/1 needs them
+// all, for its jobs.
 
 #include <map>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "engine/host/library.h"
 #include "engine/io/channel.h"
 #include "engine/io/loop.h"
+#include "engine/lane/bulk_lanes.h"
 #include "engine/lane/lane.h"
 
 namespace todd::v1 {
@@ -56,7 +58,7 @@ class Control {
   void on_socket(const v1::GotSocket& got);
   void hand_over(const std::shared_ptr<Pending>& pending);
   Status create(lane::TaskSetup& setup, bool check, std::string& reason);
-  Result<std::vector<uint32_t>> choose_lanes(size_t shards);
+  Result<std::vector<uint32_t>> choose_lanes(size_t shards, bool all);
   void failed(const std::string& task, const std::string& reason, const std::string& detail);
   void send(const v1::FromWorker& message);
   void answer_beat(size_t lane);
@@ -80,6 +82,7 @@ class Control {
     uint32_t tasks = 0;
   };
   std::vector<LaneSlot> lanes_;
+  lane::BulkLanes bulk_lanes_;                     // those of lanes_
   std::map<std::string, std::string> library_of_;  // testlet id -> path
   // By task, until handed to its lanes. Shared with what they wait for: look-ups and sockets.
   std::map<std::string, std::shared_ptr<Pending>> preparing_;

@@ -185,7 +185,8 @@ void write_testlet(std::ostream& out, const todd_testlet& t) {
       << ",\"responder\":" << truth((t.roles & TODD_RESPONDER) != 0)
       << ",\"heavy\":" << truth((t.flags & TODD_TF_HEAVY) != 0)
       << ",\"probes\":" << truth((t.flags & TODD_TF_PROBES) != 0)
-      << ",\"warms_up\":" << truth((t.flags & TODD_TF_WARMS_UP) != 0) << ",\"needs\":" << t.needs
+      << ",\"warms_up\":" << truth((t.flags & TODD_TF_WARMS_UP) != 0)
+      << ",\"bulk\":" << truth((t.flags & TODD_TF_BULK) != 0) << ",\"needs\":" << t.needs
       << ",\"target_kind\":\"" << named(kTargetKinds, t.target_kind, "testlet '" + id + "': target_kind")
       << "\",\"default_port\":" << t.default_port << ",\"default_expect\":[";
   const char* comma = "";

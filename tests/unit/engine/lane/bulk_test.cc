@@ -4,6 +4,7 @@
 
 #include <csignal>
 
+#include "engine/lane/bulk_lanes.h"
 #include "tests/unit/engine/lane/stream_flow_fixture.h"
 
 namespace todd::lane {
@@ -297,6 +298,98 @@ TEST_P(BulkTest, KeepsToItsBitrate) {
   EXPECT_LE(count.bytes, 3'010'000u);
   EXPECT_GE(count.bytes, 1'500'000u);
   EXPECT_GT(count.late_ns, 0);
+}
+
+// ---- other lanes
+
+class BulkLanesTest : public BulkTest {
+ protected:
+  void SetUp() override {
+    BulkTest::SetUp();
+    if (IsSkipped()) return;
+    for (auto& lane : others_) {
+      auto made = Lane::start(GetParam(), {});
+      ASSERT_TRUE(made);
+      lane = std::move(*made);
+      lanes_.add(*lane);
+    }
+    events_.move = [this](const std::shared_ptr<BulkJob>& job) { return lanes_.place(job); };
+  }
+  void TearDown() override {
+    instance_.reset();
+    lanes_.clear();
+    for (auto& lane : others_) lane.reset();
+    BulkTest::TearDown();
+  }
+  std::vector<size_t> jobs() const { return {others_[0]->load().jobs, others_[1]->load().jobs}; }
+
+  BulkLanes lanes_;
+  std::unique_ptr<Lane> others_[2];
+};
+TODD_ALL_ENGINES(BulkLanesTest);
+
+TEST_P(BulkLanesTest, EachGetsAJobAndTheOwnerReadsTheCounts) {
+  open();
+  todd_bulk_job wanted = job(TODD_BF_SEND);
+  wanted.bytes = 50'000'000;
+  begin_job(wanted);
+  EXPECT_EQ(jobs(), (std::vector<size_t>{1, 0}));
+  const uint64_t sending = number_;
+  begin_job(job(TODD_BF_DISCARD));
+  EXPECT_EQ(jobs(), (std::vector<size_t>{1, 1}));
+  const uint64_t receiving = number_;
+  ASSERT_EQ(send(far_.get(), "there", 5, 0), 5);
+  number_ = sending;
+  std::string came;
+  uint64_t before = 0;
+  ASSERT_TRUE(rounds([&] {
+    drain(came);
+    EXPECT_GE(counted().bytes, before);
+    before = counted().bytes;
+    return came.size() == wanted.bytes;
+  }));
+  EXPECT_EQ(ended(), 0);
+  EXPECT_EQ(counted().bytes, wanted.bytes);
+  EXPECT_EQ(jobs(), (std::vector<size_t>{0, 1}));
+  number_ = receiving;
+  ASSERT_TRUE(rounds([&] { return counted().bytes == 5; }));
+  stop_job();  // while it waits for the socket
+  EXPECT_EQ(ended(), 0);
+  EXPECT_EQ(jobs(), (std::vector<size_t>{0, 0}));
+}
+
+TEST_P(BulkLanesTest, CloseStopsThemThere) {
+  open();
+  begin_job(job(TODD_BF_SEND));
+  begin_job(job(0));
+  want(op(TODD_OP_CLOSE, stream_));
+  EXPECT_EQ(next(TODD_OP_BULK).result, 0);
+  EXPECT_EQ(next(TODD_OP_BULK).result, 0);
+  std::string came;
+  ASSERT_TRUE(rounds([&] {
+    drain(came);
+    return hung_up(far_) && jobs() == std::vector<size_t>{0, 0};
+  }));
+}
+
+TEST_P(BulkLanesTest, TheInstanceGoesFirst) {
+  open();
+  begin_job(job(TODD_BF_SEND));
+  begin_job(job(0));
+  instance_.reset();
+  const int64_t end = monotonic_ns() + 10 * kS;
+  std::string came;
+  while (!hung_up(far_) && monotonic_ns() < end) drain(came);
+  EXPECT_TRUE(hung_up(far_));
+}
+
+TEST_P(BulkLanesTest, TheLaneThatMovesItGoesFirst) {
+  open();
+  begin_job(job(TODD_BF_SEND));
+  lanes_.clear();
+  for (auto& lane : others_) lane.reset();
+  EXPECT_EQ(ended(), -ECANCELED);
+  EXPECT_EQ(try_begin(job(TODD_BF_SEND)), -ECANCELED);
 }
 
 }  // namespace

@@ -117,11 +117,13 @@ class StreamFlowTest : public io::ReactorTest {
       asked_.emplace_back(token, name);
     };
     mover_ = std::make_unique<BulkMover>(*reactor_);
-    events_.move = [this](const std::shared_ptr<BulkJob>& job) {
-      job->set_mover(mover_->bell());
-      mover_->take(job);
-      return true;
-    };
+    if (!events_.move)
+      events_.move = [this](const std::shared_ptr<BulkJob>& job) {
+        mover_->expect();
+        job->set_mover(mover_->bell());
+        mover_->take(job);
+        return true;
+      };
     host_.query = query_interface;
     instance_ = std::make_unique<Instance>(setup_, *reactor_, events_, host_);
     instance_->begin();

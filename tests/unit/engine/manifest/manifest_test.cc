@@ -34,7 +34,7 @@ Manifest sample() {
   load.only_total = true;
   Testlet t;
   t.id = "ping", t.version = "1.0", t.summary = "s", t.doc = "d";
-  t.source = t.responder = t.heavy = t.probes = t.warms_up = true;
+  t.source = t.responder = t.heavy = t.probes = t.warms_up = t.bulk = true;
   t.needs = 1, t.target_kind = "endpoint", t.default_port = 7;
   t.default_expect = {"loss < 100%"};
   t.schedule = {

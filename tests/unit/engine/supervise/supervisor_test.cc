@@ -258,6 +258,19 @@ TEST_P(SupervisorLanesTest, WhatEveryLaneMeasuredSurvivesTheWorker) {
     EXPECT_GT(book.counters[edge][kReceived], 0u) << edge;
 }
 
+class SupervisorBulkTest : public SupervisorBooks {};
+
+TEST_F(SupervisorBulkTest, WhoHasTheHostMoveBytesFindsAllLanes) {
+  start({.worker_binary = TODD_BINARY_DIR "/bin/todd-worker",
+         .testlet_folders = {TODD_BINARY_DIR "/tests/testlets"},
+         .lanes = 3});
+  v1::Task task = task_of("t", "teller", v1::SOURCE, {});
+  task.mutable_schedule()->set_duration_ns(1'000'000);
+  task.add_targets()->set_host("192.0.2.1");
+  EXPECT_EQ(run(task).state, "complete");
+  EXPECT_EQ(lanes_of(supervisor_->worker_pid()), 3);
+}
+
 TEST_P(SupervisorLanesTest, SmallTasksHaveALaneEach) {
   for (const char* id : {"a", "b", "c", "d"}) {
     supervisor_->prepare(ping(id, {"127.0.0.1"}, 3, 1'000'000));

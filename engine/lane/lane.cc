@@ -41,6 +41,7 @@ struct Lane::Impl {
   std::map<std::string, Task> tasks;
   bool stopping = false;  // set by a posted task
   std::atomic<size_t> n_tasks{0};
+  std::promise<void> told_to_stop;  // whoever posts `stopping` may still be about it when it has run
   std::thread thread;
   static constexpr int64_t kOversleptNs =
       10'000'000;  // less than what is given up is waited for beyond its time
@@ -111,6 +112,7 @@ Result<std::unique_ptr<Lane>> Lane::start(const io::EngineChoice& engine, Events
     raw->mover = std::make_unique<BulkMover>(*raw->reactor);
     made.set_value({});
     raw->run();
+    raw->told_to_stop.get_future().wait();
     raw->reactor.reset();
   });
   if (auto status = outcome.get(); !status) {
@@ -126,6 +128,7 @@ Result<std::unique_ptr<Lane>> Lane::start(const io::EngineChoice& engine, Events
 Lane::~Lane() {
   if (!impl_->thread.joinable()) return;
   impl_->reactor->post([impl = impl_.get()] { impl->stopping = true; });
+  impl_->told_to_stop.set_value();
   impl_->thread.join();
 }
 

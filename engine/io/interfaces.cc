@@ -2,11 +2,17 @@
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+
+#include "engine/io/sockets.h"
 
 namespace todd::io {
 
@@ -38,6 +44,20 @@ std::vector<InterfaceAddress> interface_addresses() {
     result.push_back(std::move(found));
   }
   return result;
+}
+
+bool takes_pages(int fd) {
+  const auto local = local_address(fd);
+  if (!local) return false;
+  const std::string address = format_address(*local);
+  const auto all = interface_addresses();
+  const auto found = std::ranges::find(all, address, &InterfaceAddress::address);
+  if (found == all.end()) return address.starts_with("127.");  // all of them are the loopback interface's
+  ethtool_value asked{.cmd = ETHTOOL_GSG, .data = 0};
+  ifreq request{};
+  found->interface.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  request.ifr_data = reinterpret_cast<char*>(&asked);
+  return ioctl(fd, SIOCETHTOOL, &request) == 0 && asked.data != 0;
 }
 
 }  // namespace todd::io

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "engine/base/clock.h"
+#include "engine/io/interfaces.h"
 #include "engine/lane/bulk_pace.h"
 
 namespace todd::lane {
@@ -23,7 +24,8 @@ class StreamSender final : public BulkRun {
         source_(source),
         pace_(job.wanted.bitrate, monotonic_ns()),
         at_once_(pace_.paced() ? pace_.bytes_in(kAtOnceNs) : UINT64_MAX),
-        lending_((job.wanted.flags & TODD_BF_ZERO_COPY) != 0) {
+        lending_((job.wanted.flags & TODD_BF_ZERO_COPY) != 0),
+        taken_(lending_ && io::takes_pages(job.fd.get())) {
     const int flags = fcntl(job.fd.get(), F_GETFL);
     if ((flags & O_NONBLOCK) == 0) blocking_flags_ = flags;
   }
@@ -48,7 +50,7 @@ class StreamSender final : public BulkRun {
         return now_ns;
       }
       moved(static_cast<uint64_t>(sent), now_ns);
-      if (lending_) job_.counts.zero_copied.add(static_cast<uint64_t>(sent));
+      if (lending_ && taken_) job_.counts.zero_copied.add(static_cast<uint64_t>(sent));
       if (limit_reached()) {
         end(0);
         return now_ns;
@@ -93,6 +95,7 @@ class StreamSender final : public BulkRun {
   BulkPace pace_;
   const uint64_t at_once_;
   bool lending_;
+  const bool taken_;         // what is lent leaves without a copy
   int blocking_flags_ = -1;  // -1: the socket does not block
 };
 

@@ -149,8 +149,8 @@ void ClientControl::state(State got, int64_t now_ns) {
     expect("TEST_RUNNING", now_ns);
   } else if (phase_ == Phase::kReady && got == State::kTestRunning) {
     phase_ = Phase::kRunning;
-    todo_.push_back(Do::kStart);
-    expect("nothing", now_ns, INT64_MAX);
+    if (ready_) return start(now_ns);
+    expect("answers to the data streams", now_ns);
   } else if (phase_ == Phase::kEnded && got == State::kExchangeResults) {
     phase_ = Phase::kCollecting;
     todo_.push_back(Do::kCollect);
@@ -164,9 +164,17 @@ void ClientControl::state(State got, int64_t now_ns) {
 }
 
 void ClientControl::streams_ready(int64_t now_ns) {
-  if (phase_ != Phase::kOpening || over_) return;
+  if (over_ || ready_) return;
+  ready_ = true;
+  if (phase_ == Phase::kRunning) return start(now_ns);
+  if (phase_ != Phase::kOpening) return;
   phase_ = Phase::kStarting;
   expect("TEST_START", now_ns);
+}
+
+void ClientControl::start(int64_t now_ns) {
+  todo_.push_back(Do::kStart);
+  expect("nothing", now_ns, INT64_MAX);
 }
 
 void ClientControl::end(int64_t now_ns) {

@@ -106,6 +106,7 @@ class ClientControl : public Control {
   };
   void state(State got, int64_t now_ns);
   bool unusual(State got);
+  void start(int64_t now_ns);
 
   Phase phase_ = Phase::kConnecting;
   bool ready_ = false;

@@ -5,25 +5,9 @@
 #include <string>
 #include <string_view>
 
+#include "plugins/iperf/metrics.h"
+
 namespace todd::iperf {
-
-enum class Count {
-  kBytes,
-  kTime,
-  kSentBytes,
-  kSentTime,
-  kPackets,
-  kUnsent,
-  kLost,
-  kOutOfOrder,
-  kRetransmits
-};
-enum class Gauge { kJitter, kTcpRtt };
-
-struct TcpInfo {
-  uint32_t retransmits = 0, rtt_us = 0;
-  uint64_t bytes_acked = 0;
-};
 
 // Where measurements go. `edge`: index of the target or peer; TODD_NONE = nobody to record for.
 class Sink {
@@ -33,8 +17,6 @@ class Sink {
   virtual void failure(uint32_t edge, const char* reason, std::string_view text) = 0;
   // Responder: the edge of a token, TODD_NONE if unknown; false if that stranger is not to be served.
   virtual bool admit(uint64_t token, uint32_t& edge) = 0;
-  // Reads TCP_INFO of a stream; false if there is none.
-  virtual bool tcp_info(uint64_t stream, TcpInfo& out) = 0;
 
  protected:
   ~Sink() = default;

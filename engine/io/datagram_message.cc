@@ -255,6 +255,19 @@ bool read_error(const msghdr& header, const uint8_t* data, uint32_t len, Datagra
   return found;
 }
 
+bool take_refusal(int fd) {
+  bool refused = false;
+  for (;;) {
+    alignas(cmsghdr) uint8_t control[kReceiveControl];
+    msghdr message{};
+    message.msg_control = control;
+    message.msg_controllen = sizeof control;
+    if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) return refused;
+    DatagramError error;
+    refused |= read_error(message, nullptr, 0, error) && error.sys_errno == ECONNREFUSED;
+  }
+}
+
 MessageBatch::MessageBatch(uint32_t count, uint32_t payload_bytes, uint32_t control_bytes)
     : payload_bytes_(payload_bytes),
       control_bytes_((control_bytes + 7) & ~7u),

@@ -67,6 +67,8 @@ bool enable_tx_stamps(int fd, TxStamps which);
 int64_t read_tx_stamp(const msghdr& header);
 // Reads an entry of the error queue; false if it is something else (a transmit stamp).
 bool read_error(const msghdr& header, const uint8_t* data, uint32_t len, DatagramError& error);
+// Empties the error queue of a connected socket. Whether somebody said that nobody is there (ECONNREFUSED).
+bool take_refusal(int fd);
 
 // Room for `count` messages, received by one recvmmsg.
 class MessageBatch {

@@ -200,7 +200,8 @@ Result<UniqueFd> open_socket(const SocketRequest& request) {
     const bool chosen = request.bind_to.sa.sa_family != 0 && port_of(request.bind_to) != 0;
     if (request.listen || chosen) ok = ok && set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   } else {
-    ok = ok && set_datagram_options(fd.get(), request);
+    ok = ok && set_datagram_options(fd.get(), request) &&
+         (!request.share_port || set_int(fd.get(), SOL_SOCKET, SO_REUSEPORT, 1));
   }
   if (!ok) return refuse(request, errno, ": cannot set its options");
   if (auto prepared = set_egress(fd.get(), request); !prepared) return tl::unexpected(prepared.error());

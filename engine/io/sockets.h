@@ -23,6 +23,7 @@ struct SocketRequest {
   bool bind = true;   // false: neither to bind_to nor to the egress's source
   uint32_t buffer_bytes = 4u << 20;  // asked for with *FORCE when allowed; see granted_receive_buffer
   bool listen = false;               // tcp: SO_REUSEADDR + listen(1024)
+  bool share_port = false;           // udp: SO_REUSEPORT
   uint8_t ttl = 0, tos = 0;          // of everything sent; 0: the system's
   Egress egress{};                   // its source stands in for an unbound bind_to
 };

@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "engine/base/clock.h"
-#include "engine/lane/stream_flow.h"
+#include "engine/lane/stream_base.h"
 
 namespace todd::lane {
 namespace {
@@ -36,7 +36,7 @@ bool BulkJobs::running(uint64_t stream, bool sending) const {
   });
 }
 
-todd_status BulkJobs::begin(StreamFlow& flow, uint64_t stream, const todd_bulk_job& wanted,
+todd_status BulkJobs::begin(StreamBase& flow, uint64_t stream, const todd_bulk_job& wanted,
                             const Place& place, uint64_t& number) {
   if (!place) return TODD_E_UNSUPPORTED;
   // A testlet built before the struct grew gives as much as it knows of.

@@ -13,7 +13,7 @@
 
 namespace todd::lane {
 
-class StreamFlow;
+class StreamBase;
 
 class BulkJobs {
  public:
@@ -25,7 +25,7 @@ class BulkJobs {
   BulkJobs& operator=(const BulkJobs&) = delete;
 
   // As todd_bulk's.
-  todd_status begin(StreamFlow& flow, uint64_t stream, const todd_bulk_job& wanted, const Place& place,
+  todd_status begin(StreamBase& flow, uint64_t stream, const todd_bulk_job& wanted, const Place& place,
                     uint64_t& number);
   todd_status count(uint64_t number, todd_bulk_count& out) const;
   void stop(uint64_t number);

@@ -10,14 +10,14 @@
 namespace todd::lane {
 
 class DatagramFlow;
-class StreamFlow;
+class StreamBase;
 
 class Flow {
  public:
   Flow(uint32_t slot_cap, uint32_t slots, size_t arena_bytes);
   virtual ~Flow() = default;
   virtual DatagramFlow* as_datagram() { return nullptr; }
-  virtual StreamFlow* as_stream() { return nullptr; }
+  virtual StreamBase* as_stream() { return nullptr; }
   Flow(const Flow&) = delete;
   Flow& operator=(const Flow&) = delete;
 

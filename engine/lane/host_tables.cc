@@ -12,7 +12,7 @@
 #include <span>
 
 #include "engine/lane/instance.h"
-#include "engine/lane/stream_flow.h"
+#include "engine/lane/stream_base.h"
 
 namespace todd::lane {
 
@@ -74,11 +74,13 @@ struct HostTables {
   static void publish(const todd_lane* lane, uint16_t port) { of(lane).publish(port); }
   static void ready(const todd_lane* lane) { of(lane).testlet_ready(); }
   static todd_status stream_info(const todd_lane* lane, uint64_t stream, todd_stream_info* out) {
-    StreamFlow* flow = of(lane).stream_flow_of(stream);
+    StreamBase* flow = of(lane).stream_flow_of(stream);
     if (flow == nullptr || out->size < offsetof(todd_stream_info, min_rtt_us)) return -ENOENT;
-    tcp_info info{};
+    tcp_info info{};  // of connections alone
     socklen_t len = sizeof info;
-    if (getsockopt(flow->fd(stream), IPPROTO_TCP, TCP_INFO, &info, &len) != 0) return -errno;
+    if (getsockopt(flow->fd(stream), IPPROTO_TCP, TCP_INFO, &info, &len) != 0 && errno != ENOPROTOOPT &&
+        errno != EOPNOTSUPP)
+      return -errno;
     const auto granted = [fd = flow->fd(stream)](int which) {
       int bytes = 0;
       socklen_t size = sizeof bytes;

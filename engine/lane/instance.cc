@@ -9,6 +9,7 @@
 #include "engine/io/sockets.h"
 #include "engine/lane/datagram_flow.h"
 #include "engine/lane/errors.h"
+#include "engine/lane/peer_flow.h"
 #include "engine/lane/stream_flow.h"
 
 namespace todd::lane {
@@ -349,7 +350,7 @@ void Instance::run_op(const todd_op& op) {
     case TODD_OP_EXCHANGE: return run_send(op);
     case TODD_OP_CONNECT:
     case TODD_OP_LISTEN: {
-      StreamFlow* const flow = op.flow < flows_.size() ? flows_[op.flow]->as_stream() : nullptr;
+      StreamBase* const flow = op.flow < flows_.size() ? flows_[op.flow]->as_stream() : nullptr;
       if (flow == nullptr) return reject(op, EBADF);
       return op.code == TODD_OP_CONNECT ? flow->connect(op) : flow->listen(op);
     }
@@ -364,7 +365,7 @@ void Instance::run_op(const todd_op& op) {
 void Instance::run_send(const todd_op& op) {
   if (op.flow >= flows_.size()) return reject(op, EBADF);
   DatagramFlow* const datagram = flows_[op.flow]->as_datagram();
-  StreamFlow* const stream = datagram == nullptr ? stream_flow_of(op.key) : nullptr;
+  StreamBase* const stream = datagram == nullptr ? stream_flow_of(op.key) : nullptr;
   Flow* const flow = datagram != nullptr ? static_cast<Flow*>(datagram) : stream;
   if (flow == nullptr) return reject(op, ENOTCONN);
   if (op.slot == TODD_NONE || op.len > flow->slot_cap() || !flow->take(op.slot)) return reject(op, EINVAL);
@@ -373,7 +374,7 @@ void Instance::run_send(const todd_op& op) {
 }
 
 void Instance::run_stream(const todd_op& op) {
-  StreamFlow* const stream = stream_flow_of(op.key);
+  StreamBase* const stream = stream_flow_of(op.key);
   if (stream == nullptr) return op.code == TODD_OP_CLOSE ? void() : reject(op, ENOTCONN);
   const bool takes = op.code == TODD_OP_TLS && op.slot != TODD_NONE;
   if (takes && (op.len > stream->slot_cap() || !stream->take(op.slot))) return reject(op, EINVAL);
@@ -414,10 +415,14 @@ todd_status Instance::open_flow(todd_flow& wanted, uint32_t* flow, todd_error* e
   todd_flow whole{};
   memcpy(&whole, &wanted, std::clamp<size_t>(wanted.size, offsetof(todd_flow, ident), sizeof whole));
   const auto index = static_cast<uint32_t>(flows_.size());
-  if (wanted.proto == TODD_TCP) {
+  if (wanted.proto == TODD_TCP || wanted.proto == TODD_PEERS) {
     if (const Status usable = check_egress(setup_); !usable)
       return set_error(error, status_of(usable.error()), usable.error().detail);
-    auto made = std::make_unique<StreamFlow>(*this, index, whole);
+    std::unique_ptr<StreamBase> made;
+    if (wanted.proto == TODD_TCP)
+      made = std::make_unique<StreamFlow>(*this, index, whole);
+    else
+      made = std::make_unique<PeerFlow>(*this, index, whole);
     if (const todd_status status = made->usable(error); status < 0) return status;
     stream_flows_.push_back(made.get());
     flows_.push_back(std::move(made));

@@ -34,7 +34,7 @@
 namespace todd::lane {
 
 class DatagramFlow;
-class StreamFlow;
+class StreamBase;
 
 // What an instance tells the worker. Called on the lane's thread; id is the task's.
 struct InstanceEvents {
@@ -116,7 +116,7 @@ class Instance {
   todd_status open_flow(todd_flow& wanted, uint32_t* flow, todd_error* error);
   todd_status describe_target(uint32_t index, todd_target& out);
   todd_status describe_local(uint32_t flow, uint32_t target, todd_target& out);
-  StreamFlow* stream_flow_of(uint64_t stream);
+  StreamBase* stream_flow_of(uint64_t stream);
   // Of the run, or found on the way. Null: there is no such.
   Target* target_at(uint32_t index) {
     const size_t own = setup_.targets.size();
@@ -211,7 +211,7 @@ class Instance {
   std::vector<todd_op> ops_;
   std::vector<std::unique_ptr<Flow>> flows_;
   std::vector<DatagramFlow*> datagram_flows_;
-  std::vector<StreamFlow*> stream_flows_;
+  std::vector<StreamBase*> stream_flows_;
   std::vector<todd_slots*> slot_views_;
   std::vector<std::unique_ptr<io::Stream>> graveyard_;
   std::priority_queue<Timer, std::vector<Timer>, std::greater<>> timers_;

@@ -6,7 +6,7 @@
 
 #include "engine/lane/errors.h"
 #include "engine/lane/instance.h"
-#include "engine/lane/stream_flow.h"
+#include "engine/lane/stream_base.h"
 
 namespace todd::lane {
 namespace {
@@ -30,9 +30,9 @@ int nearness(const io::Address& address) {
 
 }  // namespace
 
-StreamFlow* Instance::stream_flow_of(uint64_t stream) {
+StreamBase* Instance::stream_flow_of(uint64_t stream) {
   const auto index = static_cast<size_t>(stream >> 48);
-  StreamFlow* const flow = index < flows_.size() ? flows_[index]->as_stream() : nullptr;
+  StreamBase* const flow = index < flows_.size() ? flows_[index]->as_stream() : nullptr;
   return flow != nullptr && flow->has(stream) ? flow : nullptr;
 }
 
@@ -159,7 +159,7 @@ std::shared_ptr<io::StreamTlsContext> Instance::tls_context(uint64_t number, boo
 }
 
 todd_status Instance::describe_tls(uint64_t stream, todd_tls_info& out) {
-  StreamFlow* const flow = stream_flow_of(stream);
+  StreamBase* const flow = stream_flow_of(stream);
   const io::StreamTls* const tls = flow != nullptr ? flow->tls(stream) : nullptr;
   if (tls == nullptr) return -ENOENT;
   if (out.size < offsetof(todd_tls_info, not_before_s)) return -EINVAL;
@@ -193,7 +193,7 @@ todd_status Instance::describe_tls(uint64_t stream, todd_tls_info& out) {
 
 todd_status Instance::begin_bulk(uint32_t flow, uint64_t stream, const todd_bulk_job& wanted,
                                  uint64_t& number) {
-  StreamFlow* const found = stream_flow_of(stream);
+  StreamBase* const found = stream_flow_of(stream);
   if (found == nullptr || flow >= flows_.size() || flows_[flow].get() != found) return -ENOTCONN;
   return bulk_.begin(*found, stream, wanted, events_.move, number);
 }

@@ -71,7 +71,7 @@ int64_t handshake_ns(int fd) {
 }  // namespace
 
 StreamFlow::StreamFlow(Instance& owner, uint32_t index, const todd_flow& flow)
-    : Flow(flow.slot_cap, flow.slots != 0 ? std::min(flow.slots, 4096u) : kSlots, arena_for(flow.slot_cap)),
+    : StreamBase(flow.slot_cap, flow.slots != 0 ? std::min(flow.slots, 4096u) : kSlots, arena_for(flow.slot_cap)),
       owner_(owner),
       index_(index),
       wanted_(flow),

@@ -9,38 +9,30 @@
 #include <vector>
 
 #include "engine/io/stream_tls.h"
-#include "engine/lane/flow.h"
 #include "engine/lane/instance.h"
+#include "engine/lane/stream_base.h"
 
 namespace todd::lane {
 
-class StreamFlow : public Flow {
+class StreamFlow : public StreamBase {
  public:
   StreamFlow(Instance& owner, uint32_t index, const todd_flow& flow);
   ~StreamFlow() override;
-  StreamFlow* as_stream() override { return this; }
 
-  // Whether this host has what the flow asks of its sockets: else -errno and why.
-  todd_status usable(todd_error* error) const;
-  void connect(const todd_op& op);
-  void listen(const todd_op& op);
-  // SEND (slot taken), RECV, SHUTDOWN, TLS, CLOSE of the stream in op.key. False: no such stream.
-  bool run(const todd_op& op);
-  void cancel_all();  // closes every stream
-  bool has(uint64_t stream) const { return find(stream) != nullptr; }
-  int fd(uint64_t stream) const;  // -1: no such stream
-  // For a job of that direction: another descriptor of the stream's socket, and what its completion tells.
-  // What has come by now is told (RECV), and then nothing more. 0; -ENOTCONN: no such stream, or not open;
-  // -EOPNOTSUPP: it has TLS; -EBUSY: SENDs are under way; or of dup().
-  int lend(uint64_t stream, bool sending, UniqueFd& fd, uint32_t& flow, uint32_t& target);
-  // Null: no such stream, or it has no TLS.
-  const io::StreamTls* tls(uint64_t stream) const;
+  todd_status usable(todd_error* error) const override;
+  void connect(const todd_op& op) override;
+  void listen(const todd_op& op) override;
+  bool run(const todd_op& op) override;
+  void cancel_all() override;
+  bool has(uint64_t stream) const override { return find(stream) != nullptr; }
+  int fd(uint64_t stream) const override;
+  int lend(uint64_t stream, bool sending, UniqueFd& fd, uint32_t& flow, uint32_t& target) override;
+  const io::StreamTls* tls(uint64_t stream) const override;
   uint16_t local_port(int) const override { return wanted_.local_port; }
   void forget_ended() override { std::ranges::fill(numbers_, 0); }
-  // Gives up the connections and handshakes that have taken too long.
-  void expire(int64_t now_ns);
-  int64_t next_deadline() const { return deadlines_.empty() ? INT64_MAX : deadlines_.top().at_ns; }
-  void forget_closed() { closed_.clear(); }  // outside any sink
+  void expire(int64_t now_ns) override;  // connections and handshakes
+  int64_t next_deadline() const override { return deadlines_.empty() ? INT64_MAX : deadlines_.top().at_ns; }
+  void forget_closed() override { closed_.clear(); }
 
  private:
   enum class Phase : uint8_t { connecting, handshake, open };

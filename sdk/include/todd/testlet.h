@@ -265,9 +265,12 @@ typedef struct {
 /* "todd.net/1": flows. [lane] in start() and step(). */
 #define TODD_NET_1 "todd.net/1"
 enum { TODD_UDP = 1, TODD_TCP, TODD_ICMP, TODD_PEERS };
-/* TODD_PEERS: connected UDP sockets as streams. CONNECT makes one to the target (completes at once); LISTEN binds,
- * and each address that sends the first time is an ACCEPT with a socket of its own, connected to it, and its first datagram the RECV that
- * follows. SEND and RECV are one datagram each. todd_flow.local_port as with TCP; the same number may be bound by both. */
+/* TODD_PEERS: connected UDP sockets as streams. CONNECT makes one to the target (completes at once, and tells nothing of who is there); LISTEN
+ * binds, and each address that sends the first time is an ACCEPT with a socket of its own, connected to it, and its first datagram the RECV that
+ * follows; who sends after CLOSE is new. SEND and RECV are one datagram each, never lost or told twice by this host, but those that a peer sends
+ * while it is accepted may change places; an empty one is not told. A peer that nobody is at (ICMP) ends receiving with -ECONNREFUSED until RECV
+ * is asked again; SEND goes on. At most 4,096 accepted streams at a time: other peers are not heard. SHUTDOWN and TLS: -EINVAL.
+ * todd_flow.local_port as with TCP; the same number may be bound by both. */
 enum {
   TODD_FF_RECV = 1,     /* deliver datagrams that match no exchange (responders) */
   TODD_FF_LISTEN = 2,   /* bind inside the agent's listen range; datagrams: port in local_port after open */
@@ -282,7 +285,7 @@ typedef struct {
   uint32_t slot_cap;          /* bytes of payload per slot, largest message either way */
   uint32_t slots;             /* how many sends may be in flight; 0 = the host decides */
   uint16_t ident, reserved;   /* ICMP: the ident of the echoes; 0 = one that no other flow of this host has. -EADDRINUSE if another has it */
-  /* TCP, connections of either side; 0 or NULL = as the system does. A congestion control that this host does not have or allow: -ENOENT, -EPERM */
+  /* TCP, connections of either side (TODD_PEERS: buffers and pacing); 0 or NULL = as the system does. A congestion control that this host does not have or allow: -ENOENT, -EPERM */
   uint32_t mss, send_buffer, receive_buffer, reserved2; /* bytes */
   uint64_t pacing;            /* bytes per second at most (SO_MAX_PACING_RATE) */
   const char *congestion;

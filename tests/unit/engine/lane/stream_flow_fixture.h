@@ -49,8 +49,8 @@ struct Puppet {
     p.tls = static_cast<const todd_stream*>(lane->host->query(lane->host, TODD_STREAM_1));
     p.bulk = static_cast<const todd_bulk*>(lane->host->query(lane->host, TODD_BULK_1));
     p.flow.size = sizeof p.flow;
-    p.flow.proto = TODD_TCP;
-    p.flow.slot_cap = 64 * 1024;
+    if (p.flow.proto == 0) p.flow.proto = TODD_TCP;
+    if (p.flow.slot_cap == 0) p.flow.slot_cap = 64 * 1024;
     uint32_t index = 0;
     const todd_status status = p.net->open(lane, &p.flow, &index, error);
     if (status < 0) return status;
@@ -196,7 +196,7 @@ class StreamFlowTest : public io::ReactorTest {
     next(TODD_OP_TIMER);
   }
   int option(uint64_t stream, int level, int name) {
-    StreamFlow* const flow = instance_->stream_flow_of(stream);
+    StreamBase* const flow = instance_->stream_flow_of(stream);
     int value = -1;
     socklen_t len = sizeof value;
     EXPECT_TRUE(flow != nullptr && getsockopt(flow->fd(stream), level, name, &value, &len) == 0);

@@ -182,7 +182,7 @@ TEST_P(StreamFlowTest, AConnectionThatStandsIsNotTimedOut) {
   instance_->work(monotonic_ns());
   // The kernel connects; the reactor has not told yet.
   constexpr uint64_t kFirst = 1 << 24;
-  StreamFlow* const flow = instance_->stream_flow_of(kFirst);
+  StreamBase* const flow = instance_->stream_flow_of(kFirst);
   ASSERT_NE(flow, nullptr);
   const io::Address& to = setup_.targets[0].address;
   ::connect(flow->fd(kFirst), &to.sa, sizeof to.v4);

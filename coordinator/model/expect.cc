@@ -281,7 +281,7 @@ bool names_window(std::string_view text) {
   for (const WindowPrefix& prefix : kWindows) {
     const size_t at = text.find(prefix.text);
     if (at == std::string_view::npos || text.find('[') < at) continue;
-    if (at == 0 || std::string_view(" \t(:").find(text[at - 1]) != std::string_view::npos) return true;
+    if (at == 0 || std::string_view(" \t\r\n(:").find(text[at - 1]) != std::string_view::npos) return true;
   }
   return false;
 }

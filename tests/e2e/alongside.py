@@ -94,6 +94,17 @@ for engine in lab.back_ends():
     lines = [json.loads(line) for line in fleet.todd("runs", "show", report["id"], "-o", "jsonl").stdout.splitlines()]
     check(sum("loaded" in line for line in lines if line["type"] == "edge") == 3, f"{engine}: and the lines")
 
+    # A coordinator that is killed while the link is loaded tells both to end all the same.
+    run = fleet.todd("run", path, "--only", "bulk", "--detach").stdout.strip()
+    lab.wait_for("the link is loaded", lambda: "throughput" in test_of(fleet.json("runs", "show", run)[0], "bulk")["edges"][0]["metrics"], 30)
+    fleet.coordinator.kill()
+    fleet.start_coordinator()
+    lab.wait_for("the run ends", lambda: fleet.json("runs", "show", run)[0]["state"] != "running", 60)
+    report, code = fleet.json("runs", "show", run)
+    edge = test_of(report, "bulk+ping")["edges"][0]
+    check(code == 0 and edge["state"] == "complete" and rtt(edge, "idle") < FULL_S / 10 and 0.9 * FULL_S < rtt(edge, "loaded") < 1.05 * FULL_S,
+          f"{engine}: a restarted coordinator knows both windows: {rtt(edge, 'idle') * 1e3:.3f} ms ({rtt(edge, 'idle', 'count')}), {rtt(edge, 'loaded') * 1e3:.2f} ms ({rtt(edge, 'loaded', 'count')})")
+
     # One that cannot run alongside leaves the other alone: a handshake needs a port, and iperf's is not its own.
     path.write_text(OTHER.replace("FAR:1", far.address).replace("{testlet: ping}", "{testlet: ping, params: {mode: tcp}}"))
     report, code = fleet.json("run", path)

@@ -279,19 +279,34 @@ TEST_F(AlongsideRunTest, TheTurnIsKeptUntilAllHaveEnded) {
 
 TEST_F(AlongsideRunTest, SeveralStartEachByItsOwnTime) {
   auto three = plans();
-  three.push_back(beside(probe, three[0], {}, "far"));
-  three[2].test.before_ns = 5000 * kMs;
+  three.push_back(beside(probe, three[0], {}, "near"));
+  three[1].test.before_ns = 5000 * kMs;
   runs->create(request_of(three)).value();
   main = task_of("a", "bulk");
   runs->on_ready("a", ready_of(main));
   const size_t n = script.prepared.size();
-  const v1::Task near = script.prepared[n - 2].task, far = script.prepared[n - 1].task;
+  const v1::Task far = script.prepared[n - 2].task, near = script.prepared[n - 1].task;
   runs->on_ready("a", ready_of(near));
   EXPECT_THAT(script.started, IsEmpty());
   runs->on_ready("a", ready_of(far));
   EXPECT_EQ(start_of(far), clock.wall_now_ns() + 50 * kMs);
   EXPECT_EQ(start_of(near), start_of(far) + 3000 * kMs);
   EXPECT_EQ(start_of(main), start_of(far) + 5000 * kMs);
+}
+
+TEST_F(AlongsideRunTest, TheOtherMayDieWhileSeveralArePrepared) {
+  auto three = plans();
+  three.push_back(beside(probe, three[0], {}, "late"));
+  const std::string id = runs->create(request_of(three)).value();
+  main = task_of("a", "bulk");
+  runs->on_ready("a", ready_of(main));
+  const size_t n = script.prepared.size();
+  const v1::Task first = script.prepared[n - 2].task, late = script.prepared[n - 1].task;
+  runs->on_failed("a", failed_of(main, "testlet_crashed"));
+  runs->on_ready("a", ready_of(first));
+  runs->on_ready("a", ready_of(late));
+  EXPECT_EQ(report(id).state, RunState::failed);
+  for (const size_t t : {1u, 2u}) EXPECT_EQ(report(id).tests[t].edges[0].reason, "main_not_run");
 }
 
 TEST_F(AlongsideRunTest, ACheckPreparesBothAndStartsNone) {

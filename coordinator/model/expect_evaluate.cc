@@ -160,7 +160,10 @@ bool could_turn(const Expectation& e, const Finding& finding) {
 }
 
 Finding judge_edge(const Expectation& e, const EdgeData& edge) {
-  if (!edge.has_data) return unknown("no data");
+  if (!edge.has_data)
+    return unknown(e.window == Window::idle     ? "nothing was measured while idle"
+                   : e.window == Window::loaded ? "nothing was measured while loaded"
+                                                : "no data");
   Finding finding = judge_values(e, edge);
   if (edge.suspect) return unknown("its quality is suspect", finding.value);
   if (edge.cut_short && finding.verdict != Verdict::unknown && could_turn(e, finding))

@@ -229,7 +229,8 @@ TEST(AlongsideTest, ResponsivenessIsRoundTripsPerMinute) {
   EXPECT_FALSE(parse_expectation("responsiveness > 300", ping_testlet(), true));
   for (const char* text : {"idle.rtt", "p9(idle.rtt) < 1s", "total:loaded.rtt", "p9(\n loaded.rtt) < 1s"})
     EXPECT_TRUE(names_window(text)) << text;
-  for (const char* text : {"rtt", "xidle.rtt", "errors[idle.x] > 1"}) EXPECT_FALSE(names_window(text)) << text;
+  for (const char* text : {"rtt", "xidle.rtt", "errors[idle.x] > 1"})
+    EXPECT_FALSE(names_window(text)) << text;
   EXPECT_FALSE(parse_expectation("loaded.responsiveness > 300", iperf_testlet(), true)) << "it has no rtt";
 }
 

@@ -187,6 +187,7 @@ TEST_F(AlongsideRunTest, AnEdgeWithoutAnythingInAWindowIsUnknown) {
   pass(3000 * kMs);
   echo_period(3, 900, 2500, 1, true);
   EXPECT_EQ(report(id).tests[1].expectations[0].verdict, Verdict::unknown);
+  EXPECT_EQ(report(id).tests[1].expectations[0].reason, "a → r.example: nothing was measured while idle");
   EXPECT_EQ(report(id).tests[1].expectations[1].verdict, Verdict::pass);
   EXPECT_EQ(report(id).tests[1].edges[0].verdict, Verdict::unknown);
 }

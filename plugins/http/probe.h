@@ -53,6 +53,10 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr auto user = todd::text("user", "", "user name for Basic authentication");
   static constexpr auto password = todd::text("password", "", "password for Basic authentication").secret();
   static constexpr auto token = todd::text("token", "", "Bearer token for authentication").secret();
+  static constexpr auto secret_header =
+      todd::text("secret_header", "", "name of a header whose value is secret_value");
+  static constexpr auto secret_value =
+      todd::text("secret_value", "", "value of secret_header, such as an API key").secret();
   static constexpr auto oauth_url =
       todd::text("oauth_url", "", "where a Bearer token is to be had, by OAuth 2.0 client credentials");
   static constexpr auto oauth_client = todd::text("oauth_client", "", "who we are there");
@@ -129,10 +133,10 @@ class Http : public testlet<Http>, public H2Owner {
       todd::size("response_size", "1k", "body of the responder's answers").range("0", "1G");
   static constexpr auto params = todd::params(
       &method, &path, &scheme, &header, &body, &host_header, &user_agent, &user, &password, &token,
-      &oauth_url, &oauth_client, &oauth_secret, &oauth_scope, &unique_header, &compressed, &version,
-      &connections, &streams, &think_time, &keep_alive, &follow, &dscp, &mss, &congestion, &proxy,
-      &proxy_user, &proxy_password, &proxy_header, &insecure, &authorities, &certificate, &key, &server_name,
-      &tls_min, &tls_max, &resume, &check_, &checked_body, &max_body, &response_size);
+      &secret_header, &secret_value, &oauth_url, &oauth_client, &oauth_secret, &oauth_scope, &unique_header,
+      &compressed, &version, &connections, &streams, &think_time, &keep_alive, &follow, &dscp, &mss,
+      &congestion, &proxy, &proxy_user, &proxy_password, &proxy_header, &insecure, &authorities, &certificate,
+      &key, &server_name, &tls_min, &tls_max, &resume, &check_, &checked_body, &max_body, &response_size);
 
   static constexpr auto ok =
       todd::counter("ok", "{response}", "complete responses with status 2xx or 3xx that pass the checks");

@@ -92,6 +92,8 @@ Redirects::Next Redirects::answered(int status, std::optional<std::string_view> 
     spec_.user.clear();
     spec_.password.clear();
     spec_.token.clear();
+    spec_.secret_header.clear();
+    spec_.secret_value.clear();
     spec_.host.clear();
     drop_headers({"Authorization", "Proxy-Authorization", "Cookie", "Host"});
   }

@@ -24,6 +24,20 @@ std::string authorization(const RequestSpec& spec) {
   return basic_credentials("user", spec.user, spec.password);
 }
 
+// The one whose value no message quotes.
+Field secret_field(const RequestSpec& spec) {
+  if (spec.secret_header.empty()) refuse("secret_value", "needs a secret_header, its name");
+  if (spec.secret_value.empty()) refuse("secret_header", "needs a secret_value");
+  if (!is_token(spec.secret_header))
+    refuse("secret_header", "must be the name alone, letters, digits and -; the value is secret_value");
+  Field field = parse_field("secret_header", spec.secret_header + ": " + spec.secret_value);
+  if (among(field.first, {"host", "content-length", "content-type"}))
+    refuse("secret_header '" + field.first + "'", "is none whose value can be a secret");
+  if (spec.by_proxy && same_word(field.first, "Proxy-Authorization"))
+    refuse("secret_header '" + field.first + "'", "is for the proxy; give proxy_user and proxy_password");
+  return field;
+}
+
 // The headers that are not the version's own: ours, each unless the user gave one of that name, then the
 // user's.
 std::vector<Field> all_headers(const RequestSpec& spec, std::vector<Field> given) {
@@ -98,6 +112,13 @@ Request::Request(const RequestSpec& spec) : body_size_(spec.body.size()), bodile
         refuse("header '" + field.first + "'", "is given twice");
       given.push_back(std::move(field));
     }
+  }
+  if (!spec.secret_header.empty() || !spec.secret_value.empty()) {
+    Field secret = secret_field(spec);
+    if (std::any_of(given.begin(), given.end(),
+                    [&](const Field& f) { return same_word(f.first, secret.first); }))
+      refuse("secret_header '" + secret.first + "'", "is given by header too");
+    given.push_back(std::move(secret));
   }
   if (host.empty() || !is_clean(host, false)) refuse("header 'Host'", "must be plain text without spaces");
   if (spec.url.path.empty() || spec.url.path[0] != '/' || !is_clean(spec.url.path, false))

@@ -23,6 +23,7 @@ struct RequestSpec {
   std::string body;
   std::string user, password;  // Basic authentication, if there is a user
   std::string token;           // Bearer, if not empty
+  std::string secret_header, secret_value;  // a header whose value must not be shown; no name: none
   std::string unique_header;   // the name of one whose value is another in each request; empty: none
   bool compressed = false;     // asks for gzip or deflate
   bool keep_alive = true;

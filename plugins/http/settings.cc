@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plugins/http/field.h"
 #include "plugins/http/probe.h"
 
 namespace todd::http {
@@ -17,6 +18,20 @@ constexpr size_t kMaxPem = 256 * 1024;
 std::vector<std::string> lines_of(std::string_view repeated) {
   std::vector<std::string> lines;
   each_line(repeated, [&](std::string_view line) { lines.emplace_back(line); });
+  return lines;
+}
+
+// Of headers. A secret in one would be sent as it stands, by its name.
+std::vector<std::string> headers_of(const char* param, std::string_view repeated, const char* instead) {
+  std::vector<std::string> lines = lines_of(repeated);
+  for (const std::string& line : lines) {
+    for (size_t at = line.find("secret:"); at != line.npos; at = line.find("secret:", at + 1)) {
+      const size_t name = at + 7;
+      if (at == 0 || (line[at - 1] != ' ' && line[at - 1] != ':') || name == line.size() || line[name] == ' ')
+        continue;
+      refuse(param + (" '" + line.substr(0, line.find(':')) + "'"), instead);
+    }
+  }
   return lines;
 }
 
@@ -47,7 +62,9 @@ Settings::Settings(const todd_run& run)
   request.url.path = path;
   request.host = text_of(run, Http::host_header);
   request.user_agent = text_of(run, Http::user_agent);
-  for (std::string& line : lines_of(Http::get(run, Http::header))) {
+  for (std::string& line : headers_of("header", Http::get(run, Http::header),
+                                      "secrets are read in no header; give its name as secret_header and "
+                                      "secret:NAME as secret_value, or token or password")) {
     const size_t colon = line.find(':');
     if (!same_word(std::string_view(line).substr(0, colon), "host") || colon == line.npos) {
       request.headers.push_back(std::move(line));
@@ -61,11 +78,13 @@ Settings::Settings(const todd_run& run)
   request.user = text_of(run, Http::user);
   request.password = text_of(run, Http::password);
   request.token = text_of(run, Http::token);
+  request.secret_header = text_of(run, Http::secret_header);
+  request.secret_value = text_of(run, Http::secret_value);
   if (request.password.find_first_of("\r\n") != std::string::npos)
     throw error(TODD_E_PARAM, "password: it is more than one line");
   read_proxy(run);
   read_oauth(run);
-  for (const std::string* secret : {&request.password, &request.token})
+  for (const std::string* secret : {&request.password, &request.token, &request.secret_value})
     if (!secret->empty()) secrets.push_back(*secret);
   request.unique_header = text_of(run, Http::unique_header);
   request.compressed = compressed;
@@ -91,7 +110,9 @@ void Settings::read_proxy(const todd_run& run) {
                        .user = text_of(run, Http::proxy_user),
                        .password = text_of(run, Http::proxy_password),
                        .user_agent = request.user_agent,
-                       .headers = lines_of(Http::get(run, Http::proxy_header))};
+                       .headers = headers_of("proxy_header", Http::get(run, Http::proxy_header),
+                                             "secrets are read in no header; give proxy_user and secret:NAME "
+                                             "as proxy_password")};
   if (spec.url.empty()) {
     const char* const idle = !spec.user.empty()       ? "proxy_user"
                              : !spec.password.empty() ? "proxy_password"

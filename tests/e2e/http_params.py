@@ -90,6 +90,11 @@ def redirects():
     (work / "secrets/site").chmod(0o600)
     edge = run("/r1", "--requests", 1, "--follow", 5, "--token", "secret:site", "--secrets", work / "secrets")
     check("geheim" not in json.dumps(edge) and "token=***" in edge["info"]["redirect_hops"], f"secrets are blanked: {edge['info']['redirect_hops']}")
+    logged()
+    edge = run("/r1", "--requests", 1, "--follow", 5, "--secret_header", "X-A", "--secret_value", "secret:site", "--secrets", work / "secrets")
+    check('"geheim"' in logged()[-1] and "geheim" not in json.dumps(edge) and "token=***" in edge["info"]["redirect_hops"], "a header with a secret arrives, and is in no report")
+    done = todd("http://127.0.0.1:1/", "--header", "X-A: secret:site", code=2)
+    check("header 'X-A': secrets are read in no header" in done.stdout + done.stderr and "secret_value" in done.stdout + done.stderr, f"but by its own param alone: {(done.stderr or done.stdout).strip()[-200:]}")
     edge = run("/loop", "--requests", 1, "--follow", 9, code=1)
     check(", ... 6 more, 302 " in edge["info"]["redirect_hops"], f"of many a few: {edge['info']['redirect_hops']}")
 

@@ -1,4 +1,5 @@
 // Connections of HTTP/2 that end, fall silent or belong to a redirect: what becomes of the requests.
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -206,14 +207,35 @@ TEST_F(ConnectionsTest, ASecretThatComesBackIsBlanked) {
   echo.data = [](Wire& w, std::string_view) {
     w.send("HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nBearer open-sesame!!", kMs);
   };
-  Options o = options("http://192.0.2.1/", {{"token", "open-sesame"}, {"check", "body ~ welcome"}});
-  o.connect = [&](uint32_t) { return &echo; };
-  TestletHost host(world, kHttp, o);
-  go(host, 1, 0);
-  EXPECT_EQ(host.tally("reasons", "check"), 1u);
-  ASSERT_FALSE(host.notes.empty());
-  EXPECT_EQ(host.notes[0].find("sesame"), std::string::npos) << host.notes[0];
-  EXPECT_NE(host.notes[0].find("***"), std::string::npos) << host.notes[0];
+  for (const char* param : {"token", "secret_value"}) {
+    Options o = options("http://192.0.2.1/", {{param, "open-sesame"}, {"check", "body ~ welcome"}});
+    if (param[0] == 's') o.params["secret_header"] = "X-Api-Key";
+    o.connect = [&](uint32_t) { return &echo; };
+    TestletHost host(world, kHttp, o);
+    go(host, 1, 0);
+    EXPECT_EQ(host.tally("reasons", "check"), 1u);
+    ASSERT_FALSE(host.notes.empty());
+    EXPECT_EQ(host.notes[0].find("sesame"), std::string::npos) << host.notes[0];
+    EXPECT_NE(host.notes[0].find("***"), std::string::npos) << host.notes[0];
+  }
+}
+
+// It would be sent as it stands, by its name.
+TEST_F(ConnectionsTest, HeadersAreNoPlaceForSecrets) {
+  const auto refused = [&](std::map<std::string, std::string> params) {
+    TestletHost host(world, kHttp, options("http://192.0.2.1/", std::move(params)));
+    EXPECT_EQ(host.check(), TODD_E_PARAM);
+    return host.error_text;
+  };
+  for (const char* header :
+       {"X-Api-Key: secret:api", "X-Api-Key:secret:api", "X-A: b\nX-Api-Key: Bearer secret:api"})
+    EXPECT_THAT(refused({{"header", header}}), testing::AllOf(testing::StartsWith("header 'X-Api-Key': "),
+                                                              testing::HasSubstr("secret_value")));
+  EXPECT_THAT(refused({{"proxy", "http://p:1"}, {"proxy_header", "Proxy-Authorization: secret:p"}}),
+              testing::AllOf(testing::StartsWith("proxy_header 'Proxy-Authorization': "),
+                             testing::HasSubstr("proxy_password")));
+  TestletHost host(world, kHttp, options("http://192.0.2.1/", {{"header", "X-A: no secret: b, nosecret:c"}}));
+  EXPECT_EQ(host.check(), 0) << host.error_text;
 }
 
 }  // namespace

@@ -66,6 +66,7 @@ RequestSpec post(const char* url) {
   spec.method = "POST";
   spec.body = "x";
   spec.user = "u", spec.password = "p";
+  spec.secret_header = "X-Api-Key", spec.secret_value = "k";
   spec.host = "other";
   spec.headers = {"Content-Type: a/b", "cookie: c", "X-Kept: d"};
   return spec;
@@ -98,11 +99,13 @@ TEST(RedirectTest, AnotherOriginGetsNoCredentials) {
     Redirects chain(post("http://a/"), 5);
     ASSERT_EQ(chain.answered(307, to, 0), Next::kFollow) << to;
     EXPECT_EQ(chain.spec().user + chain.spec().password + chain.spec().host, "") << to;
+    EXPECT_EQ(chain.spec().secret_header + chain.spec().secret_value, "") << to;
     EXPECT_EQ(chain.spec().headers, (std::vector<std::string>{"Content-Type: a/b", "X-Kept: d"}));
   }
   Redirects chain(post("http://a/"), 5);
   ASSERT_EQ(chain.answered(307, "http://A:80/x", 0), Next::kFollow);
   EXPECT_EQ(chain.spec().user, "u");
+  EXPECT_EQ(chain.spec().secret_value, "k");
 }
 
 TEST(RedirectTest, StaysOrRefuses) {

@@ -1,5 +1,6 @@
 #include "plugins/http/request.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "todd/testlet.hpp"
@@ -59,6 +60,45 @@ TEST(RequestTest, Credentials) {
   spec.user = spec.password = "";
   spec.token = "abc.def";
   EXPECT_NE(Request(spec).wire().find("\r\nAuthorization: Bearer abc.def\r\n"), std::string::npos);
+}
+
+TEST(RequestTest, TheSecretHeader) {
+  RequestSpec spec = get();
+  spec.secret_header = "X-Api-Key", spec.secret_value = " geheim: 1 ";
+  EXPECT_NE(Request(spec).wire().find("\r\nX-Api-Key: geheim: 1\r\n"), std::string::npos);
+  EXPECT_EQ(Request(spec).fields().back(), (Field{"x-api-key", "geheim: 1"}));
+  const auto refused = [](RequestSpec bad) -> std::string {
+    try {
+      (void)Request(bad);
+    } catch (const error& e) {
+      return e.what();
+    }
+    return "";
+  };
+  spec.secret_header = "User-Agent";  // in the place of ours
+  EXPECT_EQ(Request(spec).wire().find("todd"), std::string::npos);
+  spec.by_proxy = true;
+  for (const char* name :
+       {"Host", "Content-Length", "Connection", "Proxy-Authorization", "a b", "X: geheim"}) {
+    spec.secret_header = name;
+    EXPECT_THAT(refused(spec), testing::AllOf(testing::StartsWith("secret_header"),
+                                              testing::Not(testing::HasSubstr("geheim"))))
+        << name;
+  }
+  spec.secret_header = "X-Api-Key";
+  spec.headers = {"x-api-key: other"};
+  EXPECT_EQ(refused(spec), "secret_header 'X-Api-Key': is given by header too");
+  spec.headers.clear();
+  spec.secret_value = "gehe\nim";
+  EXPECT_EQ(refused(spec),
+            "secret_header 'X-Api-Key': the value must be on one line, without control characters");
+  spec.secret_value.clear();
+  EXPECT_EQ(refused(spec), "secret_header: needs a secret_value");
+  spec.secret_header.clear(), spec.secret_value = "geheim";
+  EXPECT_EQ(refused(spec), "secret_value: needs a secret_header, its name");
+  spec = get();
+  spec.secret_header = "Authorization", spec.secret_value = "ApiKey geheim", spec.token = "b";
+  EXPECT_THAT(refused(spec), testing::HasSubstr("cannot be given with a user or token"));
 }
 
 TEST(RequestTest, StampsTheUniqueHeader) {

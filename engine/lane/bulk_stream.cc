@@ -16,6 +16,8 @@ namespace {
 
 // At most so much of a paced job at once; with what is behind its time it goes on after half of that.
 constexpr int64_t kAtOnceNs = 1'000'000;
+// From one round of a paced job to the next, at least: small sends due within it leave together.
+constexpr int64_t kRestNs = 100'000;
 
 class StreamSender final : public BulkRun {
  public:
@@ -32,10 +34,11 @@ class StreamSender final : public BulkRun {
 
  private:
   int64_t slice(int64_t now_ns, int64_t until_ns) override {
+    const int64_t rested_ns = now_ns + kRestNs;
     for (uint64_t sent_now = 0;;) {
       const uint32_t length = next_length();
       if (pace_.paced()) {
-        if (now_ns < pace_.due_ns()) return pace_.due_ns();
+        if (now_ns < pace_.due_ns()) return std::max(pace_.due_ns(), rested_ns);
         if (sent_now != 0 && sent_now + length > at_once_) return now_ns + kAtOnceNs / 2;
         const auto late = static_cast<uint64_t>(pace_.late_ns(now_ns));
         job_.counts.late_ns.set(std::max(late, job_.counts.late_ns.get()));

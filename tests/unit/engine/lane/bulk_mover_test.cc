@@ -71,6 +71,35 @@ TEST_P(BulkMoverTest, EveryJobHasItsTurnAndTheLaneToo) {
   EXPECT_EQ(mover.jobs(), 0u);
 }
 
+TEST_P(BulkMoverTest, SmallPacedSendsLeaveTogether) {
+  BulkMover mover(*reactor_);
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), 0);
+  const UniqueFd far(pair[1]);
+  todd_bulk_job wanted{};
+  wanted.size = sizeof wanted;
+  wanted.flags = TODD_BF_SEND;
+  wanted.length = 1000;
+  wanted.bitrate = 1'000'000'000;  // one each 8 us
+  wanted.end_ns = monotonic_ns() + 100 * kMs;
+  const auto job =
+      std::make_shared<BulkJob>(wanted, UniqueFd(pair[0]), std::make_shared<Doorbell>(*reactor_));
+  mover.expect();
+  mover.take(job);
+  static char buffer[1 << 20];
+  int rounds = 0;
+  for (; !job->ended(); ++rounds) {
+    const int64_t wake = mover.work(monotonic_ns());
+    while (recv(far.get(), buffer, sizeof buffer, 0) > 0) {
+    }
+    if (!job->ended()) reactor_->turn(wake);
+  }
+  EXPECT_EQ(job->result(), 0);
+  EXPECT_LT(rounds, 1'100);  // 1,000 rests, and 12,500 sends
+  EXPECT_LE(job->counts.bytes.get(), 12'501'000u);
+  EXPECT_GE(job->counts.bytes.get(), 3'000'000u);  // on a busy host
+}
+
 TEST(BulkPaceTest, RoundingAddsUpToNothing) {
   BulkPace pace(3'000'000'000, 5);  // a byte takes 2.67 ns
   for (int i = 0; i < 3'000'000; ++i) pace.sent(1);

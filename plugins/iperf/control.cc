@@ -39,8 +39,10 @@ void Control::expire(int64_t now_ns) {
 void Control::closed(int positive_errno) {
   if (over_) return;
   if (settled_) return done();
+  const bool owes = deadline_ns_ != INT64_MAX;
   fail(reason_of(positive_errno),
-       std::string("the peer ended the control connection instead of sending ") + waiting_for_ +
+       "the peer ended the control connection " +
+           (owes ? std::string("instead of sending ") + waiting_for_ : "before the test was over") +
            (positive_errno != 0 ? std::string(": ") + std::strerror(positive_errno) : ""));
 }
 

@@ -268,6 +268,7 @@ TEST_F(SessionsTest, AServerThatDiesWhileItRuns) {
     world.run_for(8 * kS);
     EXPECT_TRUE(host.finished());
     EXPECT_EQ(host.tally("errors", silent ? "timeout" : "reset"), 1u) << host.notes.at(0);
+    if (!silent) EXPECT_NE(host.notes.at(0).find("before the test was over"), std::string::npos) << host.notes.at(0);
     EXPECT_GT(host.counter("sent_bytes"), 1'000'000u);
     EXPECT_EQ(host.open_streams(), 0u);
   }

@@ -85,6 +85,12 @@ for engine in lab.back_ends():
     # Stock servers.
     edge, _ = our_client(engine, "--streams", 1)
     check(edge["metrics"]["throughput"]["value"] > 50e6 and edge["metrics"]["tcp_mss"]["value"] > 0, f"{engine}: there is a throughput and what TCP says")
+    for options, by in (([], None), (["--bitrate", "20M"], "pacing"), (["--window", "8Ki"], None)):
+        edge, _ = our_client(engine, *options, "--streams", 2)
+        spent, of = edge["metrics"]["limited"]["values"], 2 * lab.value(edge, "sent_time") * 1e6
+        check(0.9 * of < sum(spent.values()) < 1.05 * of, f"  what held the sender up is all of its time: {spent} of {of:.0f} us")
+        if by:
+            check(max(spent, key=spent.get) == by, f"  mostly {by}")
     for options in (["--streams", 4], ["--bitrate", "20M"], ["--bitrate", "20M", "--streams", 3], ["--length", 4000], ["--window", "256Ki"], ["--mss", 1000],
                     ["--congestion", "reno"], ["--dscp", 8], ["--zero_copy"]):
         for direction in ({}, {"reverse": True}, {"bidir": True}):

@@ -25,6 +25,7 @@ spec:
     - {name: web-peers, testlet: http, from: sites, to: sites, pairing: ring, params: {count: 10, interval: 20ms}}
     - {name: bulk, testlet: iperf, from: sites, to: sites, pairing: ring, params: {duration: 1s, bitrate: 20M}, expect: [throughput > 10M]}
     - {name: bulk-back, testlet: iperf, from: sites, to: sites, pairing: ring, params: {duration: 1s, bitrate: 20M, reverse: true, protocol: udp}, expect: [throughput > 10M]}
+    - {name: bulk-both, testlet: iperf, from: sites, to: sites, pairing: ring, params: {duration: 1s, bitrate: 20M, bidir: true, streams: 3}, expect: [throughput > 10M, reverse_throughput > 10M]}
 """
 
 LONG = """
@@ -86,14 +87,19 @@ def one_back_end(engine, names):
     unhappy = [(t["name"], e["source"]["agent"], e["target"]["name"], e["state"], e.get("reason"), e["verdict"]) for t in report["tests"] for e in t["edges"] if e["verdict"] != "pass"]
     check(code == 0 and report["verdict"] == "pass", f"{engine}: the suite passes {unhappy} {[x for t in report['tests'] for x in t['expectations'] if x['verdict'] != 'pass']}")
     check(len(edges(report, "latency")) == 6, f"{engine}: all to all are six edges")
-    for test, count in {"latency6": 3, "echo": 6, "web": 3, "web-peers": 3, "bulk": 3, "bulk-back": 3}.items():
+    for test, count in {"latency6": 3, "echo": 6, "web": 3, "web-peers": 3, "bulk": 3, "bulk-back": 3, "bulk-both": 3}.items():
         check(len(edges(report, test)) == count, f"{engine}: {test} has {count} edges")
     for edge in edges(report, "latency"):
         check(value(edge, "sent") == 50 and value(edge, "received") == 50 and edge["quality"]["engine"] == engine, f"{engine}: {edge['source']['agent']} counted 50 of 50")
     for edge in edges(report, "web"):
         check(value(edge, "ok") == 50, f"{engine}: 50 answers of the real nginx")
-    for edge in edges(report, "bulk"):
-        check(value(edge, "bytes") == value(edge, "sent_bytes") > 0, f"{engine}: both ends counted the same bytes")
+    for test, ways in (("bulk", ("",)), ("bulk-both", ("", "reverse_"))):
+        for edge in edges(report, test):
+            for way in ways:
+                got, sent, left = (value(edge, way + name) for name in ("bytes", "sent_bytes", "undelivered_at_end"))
+                check(got + left == sent and 0 < got < 3_000_000, f"{engine}: {way or 'forward'}: sent {sent} = received {got} + undelivered {left}")
+                check(value(edge, way + "throughput") < 21e6 and value(edge, way + "tcp_rtt") > 0, f"{engine}: at no more than its rate, and TCP's figures are there")
+            check(value(edge, "cpu") > 0 and value(edge, "peer_cpu") > 0, f"{engine}: CPU of both ends")
 
     fleet.todd("apply", "-f", "-", stdin=SUITE.replace("WEB6", web.address6).replace("WEB", web.address) + "---" + LONG)
 

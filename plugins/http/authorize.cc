@@ -1,5 +1,6 @@
 // The Bearer token of the http testlet's requests (oauth_url): fetched by a call of its own that no edge
 // counts.
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -9,6 +10,12 @@ namespace todd::http {
 namespace {
 
 constexpr int64_t kPatienceNs = 3'000'000'000;  // before the START, for the first token
+
+std::string printable(std::string text) {
+  std::replace_if(
+      text.begin(), text.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
+  return text.substr(0, 300);
+}
 
 }  // namespace
 
@@ -108,14 +115,16 @@ void Http::token_answered(uint32_t index, int status, int64_t now_ns) {
   if (!token) return token_failed(index, why, now_ns);
   // Another token may still be sent back by an answer that is late.
   settings_->request.token = token->text;
-  token_secrets_[tokens_->number() % token_secrets_.size()] = token->text;
+  Secrets& hidden = token_secrets_[tokens_->number() % token_secrets_.size()];
+  hidden = {};
+  hidden.add(token->text);
   tokens_->got(std::move(*token), call.start_ns, now_ns);
   token_times_.emplace_back(call.target, now_ns - call.start_ns);
   end_fetch(index, now_ns);
 }
 
 void Http::token_failed(uint32_t index, const std::string& why, int64_t now_ns) {
-  tokens_->failed(hide(settings_->token_request->url.text() + ": " + why), now_ns);
+  tokens_->failed(printable(hide(settings_->token_request->url.text() + ": " + why)), now_ns);
   end_fetch(index, now_ns);
 }
 

@@ -68,8 +68,7 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
     return true;
   }
   if (inquiry.request->wire().size() > slot_cap_) {
-    fail(index, "redirect", "redirected to a URL that is too long: " + spec.url.text().substr(0, 160),
-         now_ns);
+    fail(index, "redirect", "redirected to a URL that is too long: " + spec.url.text(), now_ns);
     return true;
   }
   count(redirects, t);
@@ -124,13 +123,8 @@ void Http::complete(uint32_t index, const Ended& ended, int64_t now_ns) {
 
 // A text of the network's that may have a secret of ours in it.
 std::string Http::hide(std::string text) const {
-  const auto blank = [&text](const std::string& secret) {
-    for (size_t at = 0; !secret.empty() && (at = text.find(secret, at)) != std::string::npos; at += 3)
-      text.replace(at, secret.size(), "***");
-  };
-  std::for_each(settings_->secrets.begin(), settings_->secrets.end(), blank);
-  std::for_each(token_secrets_.begin(), token_secrets_.end(), blank);
-  return text;
+  for (const Secrets& one : token_secrets_) text = one.hide(std::move(text));
+  return settings_->secrets.hide(std::move(text));
 }
 
 // What a check said, which quotes the answer; with secrets, what it says of the answer without them.

@@ -376,8 +376,8 @@ class Http : public testlet<Http>, public H2Owner {
   uint32_t flow_ = TODD_NONE;
   std::unique_ptr<Responder> responder_;
   std::optional<Settings> settings_;
-  std::optional<Tokens> tokens_;              // none: requests need no token
-  std::array<std::string, 2> token_secrets_;  // this one and the one before, which must not be shown
+  std::optional<Tokens> tokens_;          // none: requests need no token
+  std::array<Secrets, 2> token_secrets_;  // this one and the one before, which must not be shown
   std::vector<std::pair<uint32_t, int64_t>> token_times_;  // not recorded yet: for which target, how long
   int64_t ready_by_ns_ = 0;                                // though there is no token
   uint32_t asker_ = TODD_NONE;                             // a target whose requests want a token

@@ -71,14 +71,16 @@ Redirects::Next Redirects::answered(int status, std::optional<std::string_view> 
     return Next::kRefused;
   }
   const Url from = spec_.url;
+  const std::string where = resolve_reference(from.text(), encoded(*location));
   try {
-    spec_.url = parse_url(resolve_reference(from.text(), encoded(*location)));
-  } catch (const error& e) {
-    why_ = std::string("redirected to ") + e.what();
+    spec_.url = parse_url(where);
+  } catch (const BadUrl& e) {
+    why_ = std::string("redirected to ") + (BadUrl::may_tell(where) ? where : "a URL not shown here") + ": " +
+           e.why();
     return Next::kRefused;
   }
   if (from.https && !spec_.url.https) {
-    why_ = "redirected from https to " + spec_.url.text().substr(0, 160);
+    why_ = "redirected from https to " + spec_.url.text();
     return Next::kRefused;
   }
   const bool to_get = status == 303 ? spec_.method != "HEAD" : status <= 302 && spec_.method == "POST";

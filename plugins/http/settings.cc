@@ -84,8 +84,10 @@ Settings::Settings(const todd_run& run)
     throw error(TODD_E_PARAM, "password: it is more than one line");
   read_proxy(run);
   read_oauth(run);
-  for (const std::string* secret : {&request.password, &request.token, &request.secret_value})
-    if (!secret->empty()) secrets.push_back(*secret);
+  secrets.add(request.token);
+  secrets.add(request.secret_value);
+  secrets.add(request.secret_value.substr(request.secret_value.find(' ') + 1));  // of "Token abc" the second
+  hide_credentials("user", request.user, request.password);
   request.unique_header = text_of(run, Http::unique_header);
   request.compressed = compressed;
   request.keep_alive = keep_alive;
@@ -122,7 +124,7 @@ void Settings::read_proxy(const todd_run& run) {
     return;
   }
   proxy.emplace(spec);
-  if (!spec.password.empty()) secrets.push_back(spec.password);
+  hide_credentials("proxy_user", spec.user, spec.password);
   request.by_proxy = true;
   request.proxy_authorization = proxy->authorization();
 }
@@ -147,10 +149,16 @@ void Settings::read_oauth(const todd_run& run) {
   token_request = http::token_request(spec);
   token_request->by_proxy = request.by_proxy;
   token_request->proxy_authorization = request.proxy_authorization;
-  for (const std::string& secret :
-       {spec.secret, token_request->password,
-        basic_credentials("oauth_client", token_request->user, token_request->password).substr(6)})
-    secrets.push_back(secret);
+  secrets.add(spec.secret);
+  hide_credentials("oauth_client", token_request->user, token_request->password);
+}
+
+// The password by itself, and with its user as it is sent.
+void Settings::hide_credentials(const char* user_param, const std::string& user,
+                                const std::string& password) {
+  if (password.empty()) return;
+  secrets.add(password);
+  secrets.add(basic_credentials(user_param, user, password).substr(std::string_view("Basic ").size()));
 }
 
 std::string pem_of(const char* param, std::string_view value) {

@@ -10,6 +10,7 @@
 #include "plugins/http/checks.h"
 #include "plugins/http/proxy.h"
 #include "plugins/http/request.h"
+#include "plugins/http/secrets.h"
 #include "plugins/http/token.h"
 #include "todd/testlet.h"
 
@@ -34,7 +35,7 @@ struct Settings {
   std::string server_name;
   std::optional<Proxy> proxy;
   std::optional<RequestSpec> token_request;  // for a Bearer token; none: requests have what they are given
-  std::vector<std::string> secrets;          // texts that must not be shown, as they may come back
+  Secrets secrets;                           // of what requests have
   uint8_t tos = 0;
 
   bool looks_at_heads() const { return follow != 0 || checks.wants_headers(); }
@@ -43,6 +44,7 @@ struct Settings {
  private:
   void read_proxy(const todd_run& run);
   void read_oauth(const todd_run& run);
+  void hide_credentials(const char* user_param, const std::string& user, const std::string& password);
 };
 
 // What `authorities` and `certificate` mean: PEM, or the text of a file ("/...") that must be PEM.

@@ -14,7 +14,6 @@ namespace {
 
 constexpr int64_t kSecond = 1'000'000'000;
 constexpr int64_t kLongest = 10LL * 365 * 86400;  // seconds of life that are believed
-constexpr size_t kShown = 200;
 
 // application/x-www-form-urlencoded, as RFC 6749 appendix B has it.
 std::string form_encoded(std::string_view text) {
@@ -33,13 +32,6 @@ std::string form_encoded(std::string_view text) {
   return out;
 }
 
-std::string shown(std::string_view text) {
-  std::string out(text.substr(0, kShown));
-  std::replace_if(
-      out.begin(), out.end(), [](char c) { return c < 0x20 || c > 0x7e; }, '?');
-  return out;
-}
-
 JsonValue member(const JsonReader& json, const char* name) { return json.at({name}); }
 
 // "401: invalid_client: no such client", as far as the answer says so.
@@ -49,7 +41,7 @@ std::string refusal(int status, std::string_view body) {
   if (body.empty() || json.read(body)) return why;
   for (const char* name : {"error", "error_description"}) {
     const JsonValue said = member(json, name);
-    if (said.kind == JsonValue::Kind::kText) why += ": " + shown(said.text);
+    if (said.kind == JsonValue::Kind::kText) why += ": " + std::string(said.text);
   }
   return why;
 }
@@ -76,6 +68,7 @@ std::optional<int64_t> seconds_of(const JsonValue& value) {
 
 RequestSpec token_request(const TokenSpec& spec) {
   RequestSpec request;
+  if (!BadUrl::may_tell(spec.url)) refuse("oauth_url", "has credentials; give oauth_client and oauth_secret");
   try {
     request.url = parse_url(spec.url);
   } catch (const error& e) {

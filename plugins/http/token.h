@@ -29,8 +29,8 @@ struct Token {
   int64_t lifetime_ns = 0;  // 0: not said
 };
 
-// What a complete answer brings. None: `why` says what there was instead, in printable ASCII and at most some
-// hundred characters; of an error (RFC 6749 section 5.2) its code and description.
+// What a complete answer brings. None: `why` says what there was instead; of an error (RFC 6749 section 5.2)
+// its code and description, as they came.
 std::optional<Token> read_token(int status, std::string_view body, std::string& why);
 
 // The token that requests go with. Times are of one clock that never goes back. A value type.

@@ -4,15 +4,12 @@
 #include <charconv>
 
 #include "plugins/http/headers.h"
-#include "todd/testlet.hpp"
 
 namespace todd::http {
 
 namespace {
 
-[[noreturn]] void refuse(std::string_view url, const char* why) {
-  throw error(TODD_E_PARAM, std::string(url.substr(0, 160)) + ": " + why);
-}
+[[noreturn]] void refuse(std::string_view url, const char* why) { throw BadUrl(url, why); }
 
 bool starts_with(std::string_view text, std::string_view prefix) {
   return same_word(text.substr(0, prefix.size()), prefix);
@@ -31,7 +28,8 @@ uint16_t port_of(std::string_view url, std::string_view rest) {
 
 void split_authority(std::string_view url, Url& out) {
   const std::string_view text = out.authority;
-  if (text.find('@') != std::string_view::npos) refuse(url, "credentials in a URL are not supported");
+  if (text.find('@') != std::string_view::npos)
+    refuse(url, "credentials in a URL are not taken; user and password give them");
   size_t end = text.find(':');
   if (!text.empty() && text[0] == '[') {
     end = text.find(']');

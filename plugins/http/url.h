@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "todd/testlet.hpp"
+
 namespace todd::http {
 
 // A value type.
@@ -23,9 +25,23 @@ struct Url {
 // Same scheme, host and port.
 bool same_origin(const Url& a, const Url& b);
 
-// Reads "http[s]://host[:port][/path][?query][#fragment]"; the fragment is dropped. Throws todd::error
-// (TODD_E_PARAM) naming the URL and what is wrong with it: another scheme, no host, a bad port, credentials,
-// a space or control character.
+// Why a text is no URL that requests can be made of. what() begins with the text, if that may be told.
+class BadUrl : public error {
+ public:
+  // why: a literal.
+  BadUrl(std::string_view url, const char* why)
+      : error(TODD_E_PARAM, (may_tell(url) ? std::string(url.substr(0, 160)) + ": " : "") + why), why_(why) {}
+  const char* why() const { return why_; }
+
+  // It has no password in it.
+  static bool may_tell(std::string_view url) { return url.find('@') == std::string_view::npos; }
+
+ private:
+  const char* why_;
+};
+
+// Reads "http[s]://host[:port][/path][?query][#fragment]"; the fragment is dropped. Throws BadUrl for
+// another scheme, no host, a bad port, credentials (which are not quoted), a space or control character.
 Url parse_url(std::string_view text);
 
 // "host", "host:8080", "[2001:db8::1]:8080"; the port is left out where it is the scheme's own or 0.

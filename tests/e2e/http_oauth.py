@@ -4,7 +4,7 @@ import base64, http.server, json, pathlib, ssl, threading, time, urllib.parse
 import lab, web
 from lab import check, value
 
-SECRET, TIMEOUT_S = "offen sesam", 1.0
+SECRET, TIMEOUT_S = "offen ses\u00e4m", 1.0
 work = lab.scratch()
 authority = web.Authority(work)
 authority.certificate("good", "/CN=auth.example", "IP:127.0.0.1")
@@ -68,6 +68,8 @@ class Auth(Quiet):
             if kind != "Basic" or client != ["me:1", SECRET]:
                 return self.answer(401, json.dumps({"error": "invalid_client", "error_description": f"{client[1]} {value}"}).encode())
             word = urllib.parse.unquote(self.path[1:])
+            if word == "tells":
+                return self.answer(400, f'{{"error": "no {SECRET}"}}'.encode())
             if word in SERVERS:
                 return SERVERS[word][0](self)
             life_s = {"hour": 3600, "short": 1, "text": 1, "endless": 3600}[word]
@@ -79,6 +81,8 @@ class Api(Quiet):
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         good = token in ends  # one that has ended is taken: what a stall made late is no failure
         used.append((200 if good else 401, time.monotonic() - ends.get(token, 0)))
+        if self.path == "/leads":
+            return self.answer(302, b"", [("Location", f"/hello?{SECRET}&{urllib.parse.quote(SECRET)}&{token}".encode().decode("latin1"))])
         if self.path == "/revokes" and len(used) == 3:
             ends.pop(token, None)
         self.answer(200 if good else 401, f"hello {token}".encode())
@@ -109,7 +113,7 @@ def run(engine, word, *words, url=API, secret="client", code=0, trust=True):
     if done.returncode != code:
         check(False, f"{engine}, {word} {words}: exit {done.returncode}, not {code}: {done.stdout[-900:]} {done.stderr}")
     told = done.stdout + done.stderr
-    for hidden in (SECRET, "falsch", urllib.parse.quote_plus(SECRET), "geheim", base64.b64encode(b"me%3A1:offen+sesam").decode(), base64.b64encode(b"me%3A1:falsch").decode()):
+    for hidden in ("offen", "falsch", "geheim", base64.b64encode(f"me%3A1:{urllib.parse.quote_plus(SECRET)}".encode()).decode(), base64.b64encode(b"me%3A1:falsch").decode()):
         check(hidden not in told, f"{engine}, {word}: {hidden} is not in what is told")
     [edge] = json.loads(done.stdout)["tests"][0]["edges"]
     return edge
@@ -133,6 +137,10 @@ def tokens(engine):
     check([status for status, _ in used] == [200] * 3 + [401] + [200] * 6 and len(asked) == 2, f"{engine}: one that is revoked is replaced, and the refusal told: {edge['metrics']['status']['values']}")
     edge = run(engine, "hour", "--count", 1, "--check", "body ~ nothing like it", code=1)
     check("***" in edge["examples"][0]["detail"], f"{engine}: a token that comes back is blanked: {edge['examples'][0]['detail']}")
+    edge = run(engine, "hour", "--count", 1, "--follow", 1, url=API + "leads")
+    check(edge["info"]["final_url"] == f"{API}hello?***&***&***", f"{engine}: as secrets are in a URL: {edge['info']['final_url']}")
+    edge = run(engine, "tells", "--count", 1, code=1)
+    check("400: no ***" in edge["examples"][0]["detail"], f"{engine}: and in an error: {edge['examples'][0]['detail']}")
 
 
 def refusals(engine):

@@ -5,6 +5,7 @@ from lab import check, value
 
 [TINYPROXY] = lab.need_programs(tinyproxy="tinyproxy-bin")
 COUNT, TIMEOUT_S = 10, 2.0
+AUF, ZU = "auf-und-davon", "zu-und-gesperrt"  # the proxy's password, and the server's
 work = lab.scratch()
 www = work / "www"
 www.mkdir()
@@ -15,6 +16,7 @@ ports = {name: lab.free_port() for name in ("plain", "h1", "h2", "closed_to_it",
 log = work / "access.log"
 (work / "site").write_text(f"""root {www};
 location = /up {{ return 302 https://127.0.0.1:{ports['h2']}/small; }}
+location = /echo {{ return 200 "$http_authorization $http_proxy_authorization"; }}
 location = /away {{ return 307 https://127.0.0.1:{ports['h1']}/small; }}
 """)
 nginx = web.nginx(work, f"""log_format line '$server_port $request_method $request_uri $server_protocol $status $ssl_session_reused "$http_authorization" "$http_proxy_authorization$http_x_for_the_proxy"';
@@ -24,7 +26,7 @@ server {{ listen 127.0.0.1:{ports['h1']} ssl; {web.tls('good')} include {work}/s
 server {{ listen 127.0.0.1:{ports['closed_to_it']} ssl; {web.tls('good')} include {work}/site; }}
 server {{ listen 127.0.0.1:{ports['h2']} ssl http2; {web.tls('good')} include {work}/site; }}""", [ports[name] for name in ("plain", "h1", "h2", "closed_to_it")])
 (work / "secrets").mkdir(mode=0o700)
-for name, text in {"proxy": "auf", "site": "zu", "wrong": "nein"}.items():
+for name, text in {"proxy": AUF, "site": ZU, "wrong": "falsch-4711"}.items():
     (work / "secrets" / name).write_text(text)
     (work / "secrets" / name).chmod(0o600)
 (work / "tinyproxy.conf").write_text(f"""Port {ports['tinyproxy']}
@@ -33,7 +35,7 @@ Timeout 60
 MaxClients 100
 LogFile "{work}/tinyproxy.log"
 LogLevel Info
-BasicAuth me auf
+BasicAuth me {AUF}
 ConnectPort {ports['h1']}
 ConnectPort {ports['h2']}
 """)
@@ -41,6 +43,9 @@ tinyproxy = lab.Process([TINYPROXY, "-d", "-c", work / "tinyproxy.conf"], work /
 lab.wait_for("tinyproxy", lambda: ports["tinyproxy"] in lab.listening_ports(tinyproxy))
 TRUST = ("--authorities", authority.pem, "--secrets", work / "secrets")
 THROUGH = (*TRUST, "--proxy", f"http://127.0.0.1:{ports['tinyproxy']}", "--proxy_user", "me", "--proxy_password", "secret:proxy")
+
+
+SECRETS = (AUF, ZU, *(base64.b64encode(f"me:{text}".encode()).decode() for text in (AUF, ZU)))
 
 
 def new_lines(path):
@@ -61,7 +66,9 @@ def run(engine, url, *words, code=0, count=COUNT):
     done = lab.todd("try", "http", url, "--count", count, "--rate", "max", "--engine", engine, "--timeout", f"{TIMEOUT_S}s", "-o", "json", *words)
     if done.returncode != code:
         check(False, f"{engine}, {url} {words}: exit {done.returncode}, not {code}: {done.stdout[-900:]} {done.stderr}")
-    check("auf" not in done.stdout and base64.b64encode(b"me:auf").decode() not in done.stdout + done.stderr, "the proxy's password is in no report")
+    for hidden in SECRETS:
+        if hidden in done.stdout + done.stderr:
+            check(False, f"{engine}, {url} {words}: {hidden} is told: {done.stdout} {done.stderr}")
     [edge] = json.loads(done.stdout)["tests"][0]["edges"]
     return edge
 
@@ -76,7 +83,7 @@ def real(engine):
         edge = run(engine, f"{scheme}://127.0.0.1:{ports[port]}/small", *THROUGH, "--http", version, "--keep_alive", kept, "--token", "secret:site", "--proxy_header", "X-For-The-Proxy: alone")
         lines, ways = new_lines(log), asked()
         check(value(edge, "ok") == COUNT == len(lines), f"{what}: {COUNT} answers, as many in nginx's log")
-        check(all(f" /small {protocol}" in line and line.endswith('"Bearer zu" "--"') for line in lines), f"{what}: with the server's credentials, without the proxy's: {lines[0]}")
+        check(all(f" /small {protocol}" in line and line.endswith(f'"Bearer {ZU}" "--"') for line in lines), f"{what}: with the server's credentials, without the proxy's: {lines[0]}")
         if scheme == "http":
             check(ways and all(way.startswith(f"GET http://127.0.0.1:{ports[port]}/small HTTP/1.1") for way in ways), f"{what}: the proxy reads {ways[0]}")
             check("proxy" not in edge["metrics"] or edge["metrics"]["proxy"]["count"] == 0, f"{what}: no way is asked for")
@@ -95,6 +102,15 @@ def real(engine):
     ways = asked()
     check(value(edge, "ok") == 3 and sorted(set(way.split()[1] for way in ways)) == sorted(f"127.0.0.1:{ports[name]}" for name in ("h1", "h2")), f"{engine}: one to another server, too")
     new_lines(log)
+
+
+def echoed(engine):
+    """A server that sends back what it was told: here it is its own proxy, too."""
+    plain = f"http://127.0.0.1:{ports['plain']}"
+    for ours, told in ((("--user", "me", "--password", "secret:site"), "Basic *** Basic ***"), (("--token", "secret:site"), "Bearer *** Basic ***")):
+        edge = run(engine, f"{plain}/echo", *TRUST, *ours, "--proxy", plain, "--proxy_user", "me", "--proxy_password", "secret:proxy", "--check", "body ~ nothing like it", count=1, code=1)
+        check(f'"{told}"' in edge["examples"][0]["detail"], f"{engine}: credentials that come back are blanked: {edge['examples'][0]['detail']}")
+    check(all(f'"Basic {SECRETS[2]}' in line for line in new_lines(log)), f"{engine}: nginx had them")
 
 
 def refused(engine):
@@ -228,18 +244,18 @@ spec:
 
 def bad_input():
     for words, text in ((("--proxy", "proxy.example:3128"), "--proxy: proxy.example:3128: not a URL"), (("--proxy", "http://proxy.example"), "must be http://HOST:PORT"),
-                        (("--proxy", "http://me:auf@proxy.example:1"), "--proxy: has credentials; give proxy_user and proxy_password"), (("--proxy_user", "me"), "is of no use without proxy"),
+                        (("--proxy", "http://me:auf-und-davon@proxy.example:1"), "--proxy: has credentials; give proxy_user and proxy_password"), (("--proxy_user", "me"), "is of no use without proxy"),
                         (("--proxy", "http://a:1", "--proxy_header", "Host: b"), "is not for a request without content"), (("--proxy", "http://a:1", "--http", "2"), "http: 2 goes through a proxy over TLS alone"),
                         (("--proxy", "http://a:1", "--host_header", "b"), "a proxy puts that in its place")):
         done = lab.todd("try", "http", "http://127.0.0.1:1/", *words)
         check(done.returncode == 2 and text.replace("--", "") in done.stderr.replace("--", ""), f"{words}: {done.stderr.strip()}")
-        check("auf" not in done.stderr, "a password is not repeated")
+        check(AUF not in done.stderr, "a password is not repeated")
 
 
 listening = socket.create_server(("", 0), backlog=100)
 threading.Thread(target=serve, daemon=True).start()
 for name in lab.back_ends():
-    for part in (real, refused, hostile):
+    for part in (real, echoed, refused, hostile):
         part(name)
 agents()
 bad_input()

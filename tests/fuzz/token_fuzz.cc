@@ -1,7 +1,6 @@
 // Any answer of a server of tokens: a token that can stand in a header and has a life that can be counted, or
-// a reason in printable characters, never both.
+// a reason, never both.
 
-#include <algorithm>
 #include <string>
 
 #include "engine/base/check.h"
@@ -15,11 +14,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string why;
   const auto token = read_token(data[0] % 2 == 0 ? 200 : 400 + data[0], body, why);
   TODD_CHECK(token.has_value() == why.empty());
-  if (!token) {
-    TODD_CHECK(why.size() < 600);
-    TODD_CHECK(std::all_of(why.begin(), why.end(), [](char c) { return c >= 0x20 && c < 0x7f; }));
-    return 0;
-  }
+  if (!token) return 0;
   TODD_CHECK(!token->text.empty() && token->text.size() <= kMaxToken && is_clean(token->text, false));
   TODD_CHECK(token->lifetime_ns >= 0);
   RequestSpec spec;

@@ -222,6 +222,32 @@ TEST_F(HttpsTest, RedirectsThatLeadNowhereAreFailures) {
   EXPECT_EQ(down.tally("reasons", "redirect"), 1u);
 }
 
+// A server that sends credentials back: as they went, as they are in a URL, and where a text is cut.
+TEST_F(HttpsTest, CredentialsThatComeBackAreBlanked) {
+  const std::string password = "p\xc3\xa4ss" + std::string(60, 'x');
+  Options o = options("http://www.example/");
+  o.params = {{"follow", "3"},
+              {"user", "me"},
+              {"password", password},
+              {"proxy", "http://proxy.example:1"},
+              {"proxy_user", "me"},
+              {"proxy_password", "auf"},
+              {"check", "header x-echo absent"}};
+  for (const std::string& answer :
+       {std::string("HTTP/1.1 200 OK\r\nX-Echo: Basic bWU6YXVm\r\nContent-Length: 0\r\n\r\n"),
+        redirect("https://h:0/?" + password),
+        redirect("ftp://h/" + std::string(100, 'y') + "/p%c3%a4ss" + std::string(60, 'x')),
+        redirect("https://me:" + password + "@h/")}) {
+    answers = {answer};
+    TestletHost host(world, kHttp, o);
+    go(host);
+    EXPECT_EQ(host.counter("failed"), 1u);
+    ASSERT_FALSE(host.notes.empty());
+    for (const char* word : {"bWU6YXVm", "4ss", "xx"})
+      EXPECT_EQ(host.notes[0].find(word), std::string::npos) << host.notes[0];
+  }
+}
+
 TEST_F(HttpsTest, WhatMayHaveHappenedIsNotAskedForTwice) {
   int n = 0;
   server.data = [&](Wire& w, std::string_view bytes) {

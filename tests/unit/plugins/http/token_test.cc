@@ -48,6 +48,8 @@ TEST(TokenRequestTest, IsAPostWithTheClientsCredentials) {
   EXPECT_THAT(wire, HasSubstr("\r\nContent-Type: application/x-www-form-urlencoded\r\n"));
   EXPECT_TRUE(wire.ends_with("\r\n\r\ngrant_type=client_credentials&scope=read+write%3Aall")) << wire;
   EXPECT_EQ(error_of({.url = "auth.example", .client = "a", .secret = "b"}).substr(0, 11), "oauth_url: ");
+  EXPECT_EQ(error_of({.url = "http://me:geheim@a/", .client = "a", .secret = "b"}),
+            "oauth_url: has credentials; give oauth_client and oauth_secret");
   EXPECT_EQ(error_of({.url = "http://a/", .secret = "b"}), "oauth_client: is missing; oauth_url needs it");
   EXPECT_EQ(error_of({.url = "http://a/", .client = "b"}), "oauth_secret: is missing; oauth_url needs it");
 }
@@ -77,7 +79,7 @@ TEST(ReadTokenTest, SaysWhatThereWasInstead) {
   };
   for (const Case& c :
        {Case{400, R"({"error": "invalid_client", "error_description": "no\nsuch"})",
-             "400: invalid_client: no?such"},
+             "400: invalid_client: no\nsuch"},
         {503, "<html>", "503"},
         {302, "", "302"},
         {200, "", "200: not JSON at line 1, column 1: it ends too early"},
@@ -272,6 +274,17 @@ TEST_F(HttpTokenTest, WithoutOneRequestsFailAndSayWhy) {
             "token: GET http://192.0.2.1/: https://auth.example/token: 401: invalid_client: not ***, me"));
     EXPECT_EQ(host.open_streams(), 0u);
   }
+}
+
+// Each character that is not ASCII was told as ??, and so the secret was not known in what was told.
+TEST_F(HttpTokenTest, ASecretThatIsNotAsciiIsBlankedToo) {
+  const std::string body = "{\"error\": \"no p\xc3\xa4sswort\"}";
+  auth.data = [body](Wire& w, std::string_view) {
+    w.send("HTTP/1.1 401 No\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body, kMs);
+  };
+  TestletHost host(world, kHttp, options({{"oauth_secret", "p\xc3\xa4sswort"}}));
+  go(host, 1);
+  EXPECT_THAT(host.notes.at(0), testing::EndsWith("https://auth.example/token: 401: no ***"));
 }
 
 TEST_F(HttpTokenTest, AServerOfTokensThatStallsHoldsTheStartUpForNoMoreThanSeconds) {

@@ -32,8 +32,26 @@ TEST(UrlTest, Refuses) {
   for (const char* text : {"ftp://h/", "http://", "http:///x", "http://u:p@h/", "http://h/a b",
                            "http://h/a\r\nX: y", "h", "http://h:x/", "http://h:0/", "http://h:65536/",
                            "http://[::1/", "http://[::1]x/", "http://h\\x/", "http://h:1:2/"}) {
-    EXPECT_THROW(parse_url(text), error) << text;
+    EXPECT_THROW(parse_url(text), BadUrl) << text;
   }
+}
+
+std::string refusal_of(const char* text) {
+  try {
+    (void)parse_url(text);
+  } catch (const BadUrl& e) {
+    return e.what();
+  }
+  return "";
+}
+
+// A refusal is shown, and kept in logs.
+TEST(UrlTest, ARefusalDoesNotRepeatAPassword) {
+  EXPECT_EQ(refusal_of("http://h:0/"), "http://h:0/: the port must be 1 to 65535");
+  EXPECT_EQ(refusal_of("http://me:geheim@h/"),
+            "credentials in a URL are not taken; user and password give them");
+  for (const char* text : {"ftp://me:geheim@h/", "me:geheim@h", "http://me:ge/heim@h/"})
+    EXPECT_EQ(refusal_of(text).find("heim"), std::string::npos) << text;
 }
 
 }  // namespace

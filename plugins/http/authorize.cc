@@ -22,6 +22,9 @@ std::string printable(std::string text) {
 // Where the server is that has tokens; requests are made without a token and with room for one.
 void Http::prepare_tokens() {
   tokens_.emplace();
+  fetch_ = std::make_unique<Inquiry>();
+  fetch_->keeper = std::make_unique<BodyKeeper>(kMaxTokenAnswer);
+  fetch_->request.emplace(*settings_->token_request);
   const Url& url = settings_->token_request->url;
   token_tls_context_ = url.https ? make_tls(tls_flags(), "http/1.1", false) : 0;
   if (!settings_->proxy &&
@@ -93,10 +96,8 @@ void Http::fetch_token(uint32_t target, int64_t now_ns) {
   const uint32_t index = new_call(target, now_ns);
   Call& call = calls_[index];
   call.fetches = true;
-  call.inquiry = std::make_unique<Inquiry>();
-  call.inquiry->keeper = std::make_unique<BodyKeeper>(kMaxTokenAnswer);
+  std::swap(call.inquiry, fetch_);
   const RequestSpec& spec = *settings_->token_request;
-  call.inquiry->request.emplace(spec);
   auto to = std::make_unique<Endpoint>();
   to->target = token_target_;
   to->https = spec.url.https;
@@ -132,7 +133,7 @@ void Http::token_failed(uint32_t index, const std::string& why, int64_t now_ns) 
 void Http::end_fetch(uint32_t index, int64_t now_ns) {
   unassign(index, now_ns);
   end_call(index);
-  calls_[index].inquiry.reset();  // it is of no use to other calls
+  std::swap(calls_[index].inquiry, fetch_);
   gate_ = tokens_->usable(now_ns) ? Gate::open : Gate::shut;
   for (uint32_t t = 0; t < targets_.size(); ++t)
     if (targets_[t].n_waiting != 0) begin_waiting(t, now_ns);

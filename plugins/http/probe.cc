@@ -11,6 +11,7 @@
 namespace todd::http {
 namespace {
 
+constexpr uint64_t kMaxDigests = 65536;            // of an instance
 constexpr uint32_t kMaxRequest = 4 * 1024 * 1024;  // the largest slot a host gives
 
 }  // namespace
@@ -72,7 +73,15 @@ void Http::start_responder() {
 }
 
 void Http::start_source() {
-  if (settings_->checks.wants_hash()) (void)digest();  // or it is refused here
+  if (settings_->checks.wants_hash()) {
+    (void)digest();  // or it is refused here
+    // Each call under way has one, and the fetch of a token may take a call more.
+    if (uint64_t{run().n_target} * settings_->connections * settings_->streams >= kMaxDigests)
+      throw error(
+          TODD_E_PARAM,
+          "check 'hash': targets times connections times streams must be less than 65536, which hashes a "
+          "lane has room for; lower connections or streams");
+  }
   targets_.resize(run().n_target);
   std::size_t longest = kPiece;
   if (settings_->proxy && stream().add_target(&lane(), TODD_NONE, settings_->proxy->host().c_str(),

@@ -385,6 +385,7 @@ class Http : public testlet<Http>, public H2Owner {
   bool said_ready_ = false;
   uint32_t proxy_target_ = TODD_NONE, token_target_ = TODD_NONE;  // the host's numbers of them
   uint32_t token_tls_context_ = 0;
+  std::unique_ptr<Inquiry> fetch_;  // what a call that fetches a token has in the place of its own
   uint32_t tls_context_ = 0, foreign_tls_context_ = 0;  // foreign: without our certificate
   std::vector<Target> targets_;
   std::deque<Connection> connections_;  // grows up to what is open at once; never shrinks

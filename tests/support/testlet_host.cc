@@ -237,9 +237,9 @@ void World::run_for(int64_t duration_ns) {
     if (stepped) continue;
     int64_t next = events_.empty() ? until + 1 : events_.begin()->first;
     for (const TestletHost* h : hosts_) {
-      if (h->started_ && h->status_ == 0 && h->wake_ns_ != 0) next = std::min(next, h->wake_ns_);
-      if (h->started_ && h->status_ == 0 && !h->tickets_.empty())
-        next = std::min(next, h->tickets_.front().due_ns);
+      if (!h->may_step()) continue;
+      if (h->wake_ns_ != 0) next = std::min(next, h->wake_ns_);
+      if (!h->tickets_.empty()) next = std::min(next, h->tickets_.front().due_ns);
     }
     if (next > until) break;
     now_ns = std::max(now_ns, next);
@@ -340,8 +340,17 @@ size_t TestletHost::open_streams() const {
   return n;
 }
 
+size_t TestletHost::open_digests() const {
+  return digests_.size() - static_cast<size_t>(std::count(digests_.begin(), digests_.end(), nullptr));
+}
+
+// A source that has said ready is not stepped until the START.
+bool TestletHost::may_step() const {
+  return started_ && status_ == 0 && (state_ != TODD_PREPARED || !ready_ || options_.role != TODD_SOURCE);
+}
+
 bool TestletHost::wants_step() const {
-  if (!started_ || status_ != 0) return false;
+  if (!may_step()) return false;
   return !ready_done_.empty() || (wake_ns_ != 0 && wake_ns_ <= world_.now_ns) ||
          (!tickets_.empty() && tickets_.front().due_ns <= world_.now_ns);
 }

@@ -133,6 +133,7 @@ class TestletHost {
   void datagram(std::string bytes);
 
   bool finished() const { return status_ == 1; }
+  size_t open_digests() const;
   todd_status status() const { return status_; }
   bool ready() const { return ready_; }
   uint16_t published() const { return published_; }
@@ -166,6 +167,7 @@ class TestletHost {
 
   bool is_reply(const todd_op& op, const std::string& bytes);
   void step();
+  bool may_step() const;
   bool wants_step() const;
   std::vector<todd_ticket> due_tickets();
   void fill_done(std::vector<todd_done>& done, std::vector<std::string>& bytes);

@@ -169,6 +169,21 @@ TEST_F(HttpTest, ChecksTheHashOfABody) {
   EXPECT_NE(other.notes[0].find("is " + hello), std::string::npos) << other.notes[0];
 }
 
+// What is more than the host has room for was thrown at in the middle of the test.
+TEST_F(HttpTest, MoreHashesThanThereIsRoomForAreRefused) {
+  answer_with(kOk);
+  Options o = options();
+  o.params = {{"connections", "10000"}, {"check", "hash sha256 = " + std::string(64, '0')}};
+  o.targets.resize(6, o.targets[0]);
+  TestletHost six(world, kHttp, o);
+  EXPECT_EQ(six.start(), 0) << six.error_text;
+  o.targets.resize(7, o.targets[0]);
+  TestletHost seven(world, kHttp, o);
+  EXPECT_EQ(seven.start(), TODD_E_PARAM);
+  EXPECT_NE(seven.error_text.find("check 'hash': targets times connections times streams"), std::string::npos)
+      << seven.error_text;
+}
+
 TEST_F(HttpTest, HonoursTheServersClose) {
   answer_with("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n");
   TestletHost host(world, kHttp, options());

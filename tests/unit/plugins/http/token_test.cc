@@ -308,6 +308,19 @@ TEST_F(HttpTokenTest, AServerOfTokensThatStallsHoldsTheStartUpForNoMoreThanSecon
   EXPECT_THAT(host.notes.at(0), HasSubstr("not a byte came"));
 }
 
+// Each fetch lost the hash of the call that it took the place of.
+TEST_F(HttpTokenTest, LeavesTheHashesOfItsCallsOpen) {
+  life_s = 1;
+  TestletHost host(world, kHttp,
+                   options({{"check",
+                             "hash sha256 = "
+                             "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"}}));
+  go(host, 50);
+  EXPECT_EQ(host.counter("ok"), 50u);
+  EXPECT_GE(asked.size(), 5u);
+  EXPECT_LE(host.open_digests(), 2u);
+}
+
 TEST_F(HttpTokenTest, NothingIsLeftOfItWhenCancelled) {
   auth.data = [](Wire&, std::string_view) {};
   TestletHost host(world, kHttp, options());

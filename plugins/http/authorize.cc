@@ -46,6 +46,13 @@ void Http::get_ready(todd_batch& b) {
   net().ready(&lane());
 }
 
+// At the START: a fetch under way stood still since the testlet was ready, and there is nothing else under
+// way.
+void Http::begin_anew(const todd_batch& b) {
+  if (b.state == TODD_PREPARED || std::exchange(begun_, true)) return;
+  for (Deadline& fetch : deadlines_) fetch.at_ns = b.now_ns + run().timeout_ns;
+}
+
 // Whether requests may begin, as of now.
 void Http::see_gate(int64_t now_ns) {
   const bool paced = !std::isinf(run().rate);
@@ -76,6 +83,15 @@ void Http::authorize(Call& call) {
   call.request = t.request;
   call.token_number = t.token;
   asker_ = call.target;
+}
+
+// The target's word on a request that went with the token of that number. One that never took it would take
+// no other.
+void Http::judge_token(Target& t, uint32_t number, bool taken, int64_t now_ns) {
+  if (taken)
+    t.taken_token = number;
+  else if (t.taken_token == number)
+    tokens_->revoked(number, now_ns);
 }
 
 void Http::tend_tokens(todd_batch& b) {

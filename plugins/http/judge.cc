@@ -24,7 +24,7 @@ void Http::answered(uint32_t index, const Ended& ended, int64_t now_ns) {
   const uint32_t t = call.target;
   if (call.fetches) return token_answered(index, ended.status, now_ns);
   if (call.token_number != 0 && (call.inquiry == nullptr || !call.inquiry->request))
-    tokens_->judged(call.token_number, ended.status != 401);
+    judge_token(targets_[t], call.token_number, ended.status != 401, now_ns);
   count(head_bytes, t, ended.head_bytes);
   count(bytes, t, ended.body_bytes);
   if (call.inquiry != nullptr && call.inquiry->decoder != nullptr)

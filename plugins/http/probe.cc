@@ -200,7 +200,10 @@ bool Http::step(todd_batch& b) {
 void Http::step_source(todd_batch& b) {
   wall_offset_ns_ = b.wall_minus_host_ns;
   if (!forsaken_.empty()) drop_forsaken();
-  if (tokens_) see_gate(b.now_ns);
+  if (tokens_) {
+    begin_anew(b);
+    see_gate(b.now_ns);
+  }
   for (uint32_t i = 0; i < b.n_done; ++i) take(b, b.done[i]);
   expire(b);
   end_pauses(b.now_ns);

@@ -244,6 +244,7 @@ class Http : public testlet<Http>, public H2Owner {
   struct Target {
     std::shared_ptr<const Request> request;  // none: the target was refused
     uint32_t token = 0;                      // that it goes with
+    uint32_t taken_token = 0;                // that it has last taken
     std::string name;                        // for people
     Url url;
     Endpoint endpoint;
@@ -320,9 +321,11 @@ class Http : public testlet<Http>, public H2Owner {
   // ---- the token of requests (authorize.cc)
   void prepare_tokens();
   void get_ready(todd_batch& b);
+  void begin_anew(const todd_batch& b);
   void see_gate(int64_t now_ns);
   bool waits_for_token(uint32_t target);
   void authorize(Call& call);
+  void judge_token(Target& t, uint32_t number, bool taken, int64_t now_ns);
   void tend_tokens(todd_batch& b);
   void fetch_token(uint32_t target, int64_t now_ns);
   void token_answered(uint32_t call, int status, int64_t now_ns);
@@ -382,7 +385,7 @@ class Http : public testlet<Http>, public H2Owner {
   int64_t ready_by_ns_ = 0;                                // though there is no token
   uint32_t asker_ = TODD_NONE;                             // a target whose requests want a token
   Gate gate_ = Gate::open;
-  bool said_ready_ = false;
+  bool said_ready_ = false, begun_ = false;
   uint32_t proxy_target_ = TODD_NONE, token_target_ = TODD_NONE;  // the host's numbers of them
   uint32_t token_tls_context_ = 0;
   std::unique_ptr<Inquiry> fetch_;  // what a call that fetches a token has in the place of its own

@@ -53,6 +53,8 @@ std::optional<int64_t> seconds_of(const JsonValue& value) {
   if (value.kind == JsonValue::Kind::kText) {
     const auto read = std::from_chars(value.text.data(), end, seconds);
     if (read.ec != std::errc() || read.ptr != end) return std::nullopt;
+  } else if (value.kind == JsonValue::Kind::kNumber && value.number < 1) {
+    return std::nullopt;
   } else if (value.kind == JsonValue::Kind::kNumber && value.number < kLongest) {
     seconds = static_cast<int64_t>(value.number);
   } else if (value.kind == JsonValue::Kind::kNumber) {
@@ -120,15 +122,15 @@ bool Tokens::wanted(int64_t now_ns) const {
 }
 
 void Tokens::got(Token token, int64_t asked_ns, int64_t now_ns) {
-  fetching_ = taken_ = false;
+  fetching_ = false;
   const int64_t life = token.lifetime_ns;
   token_ = std::move(token);
   ++number_;
   retry_ns_ = now_ns;
   // Counted from when it was asked for: it was made after that.
-  expires_ns_ = life == 0 ? INT64_MAX : asked_ns + life;
-  renew_ns_ = life == 0 ? INT64_MAX : expires_ns_ - std::min(life / 10, 30 * kSecond);
-  if (now_ns >= expires_ns_) failed("it had expired when it came", now_ns);
+  usable_until_ns_ = life == 0 ? INT64_MAX : asked_ns + life - std::min(life / 20, kSecond);
+  renew_ns_ = life == 0 ? INT64_MAX : usable_until_ns_ - std::min(life / 10, 30 * kSecond);
+  if (!usable(now_ns)) failed("it had expired when it came", now_ns);
 }
 
 void Tokens::failed(std::string why, int64_t now_ns) {
@@ -137,12 +139,10 @@ void Tokens::failed(std::string why, int64_t now_ns) {
   retry_ns_ = now_ns + kRetryNs;
 }
 
-void Tokens::judged(uint32_t number, bool taken) {
-  if (number != number_) return;
-  if (taken)
-    taken_ = true;
-  else if (std::exchange(taken_, false))
-    expires_ns_ = INT64_MIN;
+void Tokens::revoked(uint32_t number, int64_t now_ns) {
+  if (number != number_ || now_ns < keep_until_ns_) return;
+  keep_until_ns_ = now_ns + kRetryNs;
+  usable_until_ns_ = INT64_MIN;
 }
 
 }  // namespace todd::http

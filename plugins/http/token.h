@@ -38,20 +38,20 @@ class Tokens {
  public:
   static constexpr int64_t kRetryNs = 1'000'000'000;  // between a failure and the next try
 
-  // There is one, and it has not expired.
-  bool usable(int64_t now_ns) const { return !token_.text.empty() && now_ns < expires_ns_; }
+  // There is one, and it will not have expired when it arrives: in a twentieth of its life, a second at most.
+  bool usable(int64_t now_ns) const { return !token_.text.empty() && now_ns < usable_until_ns_; }
   bool fetching() const { return fetching_; }
-  // Another is to be fetched now: there is none that is usable, or it ends soon (in a tenth of its life, 30 s
-  // at most); nobody fetches one, and no try has failed for kRetryNs.
+  // Another is to be fetched now: there is none that is usable, or soon it will not be (in a tenth of its
+  // life, 30 s at most); nobody fetches one, and no try has failed for kRetryNs.
   bool wanted(int64_t now_ns) const;
   int64_t retry_ns() const { return retry_ns_; }  // when a try may be made again
 
   void asked() { fetching_ = true; }
   void got(Token token, int64_t asked_ns, int64_t now_ns);
   void failed(std::string why, int64_t now_ns);
-  // A server's word on a request that went with token `number`: one that it took before and takes no longer
-  // (401) is not used again.
-  void judged(uint32_t number, bool taken);
+  // A server that took token `number` takes it no longer (401): it is not used again. For kRetryNs after that
+  // no other is given up so, lest a server that says so at random has all requests wait for tokens.
+  void revoked(uint32_t number, int64_t now_ns);
 
   const std::string& text() const { return token_.text; }
   uint32_t number() const { return number_; }      // of the token, from 1 on
@@ -60,9 +60,10 @@ class Tokens {
  private:
   Token token_;
   std::string why_;
-  int64_t expires_ns_ = 0, renew_ns_ = 0, retry_ns_ = INT64_MIN;
+  int64_t usable_until_ns_ = 0, renew_ns_ = 0, retry_ns_ = INT64_MIN;
+  int64_t keep_until_ns_ = INT64_MIN;  // whatever is said of it
   uint32_t number_ = 0;
-  bool fetching_ = false, taken_ = false;
+  bool fetching_ = false;
 };
 
 }  // namespace todd::http

@@ -96,6 +96,7 @@ TEST(ReadTokenTest, SaysWhatThereWasInstead) {
         {200, R"({"access_token": "a", "token_type": "Bearer", "expires_in": 0})",
          "an expires_in that is no number of seconds"},
         {200, R"({"access_token": "a", "token_type": "Bearer", "expires_in": -5})", "an expires_in"},
+        {200, R"({"access_token": "a", "token_type": "Bearer", "expires_in": -1e300})", "an expires_in"},
         {200, R"({"access_token": "a", "token_type": "Bearer", "expires_in": "soon"})", "an expires_in"},
         {200, R"({"access_token": "a", "token_type": "Bearer", "expires_in": null})", "an expires_in"}}) {
     std::string why;
@@ -113,10 +114,11 @@ TEST(TokensTest, AnotherIsFetchedBeforeTheLastOneEnds) {
   EXPECT_FALSE(tokens.wanted(0)) << "somebody does";
   tokens.got({"a", 100 * kS}, 0, 1 * kS);
   EXPECT_TRUE(tokens.usable(1 * kS));
-  EXPECT_FALSE(tokens.wanted(89 * kS));
-  EXPECT_TRUE(tokens.wanted(90 * kS));
-  EXPECT_TRUE(tokens.usable(99 * kS));
-  EXPECT_FALSE(tokens.usable(100 * kS)) << "counted from when it was asked for";
+  EXPECT_FALSE(tokens.wanted(89 * kS - 1));
+  EXPECT_TRUE(tokens.wanted(89 * kS));
+  EXPECT_TRUE(tokens.usable(99 * kS - 1));
+  EXPECT_FALSE(tokens.usable(99 * kS))
+      << "counted from when it was asked for, and requests are under way for a while";
   tokens.asked();
   tokens.failed("503", 95 * kS);
   EXPECT_TRUE(tokens.usable(95 * kS));
@@ -124,30 +126,31 @@ TEST(TokensTest, AnotherIsFetchedBeforeTheLastOneEnds) {
   EXPECT_TRUE(tokens.wanted(96 * kS));
   tokens.asked();
   tokens.got({"b", 3600 * kS}, 96 * kS, 96 * kS);
-  EXPECT_FALSE(tokens.wanted(96 * kS + 3569 * kS)) << "at most 30 s before";
-  EXPECT_TRUE(tokens.wanted(96 * kS + 3570 * kS));
+  EXPECT_FALSE(tokens.wanted(96 * kS + 3569 * kS - 1)) << "at most 30 s before";
+  EXPECT_TRUE(tokens.wanted(96 * kS + 3569 * kS));
   tokens.got({"c", 0}, 0, 0);
   EXPECT_TRUE(tokens.usable(INT64_MAX - 1)) << "its end was not said";
+  tokens.got({"e", 1 * kS}, 0, 950 * kMs - 1);
+  EXPECT_TRUE(tokens.usable(950 * kMs - 1));
+  EXPECT_FALSE(tokens.usable(950 * kMs)) << "a twentieth of a short life";
   tokens.got({"d", 1 * kS}, 0, 2 * kS);
   EXPECT_FALSE(tokens.usable(2 * kS));
   EXPECT_EQ(tokens.why(), "it had expired when it came");
 }
 
-TEST(TokensTest, OneThatWasTakenAndIsNoLongerIsReplacedOnce) {
+TEST(TokensTest, OneThatIsRevokedIsReplacedButNotForEver) {
   Tokens tokens;
   tokens.got({"a", 0}, 0, 0);
-  tokens.judged(1, false);
-  EXPECT_TRUE(tokens.usable(0)) << "another would be no better";
-  tokens.judged(1, true);
-  tokens.judged(1, false);
+  tokens.revoked(1, 0);
   EXPECT_FALSE(tokens.usable(0));
   EXPECT_TRUE(tokens.wanted(0));
   tokens.got({"b", 0}, 0, 0);
-  tokens.judged(1, true);
-  tokens.judged(1, false);
-  EXPECT_TRUE(tokens.usable(0)) << "said of the last one";
-  tokens.judged(2, false);
-  EXPECT_TRUE(tokens.usable(0));
+  tokens.revoked(1, 5 * kS);
+  EXPECT_TRUE(tokens.usable(5 * kS)) << "said of the last one";
+  tokens.revoked(2, kS - 1);
+  EXPECT_TRUE(tokens.usable(kS - 1)) << "so soon after another";
+  tokens.revoked(2, kS);
+  EXPECT_FALSE(tokens.usable(kS));
 }
 
 struct HttpTokenTest : testing::Test {
@@ -248,6 +251,35 @@ TEST_F(HttpTokenTest, ARevokedOneIsReplacedAndOneThatIsNeverTakenIsNot) {
   go(never, 6);
   EXPECT_EQ(never.tally("reasons", "status"), 6u);
   EXPECT_EQ(asked.size(), 3u);
+}
+
+// Each of its answers had a token that the other had taken given up, and another fetched.
+TEST_F(HttpTokenTest, ATargetThatTakesNoneLeavesTheOthersTheirs) {
+  Script never;
+  never.data = [](Wire& w, std::string_view) { w.send("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n", kMs); };
+  Options o = options();
+  o.targets.push_back(o.targets[0]);
+  o.connect = [&](uint32_t target) { return target == 0 ? &web : target == 1 ? &never : &auth; };
+  TestletHost host(world, kHttp, o);
+  ASSERT_EQ(host.start(), 0) << host.error_text;
+  world.run_for(kS);
+  host.begin();
+  for (uint32_t i = 0; i < 40; ++i) host.ticket(i % 2, i / 2, world.now_ns + i * 50 * kMs);
+  world.run_for(4 * kS);
+  EXPECT_EQ(host.tally("status", "200"), 20u);
+  EXPECT_EQ(host.tally("status", "401", 1), 20u);
+  EXPECT_EQ(asked.size(), 1u);
+}
+
+// Nothing is done for it between ready and the START; what it had waited counted as its own time.
+TEST_F(HttpTokenTest, AFetchThatIsUnderWayAtTheStartHasItsTime) {
+  auth.tls_ns = 3500 * kMs;
+  Options o = options();
+  o.timeout_ns = 5 * kS;
+  TestletHost host(world, kHttp, o);
+  go(host, 2, 8 * kS);
+  EXPECT_EQ(host.counter("ok"), 2u);
+  EXPECT_EQ(asked.size(), 1u);
 }
 
 TEST_F(HttpTokenTest, WithoutOneRequestsFailAndSayWhy) {

@@ -150,6 +150,18 @@ void Http::read_way(uint32_t index, std::string_view piece) {
   begin_handshake(index, rx_ns_);
 }
 
+// What came over the way before TLS reads it: nobody was asked anything there yet.
+void Http::spoil_way(const todd_batch& b, uint32_t index, const todd_done& d) {
+  const Connection& c = connections_[index];
+  const bool ended = d.result < 0 || payload(b, d).empty();
+  if (ended && !c.greets)
+    return lost(index, "reset", "TLS: the connection ended during the handshake", d.rx_ns);
+  lost(index, "proxy",
+       whose(endpoint_of(c)) + (ended ? "it closed the way as soon as it had opened it"
+                                      : "something came over the way before anything was asked there"),
+       d.rx_ns);
+}
+
 void Http::begin_handshake(uint32_t index, int64_t now_ns) {
   Connection& c = connections_[index];
   c.phase = Phase::shaking;

@@ -281,10 +281,10 @@ void Http::received(const todd_batch& b, uint32_t index, const todd_done& d) {
   if (c.phase == Phase::asking && d.result < 0)
     return lost(index, "proxy", whose(endpoint_of(c)) + strerror(-d.result), rx_ns_);
   if (c.phase == Phase::asking) return read_way(index, payload(b, d));
-  if (d.result < 0 || c.phase != Phase::ready)
+  if (c.phase == Phase::shaking) return spoil_way(b, index, d);
+  if (d.result < 0)
     return lost(index, d.result == -EPROTO ? "protocol" : reason_of(-d.result),
-                d.result < 0 ? std::string("receiving: ") + strerror(-d.result) : "it ended at once",
-                d.rx_ns);
+                std::string("receiving: ") + strerror(-d.result), d.rx_ns);
   const std::string_view piece = payload(b, d);
   if (c.h2 != nullptr) return read_http2(index, piece, piece.empty());
   read_http1(index, piece);

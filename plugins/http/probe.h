@@ -368,6 +368,7 @@ class Http : public testlet<Http>, public H2Owner {
   bool write_http1(todd_batch& b, uint32_t index);
   void received(const todd_batch& b, uint32_t index, const todd_done& d);
   void read_way(uint32_t index, std::string_view bytes);
+  void spoil_way(const todd_batch& b, uint32_t index, const todd_done& d);
   void read_http1(uint32_t index, std::string_view bytes);
   void read_http2(uint32_t index, std::string_view bytes, bool end);
   uint64_t user_of(uint32_t index) const;

@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <deque>
+#include <functional>
 
 #include "plugins/http/request.h"
 #include "tests/support/testlet_host.h"
@@ -244,6 +245,28 @@ TEST_F(HttpByProxyTest, AProxyThatOpensNoWayIsTold) {
   server.data = [](Wire& w, std::string_view) { w.reset(ECONNRESET, kMs); };
   notes_of(options("https://www.example/"));
   EXPECT_THAT(notes.at(0), HasSubstr("reset"));
+}
+
+// It was told as this host's own doing.
+TEST_F(HttpByProxyTest, AWayThatIsSpoiltBeforeItIsUsedIsTheProxys) {
+  struct Case {
+    std::function<void(Wire&)> then;
+    const char* text;
+  };
+  for (const Case& c : {Case{[](Wire& w) { w.end(10 * kMs); },
+                             "proxy.example:3128: it closed the way as soon as it had opened it"},
+                        {[](Wire& w) { w.reset(ECONNRESET, 10 * kMs); }, "it closed the way"},
+                        {[](Wire& w) { w.send("hello", 10 * kMs); },
+                         "something came over the way before anything was asked"}}) {
+    server.data = [&c](Wire& w, std::string_view) {
+      w.send(kOpen, 10 * kMs);
+      c.then(w);
+    };
+    Options o = options("https://www.example/");
+    o.max_piece = 300;
+    notes_of(o);
+    EXPECT_THAT(notes.at(0), HasSubstr(c.text));
+  }
 }
 
 TEST_F(HttpByProxyTest, OneThatStallsIsATimeoutThatSaysSo) {

@@ -159,7 +159,7 @@ def refusals(engine):
 def agents():
     """The server of tokens is an address like others to who owns an agent."""
     fleet = lab.Fleet(work)
-    fleet.add_agent("a1", options=("--refuse-targets", "127.0.0.2", "--secrets", work / "secrets"))
+    agent = fleet.add_agent("a1", options=("--refuse-targets", "127.0.0.2", "--secrets", work / "secrets"))
     far = serve(Auth, "good", "127.0.0.2")
     suite = work / "web.yaml"
     tests = "".join(f"""    - {{name: t{i}, testlet: http, from: {{agent: a1}}, to: {{urls: ['{API}']}}, params: {{requests: 2, interval: 10ms, insecure: true, oauth_url: 'https://{where}/hour', oauth_client: 'me:1', oauth_secret: {{secret: client}}}}}}
@@ -170,6 +170,7 @@ def agents():
     edges = [test["edges"][0] for test in json.loads(done.stdout)["tests"]]
     check(value(edges[0], "ok") == 2 and len(asked) == 1, "an agent fetches one, by a secret of its own")
     check(edges[1]["metrics"]["reasons"]["values"] == {"token": 2} and "this host sends nothing to its address" in edges[1]["examples"][0]["detail"], f"but not where its owner refuses: {edges[1]['examples'][0]['detail']}")
+    agent.stop(), fleet.coordinator.stop()
     for path in pathlib.Path(work).rglob("*"):
         if path.is_file() and path.parent.name != "secrets":
             check(SECRET.encode() not in path.read_bytes() and b"geheim" not in path.read_bytes(), f"neither secret nor token is in {path.relative_to(work)}")

@@ -1,5 +1,5 @@
 """Processes and network namespaces of an end-to-end test, cleaned up whatever happens."""
-import atexit, contextlib, csv, ctypes, json, os, pathlib, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
+import atexit, contextlib, csv, ctypes, json, os, pathlib, random, re, shutil, signal, socket, subprocess, sys, tempfile, threading, time
 
 BIN = pathlib.Path(os.environ["TODD_BIN"])
 SOURCE = pathlib.Path(os.environ["TODD_SOURCE"])
@@ -82,14 +82,16 @@ def loopbacks():
 
 
 def free_port():
-    """A port nobody had a moment ago, for programs that can be told a port but not to choose one."""
+    """A port nobody has, for programs that can be told a port but not to choose one. None that the kernel gives to connections
+    and to who binds 0, where it can be: somebody else would have it before the program does."""
+    first, last = map(int, pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    port = random.choice([*range(10_000, first), *range(last + 1, 65_536)] or range(1024, 65_536))
     with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
-        tcp.bind(("", 0))
         try:
-            udp.bind(("", tcp.getsockname()[1]))
+            tcp.bind(("", port)), udp.bind(("", port))
         except OSError:
             return free_port()
-        return tcp.getsockname()[1]
+    return port
 
 
 def _killed(signo, _):

@@ -145,9 +145,9 @@ TEST(RedirectsTest, HopsAreToldWithTheirOwnTimes) {
   const std::string cut = "https://example.net/" + std::string(16, 'x') + "...";
   EXPECT_EQ(text_of(hops), "302 http://a/x (1.5 ms), 307 " + cut + " (1 ms), 307 " + cut +
                                " (2 ms), ... 16 more, 307 " + cut + " (19 ms)");
-  for (size_t i = 1; i < hops.size(); ++i)
-    hops[i].ns = hops[i - 1].ns + 123'456'789'012;  // the longest number
-  hops.insert(hops.begin() + 1, {"https://example.net/" + std::string(100, 'x'), 307, 123'000'000'000});
+  hops[0].url = hops[1].url;
+  for (size_t i = 0; i < hops.size(); ++i)
+    hops[i].ns = static_cast<int64_t>(i + 1) * 123'456'789'012;  // the longest number
   EXPECT_LE(text_of(hops).size(), 252u) << text_of(hops);
   hops.resize(4);
   EXPECT_EQ(text_of(hops).find("more"), std::string::npos);

@@ -37,6 +37,7 @@ class BulkJob {
       : wanted(what), fd(std::move(socket)), owner_(std::move(owner)) {}
 
   const todd_bulk_job wanted;
+  bool datagrams = false;  // said before it is given to a mover
   UniqueFd fd;  // the mover's; a descriptor of its own of the socket
   BulkCounts counts;
 

@@ -21,6 +21,19 @@ bool sensible(const todd_bulk_job& wanted) {
   return (wanted.flags & ~known) == 0 && wanted.length != 0 && wanted.length <= kMostAtOnce;
 }
 
+// Of one of datagrams: what the host writes or reads must fit into them.
+bool sensible_datagrams(const todd_bulk_job& wanted) {
+  constexpr uint32_t kOfSenders = TODD_BF_SEND | TODD_BF_OFFLOAD | TODD_BF_RANDOM,
+                     kOfReceivers = TODD_BF_OFFLOAD, kLongest = 65'507;
+  const uint32_t known = (wanted.flags & TODD_BF_SEND) != 0 ? kOfSenders : kOfReceivers;
+  const auto fits = [&](uint16_t at, uint32_t bytes) { return at == 0xffff || at + bytes <= wanted.length; };
+  const bool numbered = wanted.sequence_at != 0xffff;
+  return (wanted.flags & ~known) == 0 && wanted.length != 0 && wanted.length <= kLongest &&
+         (!numbered || wanted.sequence_bytes == 4 || wanted.sequence_bytes == 8) &&
+         fits(wanted.seconds_at, 4) && fits(wanted.micros_at, 4) &&
+         fits(wanted.sequence_at, wanted.sequence_bytes);
+}
+
 }  // namespace
 
 BulkJobs::~BulkJobs() {
@@ -43,7 +56,8 @@ todd_status BulkJobs::begin(StreamBase& flow, uint64_t stream, const todd_bulk_j
   todd_bulk_job whole{};
   if (wanted.size < offsetof(todd_bulk_job, seconds_at)) return -EINVAL;
   memcpy(&whole, &wanted, std::min<size_t>(wanted.size, sizeof whole));
-  if (!sensible(whole)) return -EINVAL;
+  const bool datagrams = flow.datagrams();
+  if (datagrams ? wanted.size < sizeof whole || !sensible_datagrams(whole) : !sensible(whole)) return -EINVAL;
   const bool sending = (whole.flags & TODD_BF_SEND) != 0;
   if (running(stream, sending)) return -EBUSY;
   Entry entry{.stream = stream};
@@ -51,6 +65,7 @@ todd_status BulkJobs::begin(StreamBase& flow, uint64_t stream, const todd_bulk_j
   if (const int refused = flow.lend(stream, sending, fd, entry.flow, entry.target); refused != 0)
     return refused;
   entry.job = std::make_shared<BulkJob>(whole, std::move(fd), bell_);
+  entry.job->datagrams = datagrams;
   if (!place(entry.job)) return -ECANCELED;
   number = ++last_number_;
   jobs_.emplace(number, std::move(entry));

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "engine/base/clock.h"
+#include "engine/lane/bulk_datagrams.h"
 #include "engine/lane/bulk_stream.h"
 
 namespace todd::lane {
@@ -74,7 +75,8 @@ BulkMover::~BulkMover() {
 }
 
 void BulkMover::take(std::shared_ptr<BulkJob> job) {
-  auto run = make_stream_run(*job, reactor_, buffers_);
+  auto run = job->datagrams ? make_datagram_run(*job, reactor_, buffers_)
+                            : make_stream_run(*job, reactor_, buffers_);
   if (!run) {
     jobs_expected_.fetch_sub(1, std::memory_order_relaxed);
     return job->end(run.error().sys_errno != 0 ? -run.error().sys_errno : -ENOMEM);

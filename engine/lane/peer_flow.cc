@@ -1,5 +1,6 @@
 #include "engine/lane/peer_flow.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 
 #include <algorithm>
@@ -264,8 +265,22 @@ void PeerFlow::heard(const Listening& listening, const io::DatagramIn& in) {
 
 // ---- what goes on
 
-int PeerFlow::lend(uint64_t stream, bool, UniqueFd&, uint32_t&, uint32_t&) {
-  return find(stream) == nullptr ? -ENOTCONN : -EOPNOTSUPP;
+int PeerFlow::lend(uint64_t stream, bool sending, UniqueFd& fd, uint32_t& flow, uint32_t& target) {
+  Conn* const conn = find(stream);
+  if (conn == nullptr) return -ENOTCONN;
+  if (sending && !conn->waiting.empty()) return -EBUSY;
+  fd = UniqueFd(fcntl(conn->fd.get(), F_DUPFD_CLOEXEC, 0));
+  if (!fd) return -errno;
+  flow = index_;
+  target = conn->target;
+  if (sending) return 0;
+  conn->receiving = false;
+  conn->lent = true;
+  if (conn->from == nullptr) return 0;
+  // The job looks at no sender. This is the testlet's step: what there is is told after it.
+  keep_strays(conn->fd.get(), *conn->from);
+  if (!strays_.empty()) owner_.add_timer(owner_.now(), [this] { tell_strays(); });
+  return 0;
 }
 
 void PeerFlow::Side::on_ready() {
@@ -328,6 +343,7 @@ bool PeerFlow::run(const todd_op& op) {
       if (owner_.bulk().running(conn->id, false)) return false;
       conn->user = op.user;
       conn->receiving = true;
+      conn->lent = false;
       if (conn->end != 0)
         end_receiving(*conn, conn->end);
       else

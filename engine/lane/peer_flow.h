@@ -38,6 +38,7 @@ class PeerFlow final : public StreamBase {
   void cancel_all() override;
   bool has(uint64_t stream) const override { return find(stream) != nullptr; }
   int fd(uint64_t stream) const override;
+  bool datagrams() const override { return true; }
   int lend(uint64_t stream, bool sending, UniqueFd& fd, uint32_t& flow, uint32_t& target) override;
   void forget_closed() override {
     closed_.clear();

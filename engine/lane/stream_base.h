@@ -26,6 +26,7 @@ class StreamBase : public Flow {
   virtual void cancel_all() = 0;  // closes every stream
   virtual bool has(uint64_t stream) const = 0;
   virtual int fd(uint64_t stream) const = 0;  // -1: no such stream
+  virtual bool datagrams() const { return false; }  // else connections
   // For a job of that direction: another descriptor of the stream's socket, and what its completion tells.
   // What has come by now is told (RECV), and then nothing more. 0; -ENOTCONN: no such stream, or not open;
   // -EOPNOTSUPP: it has TLS; -EBUSY: SENDs are under way; or of dup().

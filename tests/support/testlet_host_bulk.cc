@@ -120,9 +120,9 @@ void TestletHost::send_bulk(uint64_t number) {
     return world_.at(static_cast<int64_t>(b.due_ns) + 1, [this, number] { send_bulk(number); });
   b.count.late_ns = std::max(b.count.late_ns, static_cast<int64_t>(b.is.bitrate != 0 ? now - b.due_ns : 0));
   uint64_t n = b.is.length;
-  if (b.is.bytes != 0) n = std::min(n, b.is.bytes - b.count.bytes);
+  const bool datagrams = is_peers(b.stream);  // which are never shorter
+  if (b.is.bytes != 0 && !datagrams) n = std::min(n, b.is.bytes - b.count.bytes);
   std::string bytes(n, 'b');
-  const bool datagrams = is_peers(b.stream);
   if (datagrams) number_datagram(b, bytes);
   ++b.count.calls;
   if (const int error = datagrams ? options_.refuse(bytes) : 0; error != 0) {

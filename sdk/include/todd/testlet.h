@@ -401,7 +401,7 @@ typedef struct { /* growable; all of it is copied */
   uint32_t reserved;
   uint64_t bitrate;       /* bit/s of payload; 0 = as fast as it goes. Never more than 1 ms worth at once (at least one send), and what was missed
                              for more than 10 ms is not made good */
-  uint64_t bytes;         /* ends when so many are sent (received); 0 = no limit */
+  uint64_t bytes;         /* ends when so many are sent (received), or by less than a datagram more; 0 = no limit */
   int64_t end_ns;         /* ends then; 0 = by stop alone */
   uint64_t user;          /* of the completion */
   uint64_t first_sequence; /* of the first datagram */
@@ -417,7 +417,7 @@ typedef struct { /* growable, caller sets size, host fills */
   uint64_t stalls, refused;        /* times that the socket took no more; datagrams that this host refused: they never left */
   int64_t late_ns;                 /* paced: the latest that a send was behind its time so far */
   uint64_t lost, out_of_order, duplicates, dropped; /* receiving datagrams; lost: missing so far (what comes later is taken off again);
-                             dropped: those of the lost that this host's socket had no room for */
+                             dropped: those of the lost that this host's socket had no room for; with TODD_BF_OFFLOAD at least so many, as several are dropped as one */
   uint64_t highest, jitter_ns;     /* the highest sequence number so far; RFC 3550 section 6.4.1 */
   uint64_t bursts, longest_burst;  /* of consecutive losses (RFC 3357), as known when later ones arrived */
 } todd_bulk_count;

@@ -49,12 +49,14 @@ class PeerFlowTest : public StreamFlowTest {
     EXPECT_EQ(done.result, 0);
     return done.port;
   }
-  static UniqueFd listen_at_any(uint16_t port = 0) {
-    UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    const auto address = io::loopback(AF_INET, port);
-    EXPECT_EQ(bind(fd.get(), &address.sa, sizeof address.v4), 0);
-    EXPECT_EQ(::listen(fd.get(), 1), 0);
-    return fd;
+  // A TCP listener whose port no UDP socket has.
+  static UniqueFd tcp_listener() {
+    for (;;) {
+      const UniqueFd udp = io::udp_socket();
+      const auto address = io::loopback(AF_INET, io::port_of(*io::local_address(udp.get())));
+      UniqueFd fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+      if (bind(fd.get(), &address.sa, sizeof address.v4) == 0 && ::listen(fd.get(), 1) == 0) return fd;
+    }
   }
   size_t told(int code) const {
     return static_cast<size_t>(
@@ -272,10 +274,9 @@ TEST_P(PeerFlowTest, WhatIsLongerThanASlotIsCutAndSaysSo) {
 }
 
 TEST_P(PeerFlowTest, APortIsOneListenersButMayBeTcpsToo) {
-  puppet_.flow.local_port = io::port_of(*io::local_address(listen_at_any().get()));
+  const UniqueFd tcp = tcp_listener();
+  puppet_.flow.local_port = io::port_of(*io::local_address(tcp.get()));
   begin();
-  const UniqueFd tcp = listen_at_any(puppet_.flow.local_port);
-  ASSERT_TRUE(tcp);
   EXPECT_EQ(listen_here(), puppet_.flow.local_port);
   EXPECT_EQ(go(op(TODD_OP_LISTEN)).result, -EADDRINUSE);
 }

@@ -28,12 +28,16 @@ struct Inquiry {
 };
 
 struct Call {
+  // For the next request of the same call.
+  void begin_again() { sent_ns = left_ns = first_ns = 0; }
+
   uint64_t serial = 0;  // 0: free
   uint32_t target = 0;  // of the run
   uint32_t connection = TODD_NONE;
   Due due;
   int64_t start_ns = 0;
   int64_t sent_ns = 0;   // handed to the connection, 0: not yet
+  int64_t left_ns = 0;   // its last byte taken by the system, 0: not yet
   int64_t first_ns = 0;  // first byte of the answer, 0: not yet
   bool retried = false;
   bool fetches = false;                    // a token, for other calls: no edge counts it

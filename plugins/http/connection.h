@@ -29,12 +29,19 @@ bool is_literal(const std::string& host);  // an address, no name
 // The closed word for an errno of CONNECT, SEND, RECV or TLS.
 const char* reason_of(int positive_errno);
 
+// A request whose last byte is in that SEND of its connection.
+struct Leaving {
+  uint32_t send = 0, call = 0;
+  uint64_t serial = 0;  // of the call
+};
+
 struct Connection {
   enum class Phase : uint8_t { free, resolving, connecting, asking, shaking, ready };
 
   ResponseReader reader;                // HTTP/1.1
   std::unique_ptr<H2Session> h2;        // HTTP/2, once it is known to be that
   std::vector<uint32_t> calls;          // that wait for it, or are on it
+  std::vector<Leaving> leaving;         // in order
   std::unique_ptr<Endpoint> elsewhere;  // of a redirect; none: the target's own
   uint64_t stream = 0;                  // 0: not open
   int64_t heard_ns = 0;                 // when it last brought something
@@ -42,7 +49,7 @@ struct Connection {
   int64_t phase_ns = 0;                 // when its phase began
   uint32_t target = 0;                  // of the run
   uint32_t generation = 0;
-  uint32_t sends = 0;  // that have not left
+  uint32_t puts = 0, sends = 0;  // SENDs so far; of them those that have not left
   uint16_t tls_version = 0;
   Phase phase = Phase::free;
   bool pooled = true;       // counts among the target's connections

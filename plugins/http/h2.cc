@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <new>
+#include <utility>
 
 #include "plugins/http/request.h"
 
@@ -69,6 +70,11 @@ struct H2Session::Glue {
     }
     return 0;
   }
+  static int frame_begins(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_HEADERS && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
+      me(user).ending_ = frame->hd.stream_id;
+    return 0;
+  }
   static int frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     if (frame->hd.type == NGHTTP2_GOAWAY) me(user).left_ = true;
     return 0;
@@ -111,7 +117,10 @@ struct H2Session::Glue {
     const size_t n = std::min(cap, s->body.size());
     std::memcpy(out, s->body.data(), n);
     s->body.remove_prefix(n);
-    if (s->body.empty()) *flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (s->body.empty()) {
+      *flags |= NGHTTP2_DATA_FLAG_EOF;
+      h.ending_ = id;
+    }
     return static_cast<ssize_t>(n);
   }
 
@@ -124,6 +133,7 @@ struct H2Session::Glue {
     nghttp2_session_callbacks_set_on_begin_headers_callback(calls, begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(calls, header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(calls, frame_received);
+    nghttp2_session_callbacks_set_before_frame_send_callback(calls, frame_begins);
     nghttp2_session_callbacks_set_on_frame_send_callback(calls, frame_sent);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(calls, data);
     nghttp2_session_callbacks_set_on_stream_close_callback(calls, closed);
@@ -414,6 +424,7 @@ size_t H2Session::take(uint8_t* out, size_t cap) {
   while (n < cap && !broken_) {
     if (pending_.empty()) {
       const uint8_t* data = nullptr;
+      ending_ = 0;
       const ssize_t size = nghttp2_session_mem_send(raw(session_.get()), &data);
       if (size < 0) {
         broken_ = true;
@@ -427,6 +438,8 @@ size_t H2Session::take(uint8_t* out, size_t cap) {
     std::memcpy(out + n, pending_.data(), piece);
     pending_.remove_prefix(piece);
     n += piece;
+    if (!pending_.empty() || ending_ == 0) continue;
+    if (const Stream* s = stream_of(std::exchange(ending_, 0))) owner_.left(s->user);
   }
   if (!broken_) see_whether_over();
   return n;

@@ -31,6 +31,8 @@ struct H2Answer {
 class H2Owner {
  public:
   virtual ~H2Owner() = default;
+  // Within take(): the last byte of the request is in what it gives.
+  virtual void left(uint64_t user) = 0;
   // The first frame of an answer is there.
   virtual void began(uint64_t user) = 0;
   // The stream is over; after this nothing comes for `user`. Not called for one that was cancelled.
@@ -124,6 +126,7 @@ class H2Session {
   std::string_view pending_;  // what take() had no room for; the library's memory
   uint32_t n_open_ = 0, idle_frames_ = 0;
   int32_t last_processed_ = INT32_MAX;  // by GOAWAY
+  int32_t ending_ = 0;                  // the stream whose request ends with pending_; 0: none does
   bool over_ = false;
   bool goodbye_ = false;  // the peer's GOAWAY has come
   bool left_ = false;     // ours was given to take()

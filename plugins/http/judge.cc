@@ -73,7 +73,7 @@ bool Http::follow_on(uint32_t index, const Ended& ended, int64_t now_ns) {
   }
   count(redirects, t);
   observe(redirect_time, t, now_ns - call.start_ns);
-  call.sent_ns = call.first_ns = 0;
+  call.begin_again();
   hop(index, same_origin(from, spec.url), now_ns);
   return true;
 }
@@ -90,6 +90,10 @@ void Http::record_answer(const Call& call, const Ended& ended, int64_t now_ns) {
   const uint32_t t = call.target;
   tally(status, t, code_text(ended.status).data());
   tally(versions, t, ended.version == 20 ? "2" : ended.version == 11 ? "1.1" : "1.0");
+  observe(queued, t, call.start_ns - call.due.due_ns);
+  // An answer may come before all of the request has left.
+  const int64_t left_ns = call.left_ns != 0 ? std::min(call.left_ns, call.first_ns) : call.first_ns;
+  observe(send_time, t, std::max(left_ns - call.sent_ns, int64_t{0}));
   observe(wait, t, call.first_ns - call.sent_ns);
   observe(first_byte, t, call.first_ns - call.start_ns);
   observe(transfer, t, now_ns - call.first_ns);

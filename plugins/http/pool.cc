@@ -108,6 +108,8 @@ void Http::disconnect(uint32_t index) {
   }
   c.stream = 0;
   targets_[c.target].sends -= std::exchange(c.sends, 0);
+  c.puts = 0;
+  c.leaving.clear();
   c.h2.reset();
   c.reading = c.greets = false;
   c.phase = Phase::free;
@@ -141,7 +143,7 @@ void Http::lost(uint32_t index, const char* reason, const std::string& text, int
 void Http::retry(uint32_t index, uint32_t target, int64_t now_ns) {
   Call& call = calls_[index];
   call.retried = true;
-  call.sent_ns = call.first_ns = 0;
+  call.begin_again();
   rehome(index, target, now_ns);
 }
 
@@ -162,8 +164,7 @@ void Http::take(todd_batch& b, const todd_done& d) {
     case TODD_OP_CONNECT: return connected(index, d);
     case TODD_OP_TLS: return shaken(index, d);
     case TODD_OP_SEND:
-      --connections_[index].sends;
-      --targets_[connections_[index].target].sends;
+      sent(index, d);
       if (d.result < 0)
         lost(index, reason_of(-d.result), std::string("sending: ") + strerror(-d.result), b.now_ns);
       else if (connections_[index].greets)
@@ -206,8 +207,26 @@ bool Http::may_send(const todd_batch& b, uint32_t target) const {
          slots.n_free - slots.taken > slots_ / 2;
 }
 
+// The call's last byte is in the SEND that is put next.
+void Http::leaves(uint32_t index, uint32_t call) {
+  Connection& c = connections_[index];
+  c.leaving.push_back({c.puts + 1, call, calls_[call].serial});
+}
+
+// SENDs of a connection complete in order.
+void Http::sent(uint32_t index, const todd_done& d) {
+  Connection& c = connections_[index];
+  --c.sends;
+  --targets_[c.target].sends;
+  auto gone = c.leaving.begin();
+  for (; gone != c.leaving.end() && gone->send <= c.puts - c.sends; ++gone)
+    if (calls_[gone->call].serial == gone->serial) calls_[gone->call].left_ns = d.rx_ns;
+  c.leaving.erase(c.leaving.begin(), gone);
+}
+
 void Http::put_send(todd_batch& b, uint32_t index, uint32_t slot, size_t size) {
   Connection& c = connections_[index];
+  ++c.puts;
   ++c.sends;
   ++targets_[c.target].sends;
   put(b, stream_send_op(flow_, c.stream, slot, static_cast<uint32_t>(size), user_of(index)));
@@ -266,6 +285,7 @@ bool Http::write_http1(todd_batch& b, uint32_t index) {
   char* const place = reinterpret_cast<char*>(slot_data(b, flow_, slot));
   memcpy(place, text.data(), text.size());
   request.stamp(place, call.serial);
+  leaves(index, c.calls.front());
   put_send(b, index, slot, text.size());
   call.sent_ns = b.now_ns;
   c.reading = true;
@@ -336,6 +356,11 @@ void Http::read_http2(uint32_t index, std::string_view piece, bool end) {
   c.in_session = false;
   settle(index, rx_ns_);
   begin_waiting(target, rx_ns_);
+}
+
+void Http::left(uint64_t number) {
+  const auto i = static_cast<uint32_t>(number);
+  leaves(calls_[i].connection, i);
 }
 
 void Http::began(uint64_t number) { calls_[number].first_ns = rx_ns_; }

@@ -288,7 +288,7 @@ uint32_t Http::new_call(uint32_t target, int64_t now_ns) {
   call.serial = ++serial_;
   call.target = target;
   call.start_ns = now_ns;
-  call.sent_ns = call.first_ns = 0;
+  call.begin_again();
   call.retried = call.fetches = false;
   call.token_number = 0;
   ++active_;

@@ -177,6 +177,11 @@ class Http : public testlet<Http>, public H2Owner {
       todd::histogram("tls", "ns", "the TLS handshake of a new connection, after it was opened");
   static constexpr auto proxy_time = todd::histogram(
       "proxy", "ns", "from a new connection to the proxy until the way through it was open, by CONNECT");
+  static constexpr auto queued = todd::histogram(
+      "queued", "ns", "from when the request was due to its start, which waits for room on a connection");
+  static constexpr auto send_time = todd::histogram(
+      "send", "ns",
+      "from when the request was handed to an open connection until the system had taken its last byte");
   static constexpr auto wait = todd::histogram(
       "wait", "ns",
       "from when the request was handed to an open connection to the first byte of the response");
@@ -226,9 +231,9 @@ class Http : public testlet<Http>, public H2Owner {
   static constexpr auto final_url = todd::information("final_url", "where the last redirects ended");
   static constexpr auto metrics = todd::metrics(
       &ok, &failed, &dropped, &reused, &opened, &resumed, &redirects, &bytes, &decoded_bytes, &head_bytes,
-      &retransmits, &in_flight, &status, &versions, &reasons, &resolve, &connect, &proxy_time, &tls, &wait,
-      &first_byte, &transfer, &redirect_time, &response_time, &corrected_time, &token_time, &tcp_rtt,
-      &certificate_days, &certificate_chain_days, &certificate_trusted_days, &certificate_life_left,
+      &retransmits, &in_flight, &status, &versions, &reasons, &resolve, &connect, &proxy_time, &tls, &queued,
+      &send_time, &wait, &first_byte, &transfer, &redirect_time, &response_time, &corrected_time, &token_time,
+      &tcp_rtt, &certificate_days, &certificate_chain_days, &certificate_trusted_days, &certificate_life_left,
       &certificate_verdict, &certificate_subject, &certificate_issuer, &certificate_names,
       &certificate_serial, &certificate_sha256, &certificate_dates, &tls_version, &cipher, &alpn, &final_url,
       &redirect_hops);
@@ -360,6 +365,8 @@ class Http : public testlet<Http>, public H2Owner {
   void start_call(uint32_t index, uint32_t call, int64_t now_ns);
   void want_to_write(uint32_t index);
   bool may_send(const todd_batch& b, uint32_t target) const;
+  void leaves(uint32_t index, uint32_t call);
+  void sent(uint32_t index, const todd_done& d);
   void put_send(todd_batch& b, uint32_t index, uint32_t slot, size_t size);
   void write(todd_batch& b);
   bool write_some(todd_batch& b, uint32_t index);
@@ -374,6 +381,7 @@ class Http : public testlet<Http>, public H2Owner {
   uint64_t user_of(uint32_t index) const;
 
   // H2Owner; `user` is the call.
+  void left(uint64_t user) override;
   void began(uint64_t user) override;
   void ended(uint64_t user, const H2Answer& answer) override;
 

@@ -40,7 +40,8 @@ class Redirects {
   //  - 301 and 302 make a GET of a POST, 303 makes a GET of all but HEAD; both drop the body and what
   //  describes
   //    it. 307 and 308 change nothing.
-  //  - Another origin gets no credentials: user, password, token, secret_header, Authorization, Cookie; nor a given Host.
+  //  - Another origin gets no credentials: user, password, token, secret_header, Authorization, Cookie; nor a
+  //  given Host.
   //  - From https to http is refused, as is what parse_url() refuses.
   Next answered(int status, std::optional<std::string_view> location, int64_t ns);
 

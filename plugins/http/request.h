@@ -21,11 +21,11 @@ struct RequestSpec {
   std::string user_agent = "todd";   // empty: none
   std::vector<std::string> headers;  // "Name: value", in the place of ours where we have one of that name
   std::string body;
-  std::string user, password;  // Basic authentication, if there is a user
-  std::string token;           // Bearer, if not empty
+  std::string user, password;               // Basic authentication, if there is a user
+  std::string token;                        // Bearer, if not empty
   std::string secret_header, secret_value;  // a header whose value must not be shown; no name: none
-  std::string unique_header;   // the name of one whose value is another in each request; empty: none
-  bool compressed = false;     // asks for gzip or deflate
+  std::string unique_header;  // the name of one whose value is another in each request; empty: none
+  bool compressed = false;    // asks for gzip or deflate
   bool keep_alive = true;
   bool by_proxy = false;            // goes to a proxy, which reads it itself unless the URL is https
   std::string proxy_authorization;  // for that one alone; empty: none

@@ -28,7 +28,7 @@ Request request(const std::string& method, const std::string& body) {
 // What became of the streams. Gives a stream up, or opens another, in the calls if it is told so.
 struct Owner : H2Owner {
   struct Seen {
-    bool began = false, ended = false;
+    bool left = false, began = false, ended = false;
     int status = 0;
     uint64_t body = 0;
     std::string why, text;
@@ -43,6 +43,10 @@ struct Owner : H2Owner {
   bool cancels = false;
 
   Want want(uint64_t user) { return {.max_body = 8'000, .headers = &headers[user], .body = &bodies[user]}; }
+  void left(uint64_t user) override {
+    TODD_CHECK(!of[user].left && !of[user].ended);
+    of[user].left = true;
+  }
   void began(uint64_t user) override {
     TODD_CHECK(!of[user].began && !of[user].ended);
     of[user].began = true;

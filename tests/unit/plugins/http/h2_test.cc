@@ -31,13 +31,17 @@ Request request(const std::string& method = "GET", const std::string& body = "",
 // What came of each stream.
 struct Owner : H2Owner {
   struct Seen {
-    int began = 0, ended = 0;
+    int left = 0, began = 0, ended = 0;
     H2Answer answer;
     std::string why, detail;
   };
   std::map<uint64_t, Seen> of;
-  std::function<void(uint64_t)> on_began = [](uint64_t) {}, on_ended = on_began;
+  std::function<void(uint64_t)> on_began = [](uint64_t) {}, on_ended = on_began, on_left = on_began;
 
+  void left(uint64_t user) override {
+    EXPECT_EQ(++of[user].left, 1) << user;
+    on_left(user);
+  }
   void began(uint64_t user) override {
     ++of[user].began;
     on_began(user);
@@ -394,6 +398,25 @@ TEST_F(H2Test, ABodyLargerThanTheWindow) {
   EXPECT_EQ(server.of[1].body, post.body());
   EXPECT_EQ(server.of[3].body, post.body());
   EXPECT_EQ(server.of[1].field("content-length"), "300000");
+}
+
+// As soon as the last byte of a request is in what take() gives, and no byte before.
+TEST_F(H2Test, SaysWhenARequestHasLeft) {
+  for (const size_t size : {0, 1, 16'375, 16'384, 20'000}) {
+    for (const size_t cap : {1, 1000, 16'384}) {
+      Owner mine;
+      H2Session session(mine, {});
+      Server server;
+      const Request post = request("POST", std::string(size, 'p'));
+      ASSERT_TRUE(session.open(post, 0, {}, 1));
+      std::vector<uint8_t> out(cap);
+      while (const size_t n = session.take(out.data(), cap)) {
+        server.put({reinterpret_cast<const char*>(out.data()), n});
+        ASSERT_EQ(mine.of[1].left == 1, server.of[1].whole) << size << " by " << cap;
+      }
+      EXPECT_EQ(mine.of[1].left, 1);
+    }
+  }
 }
 
 // RFC 9113 section 8.1: the answer may be complete before the request is.

@@ -67,6 +67,62 @@ TEST_F(HttpTest, TimesEachPhaseOfANamedTarget) {
   EXPECT_STREQ(host.samples[0].outcome, "ok");
 }
 
+// What is due while the only connection is busy waits; its own time begins after that.
+TEST_F(HttpTest, TimesWhatWaitsForAConnection) {
+  answer_with(kOk);
+  TestletHost host(world, kHttp, options());
+  go(host, 2, 0);
+  const auto queued = host.observed("queued"), times = host.observed("response_time");
+  ASSERT_EQ(queued.size(), 2u);
+  EXPECT_EQ(queued[0], 0u);
+  EXPECT_EQ(queued[1], times[0]);
+  EXPECT_EQ(host.observed("corrected_time")[1], queued[1] + times[1]);
+}
+
+// 100,000 bytes at 8 Mbit/s take 100 ms to leave, which no server is to blame for, unless the system takes
+// them at once. Over HTTP/2 what the server's window lets through.
+TEST_F(HttpTest, TimesTheSendingOfALongBody) {
+  const std::string h2_ok{
+      "\0\0\0\4\0\0\0\0\0"
+      "\0\0\1\1\5\0\0\0\1\x88",
+      19};
+  for (const char* const version : {"1.1", "2"}) {
+    const size_t size = version[0] == '1' ? 100'000 : 50'000;
+    for (const bool at_once : {false, true}) {
+      std::string came;
+      server.data = [&](Wire& w, std::string_view bytes) {
+        if (came.size() < size && came.size() + bytes.size() >= size)
+          w.send(version[0] == '1' ? kOk : h2_ok, 10 * kMs);
+        came += bytes;
+      };
+      Options o = options();
+      o.params = {{"method", "POST"}, {"body", std::string(size, 'b')}, {"http", version}};
+      o.bits_per_s = 8e6;
+      if (at_once) o.socket_buffer = 1'000'000;
+      TestletHost host(world, kHttp, o);
+      go(host);
+      ASSERT_EQ(host.counter("ok"), 1u) << version;
+      const double left_ms = static_cast<double>(host.observed("send")[0]) / kMs;
+      const double wait_ms = static_cast<double>(host.observed("wait")[0]) / kMs;
+      EXPECT_NEAR(left_ms, at_once ? 0 : static_cast<double>(size) / 1000, 0.5) << version;
+      EXPECT_NEAR(wait_ms, static_cast<double>(size) / 1000 + 11, 0.5) << version;
+    }
+  }
+}
+
+// A server may answer before it has the whole request: what it did not take until then it took no time for.
+TEST_F(HttpTest, SendingEndsWithTheAnswerAtTheLatest) {
+  server.takes_nothing = true;
+  server.accepted = [](Wire& w) {
+    w.send("HTTP/1.1 413 No\r\nConnection: close\r\nContent-Length: 0\r\n\r\n", 20 * kMs);
+  };
+  TestletHost host(world, kHttp, options());
+  go(host);
+  ASSERT_EQ(host.tally("status", "413"), 1u);
+  EXPECT_EQ(host.observed("send"), host.observed("wait"));
+  EXPECT_GT(host.observed("send")[0], 19u * kMs);
+}
+
 TEST_F(HttpTest, KeepsTheConnection) {
   answer_with(kOk);
   TestletHost host(world, kHttp, options());

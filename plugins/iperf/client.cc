@@ -171,6 +171,7 @@ void Client::follow(todd_batch& b) {
         transfer_.begin(b.now_ns);
         stage_ = Stage::kRunning;
         poll_ns_ = b.now_ns;
+        wake_by(b, b.now_ns);  // this step may have had its run()
         break;
       case Do::kCollect:
         transfer_.stop();

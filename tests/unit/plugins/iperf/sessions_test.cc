@@ -265,6 +265,9 @@ TEST_F(SessionsTest, AServerThatDiesWhileItRuns) {
     TestletHost host(world, kIperf, o);
     ASSERT_EQ(host.start(), 0);
     host.begin(5 * kS);
+    // Its go-ahead came before the data stream was there: nothing else woke the client until the end.
+    world.run_for(300 * kMs);
+    EXPECT_GT(host.counter("sent_bytes"), 1'000'000u);
     world.run_for(8 * kS);
     EXPECT_TRUE(host.finished());
     EXPECT_EQ(host.tally("errors", silent ? "timeout" : "reset"), 1u) << host.notes.at(0);

@@ -108,11 +108,16 @@ TEST_P(StreamFlowTest, WhatThisHostDoesNotHaveIsRefusedBeforeAnythingIsSent) {
 }
 
 TEST_P(StreamFlowTest, AGivenLocalPortIsUsedAndFreeAgainAtOnce) {
-  const UniqueFd held = io::udp_socket();  // some port that nothing listens on
-  puppet_.flow.local_port = io::port_of(*io::local_address(held.get()));
+  {  // some port that no connection has
+    const UniqueFd held(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    const sockaddr_in any{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {}, .sin_zero = {}};
+    ASSERT_EQ(::bind(held.get(), reinterpret_cast<const sockaddr*>(&any), sizeof any), 0);
+    puppet_.flow.local_port = io::port_of(*io::local_address(held.get()));
+  }
   begin();
   for (int i = 0; i < 2; ++i) {
     const uint64_t s = connect();
+    ASSERT_NE(s, 0u) << "port " << puppet_.flow.local_port;
     EXPECT_EQ(io::port_of(*io::local_address(instance_->stream_flow_of(s)->fd(s))), puppet_.flow.local_port);
     want(op(TODD_OP_CLOSE, s));
     settle();
